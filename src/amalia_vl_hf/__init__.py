@@ -1,0 +1,1 @@
+"""AMALIA-VL for Hugging Face Transformers."""
