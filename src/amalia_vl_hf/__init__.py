@@ -1,1 +1,36 @@
-"""AMALIA-VL for Hugging Face Transformers."""
+"""AMALIA-VL, the open vision-language model for European Portuguese, for Hugging Face Transformers.
+
+Importing the package registers its classes with every Auto class.
+"""
+
+import transformers
+from transformers import (
+    AutoConfig,
+    AutoImageProcessor,
+    AutoModel,
+    AutoModelForImageTextToText,
+    AutoModelForMultimodalLM,
+    AutoProcessor,
+)
+
+from .modeling.configuration_amalia_vl import AmaliaVLConfig
+from .modeling.modeling_amalia_vl import AmaliaVLForConditionalGeneration, AmaliaVLModel
+
+__version__ = "0.1.0"
+
+# The class of Transformers 4 under its old name; v5 dropped it.
+AutoModelForVision2Seq = AutoModelForImageTextToText
+
+AutoConfig.register("amalia_vl", AmaliaVLConfig, exist_ok=True)
+AutoModel.register(AmaliaVLConfig, AmaliaVLModel, exist_ok=True)
+AutoModelForImageTextToText.register(AmaliaVLConfig, AmaliaVLForConditionalGeneration, exist_ok=True)
+AutoModelForMultimodalLM.register(AmaliaVLConfig, AmaliaVLForConditionalGeneration, exist_ok=True)
+
+__all__ = [
+    "AmaliaVLConfig",
+    "AmaliaVLForConditionalGeneration",
+    "AmaliaVLImageProcessor",
+    "AmaliaVLModel",
+    "AmaliaVLProcessor",
+    "AutoModelForVision2Seq",
+]

@@ -1,1 +1,4 @@
-""""""
+"""Configuration and model.
+
+An island: its files import only each other, because saving a model copies them flat beside the weights.
+"""

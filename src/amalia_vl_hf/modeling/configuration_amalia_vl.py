@@ -1,0 +1,198 @@
+"""Configuration of AMALIA-VL: a SigLIP tower, a two-layer connector and any causal decoder."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from huggingface_hub.dataclasses import strict
+from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
+
+TOWER_MODEL_TYPE = "siglip_vision_model"
+
+# SigLIP2-SO400M-patch16-384: 24 x 24 = 576 patches a tile (paper, section 3).
+SIGLIP2_SO400M_PATCH16_384 = {
+    "hidden_size": 1152,
+    "intermediate_size": 4304,
+    "num_hidden_layers": 27,
+    "num_attention_heads": 16,
+    "image_size": 384,
+    "patch_size": 16,
+}
+
+# AMALIA-9B has EuroLLM-9B's shape; the vocabulary here is the 128,000 entries, `<image>` and the padding to a multiple of 64.
+AMALIA_9B = {
+    "vocab_size": 128064,
+    "hidden_size": 4096,
+    "intermediate_size": 12288,
+    "num_hidden_layers": 42,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+    "max_position_embeddings": 32768,
+    "rope_parameters": {"rope_type": "default", "rope_theta": 1_000_000.0},
+    "rms_norm_eps": 1e-5,
+    "bos_token_id": 1,
+    "eos_token_id": 4,
+    "pad_token_id": 2,
+}
+
+# What a `llava_next` config means where it is silent: transformers leaves defaults out when it saves.
+LLAVA_NEXT_DEFAULTS = {
+    "image_token_index": 32000,
+    "projector_hidden_act": "gelu",
+    "multimodal_projector_bias": True,
+    "vision_feature_layer": -2,
+    "vision_feature_select_strategy": "default",
+    "tie_word_embeddings": False,
+}
+
+
+@strict
+class AmaliaVLConfig(PreTrainedConfig):
+    """Configuration of [`AmaliaVLForConditionalGeneration`].
+
+    The features are the tower's last hidden state, before any final norm: a checkpoint whose feature layer lies deeper
+    in its tower has a shallower tower here (`vision_config.num_hidden_layers`). Tiling belongs to the processor.
+
+    Args:
+        text_config: The decoder, any causal language model. Defaults to AMALIA-9B's shape.
+        vision_config: A `siglip_vision_model`. Defaults to SigLIP2-SO400M-patch16-384.
+        image_token_id: Id of `<image>`, of which the processor puts one for each visual token.
+        connector_act: Activation between the connector's two linear layers.
+        connector_bias: Whether these layers have biases.
+        tie_word_embeddings: Whether `lm_head` shares the decoder's input embeddings.
+
+    Raises:
+        ValueError: The tower is not a `siglip_vision_model`, or smaller than one patch.
+
+    Example:
+        ```python
+        >>> from amalia_vl_hf import AmaliaVLConfig
+        >>> config = AmaliaVLConfig()
+        >>> config.patches_per_side
+        24
+
+        ```
+    """
+
+    model_type = "amalia_vl"
+    sub_configs = {"text_config": AutoConfig, "vision_config": AutoConfig}
+    keys_to_ignore_at_inference = ["past_key_values"]
+
+    text_config: dict | PreTrainedConfig | None = None
+    vision_config: dict | PreTrainedConfig | None = None
+    image_token_id: int = 128000
+    connector_act: str = "gelu"
+    connector_bias: bool = True
+    tie_word_embeddings: bool = False
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        self.text_config = _sub_config(self.text_config, "llama", AMALIA_9B)
+        self.vision_config = _sub_config(self.vision_config, TOWER_MODEL_TYPE, SIGLIP2_SO400M_PATCH16_384)
+        if self.vision_config.model_type != TOWER_MODEL_TYPE:
+            raise ValueError(
+                f"the vision tower is a {self.vision_config.model_type!r}, but AMALIA-VL takes a {TOWER_MODEL_TYPE!r}: "
+                "other towers have a class token or another feature layout"
+            )
+        self.vision_config.vision_use_head = False  # the pooling head would never get a gradient
+        if self.patches_per_side < 1:
+            raise ValueError(
+                f"a tile of {self.vision_config.image_size} px holds no patch of {self.vision_config.patch_size} px"
+            )
+        super().__post_init__(**kwargs)
+
+    @property
+    def patches_per_side(self) -> int:
+        """Patches along one side of a tile: 24 for patch 16 at 384 px, 27 for patch 14 (a rest of 6 px is not seen)."""
+        return self.vision_config.image_size // self.vision_config.patch_size
+
+    @classmethod
+    def get_config_dict(
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Reads a `config.json`; one of a `llava_next` checkpoint is translated."""
+        config_dict, kwargs = super().get_config_dict(pretrained_model_name_or_path, **kwargs)
+        if config_dict.get("model_type") == "llava_next":
+            config_dict = from_llava_next(config_dict)
+        return config_dict, kwargs
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns what is saved; how deep the source's tower was matters only while its weights are read."""
+        output = super().to_dict()
+        output.pop("source_vision_layers", None)
+        return output
+
+
+def _sub_config(
+    config: dict[str, Any] | PreTrainedConfig | None, default_type: str, defaults: dict[str, Any]
+) -> PreTrainedConfig:
+    if config is None:
+        return CONFIG_MAPPING[default_type](**defaults)
+    if isinstance(config, PreTrainedConfig):
+        return config
+    return CONFIG_MAPPING[config.get("model_type", default_type)](**config)
+
+
+def from_llava_next(source: Mapping[str, Any]) -> dict[str, Any]:
+    """Translates a `llava_next` config into the arguments of [`AmaliaVLConfig`].
+
+    Only keys with a meaning here are taken, so that training leftovers of published configs stay behind. Geometry
+    (pinpoints) belongs to the processor and `image_seq_length`, wrong for patch 14, to nobody.
+
+    Args:
+        source: The `config.json` of a `llava_next` checkpoint, as written by transformers 4 or 5.
+
+    Returns:
+        Arguments of `AmaliaVLConfig`, with `source_vision_layers` beside: the depth of the source's tower, whose layers
+        past the feature layer are not loaded.
+
+    Raises:
+        ValueError: The feature-select strategy is not "full", the feature layer is a list or outside the tower, or the
+            tower is not SigLIP.
+    """
+    source = {**LLAVA_NEXT_DEFAULTS, **source}
+    if (strategy := source["vision_feature_select_strategy"]) != "full":
+        raise ValueError(
+            f"vision_feature_select_strategy is {strategy!r}, but a SigLIP tower has no class token to drop: only 'full' "
+            "can be loaded (the key's default is 'default')"
+        )
+    vision = dict(source.get("vision_config") or {})
+    vision_type = vision.get("model_type", "clip_vision_model")
+    if vision_type != TOWER_MODEL_TYPE:
+        raise ValueError(
+            f"the checkpoint's vision tower is a {vision_type!r}, but AMALIA-VL takes {TOWER_MODEL_TYPE!r}"
+        )
+    source_layers = CONFIG_MAPPING[TOWER_MODEL_TYPE](**vision).num_hidden_layers
+    vision["num_hidden_layers"] = _feature_depth(source["vision_feature_layer"], source_layers)
+    text = dict(source.get("text_config") or {})
+    text.setdefault("model_type", "llama")
+    kept = {key: source[key] for key in ("dtype", "torch_dtype", "quantization_config") if key in source}
+    return {
+        "model_type": AmaliaVLConfig.model_type,
+        "architectures": ["AmaliaVLForConditionalGeneration"],
+        "text_config": text,
+        "vision_config": vision,
+        "image_token_id": source.get("image_token_id", source["image_token_index"]),
+        "connector_act": source["projector_hidden_act"],
+        "connector_bias": source["multimodal_projector_bias"],
+        "tie_word_embeddings": source["tie_word_embeddings"],
+        "source_vision_layers": source_layers,
+        **kept,
+    }
+
+
+def _feature_depth(feature_layer: Any, layers: int) -> int:
+    """Layers that run up to `hidden_states[feature_layer]`, where index 0 is the embeddings."""
+    if not isinstance(feature_layer, int):
+        raise ValueError(
+            f"vision_feature_layer is {feature_layer!r}, but features come from one layer: lists of layers are not supported"
+        )
+    depth = feature_layer if feature_layer >= 0 else layers + 1 + feature_layer
+    if not 1 <= depth <= layers:
+        raise ValueError(f"vision_feature_layer is {feature_layer}, outside the tower's {layers} layers")
+    return depth
+
+
+AmaliaVLConfig.register_for_auto_class()
+
+__all__ = ["AmaliaVLConfig"]

@@ -1,0 +1,488 @@
+"""AMALIA-VL: SigLIP tiles, a two-layer connector and a causal decoder (paper, section 3).
+
+The model never sees original sizes: `tile_layouts` says how the tiles of each image lie, and the processor owns why.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+from transformers import AutoModel, Cache, GenerationMixin, PreTrainedModel
+from transformers import initialization as init
+from transformers.activations import ACT2FN
+from transformers.conversion_mapping import register_checkpoint_conversion_mapping
+from transformers.core_model_loading import WeightRenaming
+from transformers.modeling_outputs import BaseModelOutputWithPast, BaseModelOutputWithPooling, CausalLMOutputWithPast
+from transformers.utils.generic import can_return_tuple
+
+from .configuration_amalia_vl import AmaliaVLConfig
+
+# `save_pretrained` would name only the class that is saved; a repository must answer every Auto class.
+AUTO_MAP = {
+    "AutoConfig": "configuration_amalia_vl.AmaliaVLConfig",
+    "AutoModel": "modeling_amalia_vl.AmaliaVLModel",
+    "AutoModelForImageTextToText": "modeling_amalia_vl.AmaliaVLForConditionalGeneration",
+    "AutoModelForMultimodalLM": "modeling_amalia_vl.AmaliaVLForConditionalGeneration",
+    "AutoModelForVision2Seq": "modeling_amalia_vl.AmaliaVLForConditionalGeneration",
+}
+
+
+class ImageLayout(NamedTuple):
+    """One row of `tile_layouts`: how the tiles of one image lie.
+
+    `rows` and `cols` count tiles, thumbnail excluded (0, 0: the image is not tiled); pads count patches cut from each
+    of the two opposite sides of the grid.
+    """
+
+    rows: int
+    cols: int
+    pad_rows: int
+    pad_cols: int
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of the image, its thumbnail included."""
+        return 1 + self.rows * self.cols
+
+
+def split_tile_layouts(tile_layouts: torch.Tensor, tiles: int, side: int) -> list[ImageLayout]:
+    """Reads a batch's `tile_layouts` into one layout an image, in one copy to the host.
+
+    Args:
+        tile_layouts: `(tiles, 4)` integers: `rows, cols, pad_rows, pad_cols` of the image that each tile belongs to.
+        tiles: Rows of `pixel_values`.
+        side: Patches along a side of a tile.
+
+    Returns:
+        The layouts of the batch's images.
+
+    Raises:
+        ValueError: Layouts and tiles are not as many, the layouts do not cover whole images with equal rows, or one of
+            them is impossible.
+    """
+    if tile_layouts.ndim != 2 or tile_layouts.shape[1] != 4:
+        raise ValueError(f"tile_layouts has shape {tuple(tile_layouts.shape)}, expected (tiles, 4)")
+    if len(tile_layouts) != tiles:
+        raise ValueError(
+            f"{tiles} tiles in pixel_values but {len(tile_layouts)} rows in tile_layouts; was only one of them sliced?"
+        )
+    rows = [ImageLayout(*row) for row in tile_layouts.tolist()]
+    layouts: list[ImageLayout] = []
+    start = 0
+    while start < tiles:
+        layout = rows[start]
+        _check_layout(layout, len(layouts), side)
+        own = rows[start : start + layout.tiles]
+        if len(own) < layout.tiles or any(row != layout for row in own):
+            raise ValueError(
+                f"image {len(layouts)} is laid out in {layout.rows} x {layout.cols} tiles and a thumbnail, {layout.tiles} "
+                f"in all, but its rows of tile_layouts are {[tuple(row) for row in own]}; was the batch cut inside an image?"
+            )
+        layouts.append(layout)
+        start += layout.tiles
+    return layouts
+
+
+def _check_layout(layout: ImageLayout, image: int, side: int) -> None:
+    rows, cols, pad_rows, pad_cols = layout
+    possible = min(layout) >= 0 and (rows == 0) == (cols == 0)
+    if not possible or 2 * pad_rows > rows * side or 2 * pad_cols > cols * side:
+        raise ValueError(
+            f"image {image} has the impossible layout {tuple(layout)}: rows, cols, pad_rows, pad_cols with tiles of "
+            f"{side} x {side} patches"
+        )
+
+
+class AmaliaVLConnector(nn.Module):
+    """Maps patch features to the decoder's width: linear, activation, linear (paper, section 3)."""
+
+    def __init__(self, config: AmaliaVLConfig) -> None:
+        super().__init__()
+        d_vision, d_text = config.vision_config.hidden_size, config.text_config.hidden_size
+        self.linear_1 = nn.Linear(d_vision, d_text, bias=config.connector_bias)
+        self.act = ACT2FN[config.connector_act]
+        self.linear_2 = nn.Linear(d_text, d_text, bias=config.connector_bias)
+
+    def forward(self, patches: torch.Tensor) -> torch.Tensor:
+        return self.linear_2(self.act(self.linear_1(patches)))  # (..., d_vision) -> (..., d_text)
+
+
+class AmaliaVLPreTrainedModel(PreTrainedModel):
+    """Flags, initialisation and saving shared by the two models."""
+
+    config_class = AmaliaVLConfig
+    base_model_prefix = "model"
+    input_modalities = ("image", "text")
+    supports_gradient_checkpointing = True
+    _skip_keys_device_placement = ["past_key_values"]
+    _supports_flash_attn = True
+    _supports_sdpa = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+    _can_compile_fullgraph = True
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, AmaliaVLModel):
+            init.normal_(module.image_newline, mean=0.0, std=1 / math.sqrt(self.config.text_config.hidden_size))
+
+    def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> None:
+        """Saves weights under the names they have here, with the code that loads them.
+
+        A model read from a `llava_next` directory would otherwise get that directory's key names back, and a training
+        run that resumes from it would lose its weights.
+        """
+        self.config.auto_map = dict(AUTO_MAP)
+        kwargs.setdefault("save_original_format", False)
+        super().save_pretrained(save_directory, *args, **kwargs)
+
+
+class AmaliaVLModel(AmaliaVLPreTrainedModel):
+    """The tower, the connector and the decoder without its head."""
+
+    _keys_to_ignore_on_load_unexpected = [r"^lm_head\.weight$"]
+
+    def __init__(self, config: AmaliaVLConfig) -> None:
+        super().__init__(config)
+        self.vision_tower = AutoModel.from_config(config.vision_config)
+        self.vision_tower.post_layernorm = nn.Identity()  # features are taken before it
+        self.connector = AmaliaVLConnector(config)
+        self.image_newline = nn.Parameter(torch.empty(config.text_config.hidden_size))
+        self.language_model = AutoModel.from_config(config.text_config)
+        self._keys_to_ignore_on_load_unexpected = [
+            *(self._keys_to_ignore_on_load_unexpected or []),
+            *_tower_keys_left_behind(config),
+        ]
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        """Returns the decoder's token embeddings."""
+        return self.language_model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replaces the decoder's token embeddings."""
+        self.language_model.set_input_embeddings(value)
+
+    def encode_tiles(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """Tower and connector over tiles, whatever image they belong to; compiles as one graph.
+
+        Args:
+            pixel_values: `(tiles, 3, S, S)`.
+
+        Returns:
+            `(tiles, side**2, d_text)`.
+        """
+        patches = self.vision_tower(pixel_values.to(self.vision_tower.dtype)).last_hidden_state
+        return self.connector(patches)
+
+    @can_return_tuple
+    def get_image_features(
+        self, pixel_values: torch.Tensor, tile_layouts: torch.Tensor, **kwargs: Any
+    ) -> BaseModelOutputWithPooling:
+        """Encodes a batch's tiles into the visual tokens of its images.
+
+        Args:
+            pixel_values: `(tiles, 3, S, S)`, every tile of the batch: image after image, each thumbnail first.
+            tile_layouts: `(tiles, 4)`, see [`split_tile_layouts`].
+            kwargs: Ignored; `generate` and servers pass their own.
+
+        Returns:
+            `last_hidden_state` `(tiles, side**2, d_text)` and, as `pooler_output`, one `(visual tokens, d_text)` tensor
+            an image.
+
+        Raises:
+            ValueError: Tiles and layouts disagree, or a tile has another size or dtype than the tower takes.
+        """
+        self._check_pixels(pixel_values)
+        # Layouts are read before the tower is queued, or the host would wait for it.
+        layouts = split_tile_layouts(tile_layouts, len(pixel_values), self.config.patches_per_side)
+        tiles = self.encode_tiles(pixel_values)  # (tiles, side**2, d_text)
+        images = tiles.split([layout.tiles for layout in layouts])
+        packed = [self._pack_image(image, layout) for image, layout in zip(images, layouts, strict=True)]
+        return BaseModelOutputWithPooling(last_hidden_state=tiles, pooler_output=packed)
+
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        pixel_values: torch.Tensor | None = None,
+        tile_layouts: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.LongTensor | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        use_cache: bool | None = None,
+        mm_token_type_ids: torch.Tensor | None = None,
+        mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
+        **kwargs: Any,
+    ) -> BaseModelOutputWithPast:
+        """Runs the model up to the decoder's last hidden state.
+
+        Modules run in one order whatever the batch holds (embeddings, tower, connector, decoder): ranks that gather
+        weights together must meet in each of them.
+
+        Args:
+            input_ids: `(batch, tokens)`, with one `<image>` for each visual token.
+            pixel_values: `(tiles, 3, S, S)`, of the images whose `<image>` tokens are in `input_ids` (later turns pass
+                only their new images).
+            tile_layouts: `(tiles, 4)`, see [`split_tile_layouts`].
+            attention_mask: `(batch, tokens)`, or anything the decoder takes.
+            position_ids: `(batch, tokens)`.
+            past_key_values: Cache of earlier tokens.
+            inputs_embeds: `(batch, tokens, d_text)` instead of `input_ids`.
+            use_cache: Whether to return a cache.
+            mm_token_type_ids: Accepted because processors return it; image positions are read from `input_ids`.
+            mm_encoder_outputs: `{"image": get_image_features(...)}`, instead of `pixel_values`.
+            kwargs: Passed to the decoder.
+
+        Returns:
+            The decoder's output.
+
+        Raises:
+            ValueError: Inputs contradict each other, or `<image>` tokens and visual tokens are not as many.
+        """
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("pass either input_ids or inputs_embeds, one of the two")
+        if (pixel_values is None) != (tile_layouts is None):
+            missing = "tile_layouts" if tile_layouts is None else "pixel_values"
+            raise ValueError(f"{missing} is missing: pixel_values and tile_layouts come together from the processor")
+        images = (mm_encoder_outputs or {}).get("image")
+        if images is not None and pixel_values is not None:
+            raise ValueError("pass either pixel_values or mm_encoder_outputs['image'], not both")
+        if inputs_embeds is None:
+            inputs_embeds = self.get_input_embeddings()(input_ids)
+        if pixel_values is not None and len(pixel_values) > 0:
+            images = self.get_image_features(pixel_values, tile_layouts, return_dict=True)
+        if images is not None:
+            visual = torch.cat(list(images.pooler_output)).to(inputs_embeds)  # (visual tokens, d_text)
+            inputs_embeds = self._place_visual_tokens(inputs_embeds, input_ids, visual)
+        else:
+            self._check_no_image_slots(input_ids)
+            inputs_embeds = self._touch_vision_modules(inputs_embeds, past_key_values)
+        return self.language_model(
+            inputs_embeds=inputs_embeds,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            use_cache=use_cache,
+            **kwargs,
+        )
+
+    def _check_pixels(self, pixel_values: torch.Tensor) -> None:
+        vision = self.config.vision_config
+        expected = (vision.num_channels, vision.image_size, vision.image_size)
+        if tuple(pixel_values.shape[1:]) != expected:
+            raise ValueError(
+                f"pixel_values has shape {tuple(pixel_values.shape)}, but the tower takes (tiles, {', '.join(map(str, expected))}); "
+                "were the images prepared by another model's processor?"
+            )
+        if not pixel_values.is_floating_point():
+            raise ValueError(
+                f"pixel_values is {pixel_values.dtype}, but the tower takes normalised {self.dtype}; "
+                "was normalisation left out?"
+            )
+
+    def _pack_image(self, tiles: torch.Tensor, layout: ImageLayout) -> torch.Tensor:
+        """Joins one image's `(tiles, side**2, d_text)` into its `(visual tokens, d_text)`.
+
+        The thumbnail, then the grid row by row, cut to the picture, each row closed by the newline vector. An image
+        without tiles is its thumbnail and one newline.
+        """
+        thumbnail, grid = tiles[0], tiles[1:]
+        if layout.rows == 0:
+            return torch.cat((thumbnail, self.image_newline[None].to(tiles)))
+        rows, cols, pad_rows, pad_cols = layout
+        side, width = self.config.patches_per_side, tiles.shape[-1]
+        grid = grid.reshape(rows, cols, side, side, width).transpose(1, 2)  # (rows, side, cols, side, d_text)
+        grid = grid.reshape(rows * side, cols * side, width)
+        grid = grid[pad_rows : rows * side - pad_rows, pad_cols : cols * side - pad_cols]
+        newline = self.image_newline.to(grid).expand(grid.shape[0], 1, width)
+        return torch.cat((thumbnail, torch.cat((grid, newline), dim=1).flatten(0, 1)))
+
+    def _image_slots(self, inputs_embeds: torch.Tensor, input_ids: torch.Tensor | None) -> torch.Tensor:
+        """Marks the `<image>` positions, `(batch, tokens)`."""
+        if input_ids is not None:
+            return input_ids == self.config.image_token_id
+        image_token = torch.tensor(self.config.image_token_id, device=inputs_embeds.device)
+        return (inputs_embeds == self.get_input_embeddings()(image_token)).all(-1)
+
+    def _place_visual_tokens(
+        self, inputs_embeds: torch.Tensor, input_ids: torch.Tensor | None, visual: torch.Tensor
+    ) -> torch.Tensor:
+        slots = self._image_slots(inputs_embeds, input_ids).flatten()  # (batch * tokens,)
+        count = int(slots.sum())
+        if count != len(visual):
+            raise ValueError(
+                f"{count} <image> tokens in the batch but {len(visual)} visual tokens from its images; was the prompt "
+                "truncated, or another processor's layout used?"
+            )
+        positions = torch.nonzero_static(slots, size=len(visual)).squeeze(
+            1
+        )  # the size is known: no wait for the device
+        return inputs_embeds.flatten(0, 1).index_copy(0, positions, visual).view_as(inputs_embeds)
+
+    def _check_no_image_slots(self, input_ids: torch.Tensor | None) -> None:
+        # One token is a decode step: an image has more of them, and waiting for the device at each step would cost.
+        if input_ids is None or input_ids.shape[1] == 1 or torch.compiler.is_compiling():
+            return
+        count = int((input_ids == self.config.image_token_id).sum())
+        if count:
+            raise ValueError(f"{count} <image> tokens in the batch but no images: pass pixel_values and tile_layouts")
+
+    def _touch_vision_modules(self, inputs_embeds: torch.Tensor, past_key_values: Cache | None) -> torch.Tensor:
+        """Runs one zero tile, times zero, where other ranks may be running their images.
+
+        Without it a rank whose batch holds only text leaves the gathering of weights, and of gradients, to the others,
+        and all of them wait for ever.
+        """
+        if not self.training and not _several_ranks():
+            return inputs_embeds
+        if past_key_values is not None and past_key_values.get_seq_length() > 0:
+            return inputs_embeds
+        vision = self.config.vision_config
+        blank = inputs_embeds.new_zeros(1, vision.num_channels, vision.image_size, vision.image_size)
+        touched = self._pack_image(self.encode_tiles(blank), ImageLayout(0, 0, 0, 0))
+        return inputs_embeds + (0 * touched).sum().to(inputs_embeds.dtype)
+
+
+class AmaliaVLForConditionalGeneration(AmaliaVLPreTrainedModel, GenerationMixin):
+    """AMALIA-VL with its language-model head.
+
+    Example:
+        ```python
+        from amalia_vl_hf import AmaliaVLForConditionalGeneration, AmaliaVLProcessor
+
+        processor = AmaliaVLProcessor.from_pretrained("amalia-llm/AMALIA-VL-DPO")
+        model = AmaliaVLForConditionalGeneration.from_pretrained("amalia-llm/AMALIA-VL-DPO")
+        ```
+    """
+
+    _tied_weights_keys = {"lm_head.weight": "model.language_model.embed_tokens.weight"}
+
+    def __init__(self, config: AmaliaVLConfig) -> None:
+        super().__init__(config)
+        self.model = AmaliaVLModel(config)
+        self.lm_head = nn.Linear(config.text_config.hidden_size, config.text_config.vocab_size, bias=False)
+        self.post_init()
+
+    def get_output_embeddings(self) -> nn.Module:
+        """Returns the language-model head."""
+        return self.lm_head
+
+    def set_output_embeddings(self, value: nn.Linear) -> None:
+        """Replaces the language-model head."""
+        self.lm_head = value
+
+    def get_image_features(
+        self, pixel_values: torch.Tensor, tile_layouts: torch.Tensor, **kwargs: Any
+    ) -> BaseModelOutputWithPooling:
+        """See [`AmaliaVLModel.get_image_features`]."""
+        return self.model.get_image_features(pixel_values, tile_layouts, **kwargs)
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        pixel_values: torch.Tensor | None = None,
+        tile_layouts: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.LongTensor | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        labels: torch.LongTensor | None = None,
+        use_cache: bool | None = None,
+        logits_to_keep: int | torch.Tensor = 0,
+        mm_token_type_ids: torch.Tensor | None = None,
+        mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
+        **kwargs: Any,
+    ) -> CausalLMOutputWithPast:
+        """Runs the model and its head; arguments as in [`AmaliaVLModel.forward`].
+
+        Args:
+            input_ids: `(batch, tokens)`.
+            pixel_values: `(tiles, 3, S, S)`.
+            tile_layouts: `(tiles, 4)`.
+            attention_mask: `(batch, tokens)`.
+            position_ids: `(batch, tokens)`.
+            past_key_values: Cache of earlier tokens.
+            inputs_embeds: `(batch, tokens, d_text)`.
+            labels: `(batch, tokens)`, -100 where nothing is to be learned; shifted inside.
+            use_cache: Whether to return a cache.
+            logits_to_keep: Last positions to score (0: all), or their indices.
+            mm_token_type_ids: Not used.
+            mm_encoder_outputs: `{"image": get_image_features(...)}`.
+            kwargs: Passed to the decoder and the loss.
+
+        Returns:
+            `logits` `(batch, kept tokens, vocabulary)`, without the final soft cap that gemma2 alone would apply (as the
+            checkpoints were trained), and `loss` when there are labels.
+        """
+        outputs = self.model(
+            input_ids=input_ids,
+            pixel_values=pixel_values,
+            tile_layouts=tile_layouts,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            use_cache=use_cache,
+            mm_token_type_ids=mm_token_type_ids,
+            mm_encoder_outputs=mm_encoder_outputs,
+            return_dict=True,
+            **kwargs,
+        )
+        kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
+        logits = self.lm_head(outputs.last_hidden_state[:, kept])  # (batch, kept tokens, vocabulary)
+        loss = None
+        if labels is not None:
+            vocab_size = self.config.text_config.vocab_size
+            loss = self.loss_function(logits=logits, labels=labels, vocab_size=vocab_size, **kwargs)
+        return CausalLMOutputWithPast(
+            loss=loss,
+            logits=logits,
+            past_key_values=outputs.past_key_values,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+        )
+
+
+def _several_ranks() -> bool:
+    distributed = torch.distributed
+    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+
+
+def _tower_keys_left_behind(config: AmaliaVLConfig) -> list[str]:
+    """Patterns of a `llava_next` tower's weights that do not reach the features.
+
+    Exact, so that a tower deeper than its config says is still reported.
+    """
+    source_layers = getattr(config, "source_vision_layers", None)
+    if source_layers is None:
+        return []
+    beyond = range(config.vision_config.num_hidden_layers, source_layers)
+    layers = [rf"vision_tower\.encoder\.layers\.{layer}\." for layer in beyond]
+    return [*layers, r"vision_tower\.post_layernorm\.", r"vision_tower\.head\."]
+
+
+def _llava_next_renamings(prefix: str) -> Sequence[WeightRenaming]:
+    """Renamings of `llava_next` keys, current (`model.` first) and legacy, to the names here."""
+    return [
+        WeightRenaming(r"^language_model\.lm_head", "lm_head"),
+        WeightRenaming(r"^language_model\.model\.", f"{prefix}language_model."),
+        WeightRenaming(r"^vision_tower\.(vision_model\.)?", f"{prefix}vision_tower."),
+        WeightRenaming(r"^(model\.)?multi_modal_projector\.", f"{prefix}connector."),
+        WeightRenaming(r"^image_newline", f"{prefix}image_newline"),
+    ]
+
+
+register_checkpoint_conversion_mapping(
+    "AmaliaVLForConditionalGeneration", list(_llava_next_renamings("model.")), overwrite=True
+)
+register_checkpoint_conversion_mapping("AmaliaVLModel", list(_llava_next_renamings("")), overwrite=True)
+
+AmaliaVLModel.register_for_auto_class("AutoModel")
+AmaliaVLForConditionalGeneration.register_for_auto_class("AutoModelForImageTextToText")
+
+__all__ = ["AmaliaVLForConditionalGeneration", "AmaliaVLModel", "AmaliaVLPreTrainedModel"]
