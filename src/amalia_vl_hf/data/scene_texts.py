@@ -1,0 +1,182 @@
+"""What is said about a scene in European Portuguese: a caption, questions of five kinds, and worse answers."""
+
+import json
+import random
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
+
+from .scenes import COLOURS, QUADRANTS, SHAPES, WORDS, ColourName, Quadrant, Scene, ShapeName
+
+Kind = Literal["colour", "shape", "count", "where", "reading"]
+Rejection = Literal["wrong", "brazilian", "format"]
+
+KINDS: tuple[Kind, ...] = ("colour", "shape", "count", "where", "reading")
+REJECTIONS: tuple[Rejection, ...] = ("wrong", "brazilian", "format")
+CAPTION_REQUEST = "Descreve a imagem."
+
+_NUMERALS = {"m": ("um", "dois", "três", "quatro"), "f": ("uma", "duas", "três", "quatro")}
+
+
+class Question(NamedTuple):
+    """A question about a scene: `value` is the bare fact in the answer, `others` are wrong ones of its kind."""
+
+    kind: Kind
+    text: str
+    answer: str
+    value: str
+    others: tuple[str, ...]
+
+
+class Preference(NamedTuple):
+    """A right answer in European Portuguese and one that is worse, with the reason why."""
+
+    question: Question
+    rejected: str
+    rejection: Rejection
+
+
+def caption(scene: Scene) -> str:
+    """Describe the whole scene: the shapes in reading order, then the sign."""
+    shapes = (f"{place_name(shape.quadrant)} há {described(shape.name, shape.colour)}" for shape in scene.shapes)
+    sentence = ", ".join(shapes)
+    return f"{sentence[0].upper()}{sentence[1:]}. Na placa lê-se {scene.sign.word}."
+
+
+def described(name: ShapeName, colour: ColourName) -> str:
+    """Name a coloured shape with its article, all in the gender of the noun.
+
+    >>> described(SHAPES[3], COLOURS[3])
+    'uma estrela amarela'
+    """
+    return f"{numeral(1, name)} {name.singular} {colour_of(name, colour)}"
+
+
+def colour_of(name: ShapeName, colour: ColourName) -> str:
+    """Give the colour in the gender of the shape."""
+    return colour.masculine if name.gender == "m" else colour.feminine
+
+
+def numeral(number: int, name: ShapeName) -> str:
+    """Give the number, 1 to 4, in the gender of the shape."""
+    return _NUMERALS[name.gender][number - 1]
+
+
+def place_name(quadrant: Quadrant) -> str:
+    """Name the quadrant.
+
+    >>> place_name(QUADRANTS[2])
+    'em baixo à esquerda'
+    """
+    return f"em {('cima', 'baixo')[quadrant.row]} à {('esquerda', 'direita')[quadrant.col]}"
+
+
+def ask(scene: Scene, kind: Kind, rng: random.Random) -> Question | None:
+    """Draw a question of that kind about the scene; None when nothing in the scene allows one without ambiguity."""
+    return _ASK[kind](scene, rng)
+
+
+def ask_all(scene: Scene, rng: random.Random) -> list[Question]:
+    """Draw one question of each kind the scene allows, in random order."""
+    drawn = (ask(scene, kind, rng) for kind in rng.sample(KINDS, len(KINDS)))
+    return [question for question in drawn if question is not None]
+
+
+def _ask_colour(scene: Scene, rng: random.Random) -> Question | None:
+    single = [shape for shape in scene.shapes if scene.only(shape.name)]
+    if not single:
+        return None
+    shape = rng.choice(single)
+    text = f"De que cor é {_the(shape.name)}?"
+    return _question("colour", text, colour_of(shape.name, shape.colour), [colour_of(shape.name, c) for c in COLOURS])
+
+
+def _ask_shape(scene: Scene, rng: random.Random) -> Question:
+    shape = rng.choice(scene.shapes)
+    text = f"Que forma está {place_name(shape.quadrant)}?"
+    return _question("shape", text, _one(shape.name), [_one(name) for name in SHAPES])
+
+
+def _ask_count(scene: Scene, rng: random.Random) -> Question:
+    name = rng.choice(sorted({shape.name for shape in scene.shapes}))
+    text = f"{'Quantos' if name.gender == 'm' else 'Quantas'} {name.plural} há na imagem?"
+    counts = [f"{numeral(n, name)} {name.singular if n == 1 else name.plural}" for n in range(1, 5)]
+    return _question("count", text, counts[scene.count(name) - 1], counts)
+
+
+def _ask_where(scene: Scene, rng: random.Random) -> Question | None:
+    single = [shape for shape in scene.shapes if scene.only(shape.name)]
+    if not single:
+        return None
+    shape = rng.choice(single)
+    places = [place_name(quadrant) for quadrant in QUADRANTS]
+    return _question("where", f"Onde está {_the(shape.name)}?", place_name(shape.quadrant), places)
+
+
+def _ask_reading(scene: Scene, rng: random.Random) -> Question:
+    text = rng.choice(("O que está escrito na placa?", "Que palavra se lê na placa?"))
+    return _question("reading", text, scene.sign.word, WORDS)
+
+
+_ASK: dict[Kind, Callable[[Scene, random.Random], Question | None]] = {
+    "colour": _ask_colour,
+    "shape": _ask_shape,
+    "count": _ask_count,
+    "where": _ask_where,
+    "reading": _ask_reading,
+}
+
+
+def _question(kind: Kind, text: str, value: str, values: Sequence[str]) -> Question:
+    others = tuple(other for other in values if other != value)
+    return Question(kind, text, _SENTENCES[kind].format(value), value, others)
+
+
+_SENTENCES: dict[Kind, str] = {
+    "colour": "É {}.",
+    "shape": "É {}.",
+    "count": "Há {}.",
+    "where": "Está {}.",
+    "reading": "Lê-se {}.",
+}
+
+
+def _the(name: ShapeName) -> str:
+    return f"{'o' if name.gender == 'm' else 'a'} {name.singular}"
+
+
+def _one(name: ShapeName) -> str:
+    return f"{numeral(1, name)} {name.singular}"
+
+
+def reject(question: Question, rejection: Rejection, rng: random.Random) -> Preference:
+    """Make a worse answer: false, worded as in Brazil, or not in a plain sentence."""
+    if rejection == "wrong":
+        worse = _SENTENCES[question.kind].format(rng.choice(question.others))
+    elif rejection == "brazilian":
+        worse = brazilian(question)
+    else:
+        worse = rng.choice(
+            (question.value, f"- {question.value}", json.dumps({"resposta": question.value}, ensure_ascii=False))
+        )
+    return Preference(question, worse, rejection)
+
+
+def brazilian(question: Question) -> str:
+    """Say the right answer as one would in Brazil.
+
+    Other words for some colours ("marrom" for "castanho"), "tem" where Portugal has "há", "embaixo" in one word,
+    "você" where the assistant says "tu", and the pronoun before the verb at the start of a sentence ("se lê").
+    """
+    word = {colour_of(SHAPES[0], c): c.brazilian for c in COLOURS} | {
+        colour_of(SHAPES[3], c): c.brazilian for c in COLOURS
+    }
+    if question.kind == "colour":
+        other = word[question.value]
+        return f"É {other}." if other else f"Você pode ver que é {question.value}."
+    if question.kind == "where":
+        if question.value.startswith("em baixo"):
+            return f"Está {question.value.replace('em baixo', 'embaixo')}."
+        return f"Você encontra {question.value}."
+    return {"shape": "Se trata de {}.", "count": "Tem {}.", "reading": "Se lê {}."}[question.kind].format(
+        question.value
+    )

@@ -1,0 +1,262 @@
+"""Scenes of coloured shapes with a word on a sign, drawn from a seed with Pillow alone.
+
+A scene has four quadrants; each may hold one shape, one of them also holds the sign. Train and test scenes never
+share an object: `shape_split` and `sign_split` fix which (shape, colour, quadrant) and (word, quadrant) belong where.
+"""
+
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+from PIL import Image, ImageDraw, ImageFont
+
+Split = Literal["train", "test"]
+Gender = Literal["m", "f"]
+Point = tuple[float, float]
+Box = tuple[float, float, float, float]
+
+MAX_SHAPES = 4
+SIGN_HEIGHT, SIGN_WIDTH, MARGIN = 44, 120, 4  # pixels
+
+
+class ShapeName(NamedTuple):
+    """A shape's Portuguese noun."""
+
+    singular: str
+    plural: str
+    gender: Gender
+
+
+class ColourName(NamedTuple):
+    """A colour's adjective in European Portuguese, the word Brazil uses where it is another one, and its RGB value."""
+
+    masculine: str
+    feminine: str
+    brazilian: str | None
+    rgb: tuple[int, int, int]
+
+
+class Quadrant(NamedTuple):
+    """A quarter of the picture: row 0 is the upper one, column 0 the left one."""
+
+    row: int
+    col: int
+
+
+SHAPES = (
+    ShapeName("círculo", "círculos", "m"),
+    ShapeName("quadrado", "quadrados", "m"),
+    ShapeName("triângulo", "triângulos", "m"),
+    ShapeName("estrela", "estrelas", "f"),
+    ShapeName("losango", "losangos", "m"),
+    ShapeName("cruz", "cruzes", "f"),
+)
+COLOURS = (
+    ColourName("vermelho", "vermelha", None, (215, 35, 40)),
+    ColourName("azul", "azul", None, (35, 75, 215)),
+    ColourName("verde", "verde", None, (30, 150, 70)),
+    ColourName("amarelo", "amarela", None, (245, 210, 40)),
+    ColourName("castanho", "castanha", "marrom", (115, 65, 30)),
+    ColourName("cinzento", "cinzenta", "cinza", (130, 130, 135)),
+    ColourName("cor-de-rosa", "cor-de-rosa", "rosa", (250, 130, 190)),
+    ColourName("cor de laranja", "cor de laranja", "laranja", (250, 130, 20)),
+)
+# Capitals without accents: the font inside Pillow has no accented glyphs.
+WORDS = (
+    *("SOL", "LUA", "MAR", "RIO", "CASA", "GATO", "PATO", "BOLO", "LIVRO", "PORTO"),
+    *("FARO", "BRAGA", "BEJA", "VISEU", "LEITE", "SUMO", "TALHO", "FLOR", "PRAIA", "BARCO"),
+    *("MESA", "PORTA", "RUA", "PEIXE", "LIMA", "UVA", "PERA", "SAL", "VENTO", "CHUVA"),
+    *("NEVE", "LAGO", "MONTE", "SERRA", "TERRA", "FOGO", "BOLA", "DADO", "SINO", "JARRO"),
+)
+QUADRANTS = tuple(Quadrant(row, col) for row in range(2) for col in range(2))
+# (height, width) in pixels; cut into four 64-pixel tiles at most: 2x2, 2x2 less rows, 2x2 less columns, 1x3.
+PICTURE_SIZES = ((256, 256), (192, 256), (256, 192), (128, 384))
+BACKGROUNDS = ((250, 248, 240), (232, 242, 250), (236, 246, 232), (250, 236, 236), (242, 238, 250))
+PLATES = (((255, 255, 255), (20, 20, 20)), ((25, 40, 95), (255, 255, 255)), ((255, 245, 190), (60, 30, 0)))
+
+
+class Shape(NamedTuple):
+    """One shape: its name, its colour, where it stands; `radius` and the offsets are fractions of the room it has."""
+
+    name: ShapeName
+    colour: ColourName
+    quadrant: Quadrant
+    radius: float = 0.9
+    shift_y: float = 0.0
+    shift_x: float = 0.0
+
+
+class Sign(NamedTuple):
+    """A plate with a word; `plate` and `ink` are RGB."""
+
+    word: str
+    quadrant: Quadrant
+    plate: tuple[int, int, int] = PLATES[0][0]
+    ink: tuple[int, int, int] = PLATES[0][1]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a picture shows: one to four shapes in reading order, and a sign."""
+
+    height: int
+    width: int
+    background: tuple[int, int, int]
+    shapes: tuple[Shape, ...]
+    sign: Sign
+
+    def only(self, name: ShapeName) -> Shape | None:
+        """The one shape of that name; None when there are none or several."""
+        found = [shape for shape in self.shapes if shape.name == name]
+        return found[0] if len(found) == 1 else None
+
+    def count(self, name: ShapeName) -> int:
+        """How many shapes of that name there are."""
+        return sum(shape.name == name for shape in self.shapes)
+
+
+def shape_split(name: ShapeName, colour: ColourName, quadrant: Quadrant) -> Split:
+    """The split a shape belongs to: one of six shapes is held out for each colour in each quadrant."""
+    place = QUADRANTS.index(quadrant)
+    return "test" if (SHAPES.index(name) + COLOURS.index(colour) + place) % len(SHAPES) == 0 else "train"
+
+
+def sign_split(word: str, quadrant: Quadrant) -> Split:
+    """The split a sign belongs to: each word is held out in one quadrant of the four."""
+    return "test" if (WORDS.index(word) + QUADRANTS.index(quadrant)) % len(QUADRANTS) == 0 else "train"
+
+
+def draw_scene(rng: random.Random, split: Split) -> Scene:
+    """Draw a scene all of whose objects belong to `split`.
+
+    Half of the scenes repeat a shape, so that every count from 1 to 4 is common.
+    """
+    height, width = rng.choice(PICTURE_SIZES)
+    total = rng.randint(1, MAX_SHAPES)
+    places = sorted(rng.sample(QUADRANTS, total))
+    repeated = rng.randint(1, total)
+    names = [rng.choice(SHAPES)] * repeated + rng.choices(SHAPES, k=total - repeated)
+    rng.shuffle(names)
+    shapes = tuple(_draw_shape(rng, split, name, place) for name, place in zip(names, places, strict=True))
+    return Scene(height, width, rng.choice(BACKGROUNDS), shapes, _draw_sign(rng, split))
+
+
+def _draw_shape(rng: random.Random, split: Split, name: ShapeName, quadrant: Quadrant) -> Shape:
+    colour = rng.choice([colour for colour in COLOURS if shape_split(name, colour, quadrant) == split])
+    return Shape(name, colour, quadrant, rng.uniform(0.75, 0.95), rng.uniform(-1, 1), rng.uniform(-1, 1))
+
+
+def _draw_sign(rng: random.Random, split: Split) -> Sign:
+    quadrant = rng.choice(QUADRANTS)
+    word = rng.choice([word for word in WORDS if sign_split(word, quadrant) == split])
+    return Sign(word, quadrant, *rng.choice(PLATES))
+
+
+def render(scene: Scene) -> Image.Image:
+    """Draw the scene.
+
+    Returns:
+        An RGB picture of `scene.height` rows and `scene.width` columns.
+    """
+    picture = Image.new("RGB", (scene.width, scene.height), scene.background)
+    pen = ImageDraw.Draw(picture)
+    for shape in scene.shapes:
+        y, x, radius = shape_place(scene, shape)
+        _OUTLINES[shape.name.singular](pen, (y, x), radius, shape.colour.rgb)
+    top, left, bottom, right = sign_box(scene)
+    pen.rectangle((left, top, right, bottom), fill=scene.sign.plate, outline=scene.sign.ink, width=2)
+    font = _fitting_font(scene.sign.word, right - left - 8, bottom - top - 8)
+    pen.text(((left + right) / 2, (top + bottom) / 2), scene.sign.word, fill=scene.sign.ink, font=font, anchor="mm")
+    return picture
+
+
+def shape_place(scene: Scene, shape: Shape) -> tuple[float, float, float]:
+    """Centre row, centre column and radius of a shape, in pixels."""
+    top, left, bottom, right = _shape_room(scene, shape.quadrant)
+    radius = min(bottom - top, right - left, 72) / 2 * shape.radius
+    y = (top + bottom) / 2 + shape.shift_y * ((bottom - top) / 2 - radius)
+    x = (left + right) / 2 + shape.shift_x * ((right - left) / 2 - radius)
+    return y, x, radius
+
+
+def sign_box(scene: Scene) -> Box:
+    """Top, left, bottom, right of the sign, in pixels: at the outer edge of its quadrant, along the longer side."""
+    top, left, bottom, right = _quadrant_box(scene, scene.sign.quadrant)
+    if scene.width > 2 * scene.height:
+        depth = SIGN_WIDTH
+        left, right = (left, left + depth) if scene.sign.quadrant.col == 0 else (right - depth, right)
+        return top + 6, left, bottom - 6, right
+    depth = SIGN_HEIGHT
+    top, bottom = (top, top + depth) if scene.sign.quadrant.row == 0 else (bottom - depth, bottom)
+    return top, left, bottom, right
+
+
+def _quadrant_box(scene: Scene, quadrant: Quadrant) -> Box:
+    height, width = scene.height / 2, scene.width / 2
+    top, left = quadrant.row * height, quadrant.col * width
+    return top + MARGIN, left + MARGIN, top + height - MARGIN, left + width - MARGIN
+
+
+def _shape_room(scene: Scene, quadrant: Quadrant) -> Box:
+    """The quadrant less its sign, where it has one."""
+    top, left, bottom, right = _quadrant_box(scene, quadrant)
+    if quadrant != scene.sign.quadrant:
+        return top, left, bottom, right
+    sign_top, sign_left, sign_bottom, sign_right = sign_box(scene)
+    if scene.width > 2 * scene.height:
+        return (
+            (top, sign_right + MARGIN, bottom, right) if quadrant.col == 0 else (top, left, bottom, sign_left - MARGIN)
+        )
+    return (sign_bottom + MARGIN, left, bottom, right) if quadrant.row == 0 else (top, left, sign_top - MARGIN, right)
+
+
+@lru_cache
+def _fitting_font(word: str, width: float, height: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """The largest font in which `word` fits into `width` x `height` pixels."""
+    for size in range(36, 8, -1):
+        font = ImageFont.load_default(size)
+        left, top, right, bottom = font.getbbox(word)
+        if right - left <= width and bottom - top <= height:
+            return font
+    raise ValueError(f"the word {word!r} does not fit into {width} x {height} pixels, even at the smallest size")
+
+
+def _circle(pen: ImageDraw.ImageDraw, centre: Point, radius: float, rgb: tuple[int, int, int]) -> None:
+    y, x = centre
+    pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=rgb)
+
+
+def _polygon(corners: list[Point]) -> Callable[[ImageDraw.ImageDraw, Point, float, tuple[int, int, int]], None]:
+    """A pen stroke that fills a polygon given by (row, column) corners on the unit circle's scale."""
+
+    def fill(pen: ImageDraw.ImageDraw, centre: Point, radius: float, rgb: tuple[int, int, int]) -> None:
+        pen.polygon([(centre[1] + radius * x, centre[0] + radius * y) for y, x in corners], fill=rgb)
+
+    return fill
+
+
+def _star() -> list[Point]:
+    angles = [(math.pi * step / 5, 1.0 if step % 2 == 0 else 0.42) for step in range(10)]
+    return [(-length * math.cos(angle), length * math.sin(angle)) for angle, length in angles]
+
+
+def _cross(arm: float = 0.3) -> list[Point]:
+    quarter = [(-1.0, -arm), (-1.0, arm), (-arm, arm)]
+    corners = []
+    for _ in range(4):
+        corners += quarter
+        quarter = [(x, -y) for y, x in quarter]
+    return corners
+
+
+_OUTLINES = {
+    "círculo": _circle,
+    "quadrado": _polygon([(-0.85, -0.85), (-0.85, 0.85), (0.85, 0.85), (0.85, -0.85)]),
+    "triângulo": _polygon([(-0.9, 0.0), (0.8, -1.0), (0.8, 1.0)]),
+    "estrela": _polygon(_star()),
+    "losango": _polygon([(-1.0, 0.0), (0.0, 0.7), (1.0, 0.0), (0.0, -0.7)]),
+    "cruz": _polygon(_cross()),
+}
