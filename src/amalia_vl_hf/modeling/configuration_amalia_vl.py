@@ -19,7 +19,7 @@ SIGLIP2_SO400M_PATCH16_384 = {
     "patch_size": 16,
 }
 
-# AMALIA-9B has EuroLLM-9B's shape; the vocabulary here is the 128,000 entries, `<image>` and the padding to a multiple of 64.
+# AMALIA-9B has EuroLLM-9B's shape; its 128,000 entries and `<image>` are padded to a multiple of 64.
 AMALIA_9B = {
     "vocab_size": 128064,
     "hidden_size": 4096,
@@ -79,8 +79,8 @@ class AmaliaVLConfig(PreTrainedConfig):
     sub_configs = {"text_config": AutoConfig, "vision_config": AutoConfig}
     keys_to_ignore_at_inference = ["past_key_values"]
 
-    text_config: dict | PreTrainedConfig | None = None
-    vision_config: dict | PreTrainedConfig | None = None
+    text_config: Any = None
+    vision_config: Any = None
     image_token_id: int = 128000
     connector_act: str = "gelu"
     connector_bias: bool = True
@@ -91,7 +91,7 @@ class AmaliaVLConfig(PreTrainedConfig):
         self.vision_config = _sub_config(self.vision_config, TOWER_MODEL_TYPE, SIGLIP2_SO400M_PATCH16_384)
         if self.vision_config.model_type != TOWER_MODEL_TYPE:
             raise ValueError(
-                f"the vision tower is a {self.vision_config.model_type!r}, but AMALIA-VL takes a {TOWER_MODEL_TYPE!r}: "
+                f"the vision tower is a {self.vision_config.model_type!r}, but AMALIA-VL takes {TOWER_MODEL_TYPE!r}: "
                 "other towers have a class token or another feature layout"
             )
         self.vision_config.vision_use_head = False  # the pooling head would never get a gradient
@@ -103,7 +103,7 @@ class AmaliaVLConfig(PreTrainedConfig):
 
     @property
     def patches_per_side(self) -> int:
-        """Patches along one side of a tile: 24 for patch 16 at 384 px, 27 for patch 14 (a rest of 6 px is not seen)."""
+        """Patches along a side of a tile: 24 for patch 16 at 384 px, 27 for patch 14 (6 px are not seen)."""
         return self.vision_config.image_size // self.vision_config.patch_size
 
     @classmethod
@@ -143,8 +143,8 @@ def from_llava_next(source: Mapping[str, Any]) -> dict[str, Any]:
         source: The `config.json` of a `llava_next` checkpoint, as written by transformers 4 or 5.
 
     Returns:
-        Arguments of `AmaliaVLConfig`, with `source_vision_layers` beside: the depth of the source's tower, whose layers
-        past the feature layer are not loaded.
+        Arguments of `AmaliaVLConfig`, with `source_vision_layers` beside: the depth of the source's tower, whose
+        layers past the feature layer are not loaded.
 
     Raises:
         ValueError: The feature-select strategy is not "full", the feature layer is a list or outside the tower, or the
@@ -153,8 +153,8 @@ def from_llava_next(source: Mapping[str, Any]) -> dict[str, Any]:
     source = {**LLAVA_NEXT_DEFAULTS, **source}
     if (strategy := source["vision_feature_select_strategy"]) != "full":
         raise ValueError(
-            f"vision_feature_select_strategy is {strategy!r}, but a SigLIP tower has no class token to drop: only 'full' "
-            "can be loaded (the key's default is 'default')"
+            f"vision_feature_select_strategy is {strategy!r}, but a SigLIP tower has no class token to drop: only "
+            "'full' can be loaded (a config without the key means 'default')"
         )
     vision = dict(source.get("vision_config") or {})
     vision_type = vision.get("model_type", "clip_vision_model")
@@ -166,7 +166,9 @@ def from_llava_next(source: Mapping[str, Any]) -> dict[str, Any]:
     vision["num_hidden_layers"] = _feature_depth(source["vision_feature_layer"], source_layers)
     text = dict(source.get("text_config") or {})
     text.setdefault("model_type", "llama")
-    kept = {key: source[key] for key in ("dtype", "torch_dtype", "quantization_config") if key in source}
+    kept: dict[str, Any] = {
+        key: source[key] for key in ("dtype", "torch_dtype", "quantization_config") if key in source
+    }
     return {
         "model_type": AmaliaVLConfig.model_type,
         "architectures": ["AmaliaVLForConditionalGeneration"],
@@ -185,7 +187,7 @@ def _feature_depth(feature_layer: Any, layers: int) -> int:
     """Layers that run up to `hidden_states[feature_layer]`, where index 0 is the embeddings."""
     if not isinstance(feature_layer, int):
         raise ValueError(
-            f"vision_feature_layer is {feature_layer!r}, but features come from one layer: lists of layers are not supported"
+            f"vision_feature_layer is {feature_layer!r}, but features come from one layer: one integer, no list"
         )
     depth = feature_layer if feature_layer >= 0 else layers + 1 + feature_layer
     if not 1 <= depth <= layers:

@@ -77,8 +77,8 @@ def split_tile_layouts(tile_layouts: torch.Tensor, tiles: int, side: int) -> lis
         own = rows[start : start + layout.tiles]
         if len(own) < layout.tiles or any(row != layout for row in own):
             raise ValueError(
-                f"image {len(layouts)} is laid out in {layout.rows} x {layout.cols} tiles and a thumbnail, {layout.tiles} "
-                f"in all, but its rows of tile_layouts are {[tuple(row) for row in own]}; was the batch cut inside an image?"
+                f"image {len(layouts)} has {layout.rows} x {layout.cols} tiles and a thumbnail, {layout.tiles} in all "
+                f"but its rows of tile_layouts are {[tuple(row) for row in own]}; was the batch cut inside an image?"
             )
         layouts.append(layout)
         start += layout.tiles
@@ -190,8 +190,8 @@ class AmaliaVLModel(AmaliaVLPreTrainedModel):
             kwargs: Ignored; `generate` and servers pass their own.
 
         Returns:
-            `last_hidden_state` `(tiles, side**2, d_text)` and, as `pooler_output`, one `(visual tokens, d_text)` tensor
-            an image.
+            `last_hidden_state` `(tiles, side**2, d_text)` and, as `pooler_output`, one `(visual tokens, d_text)` an
+            image.
 
         Raises:
             ValueError: Tiles and layouts disagree, or a tile has another size or dtype than the tower takes.
@@ -200,7 +200,7 @@ class AmaliaVLModel(AmaliaVLPreTrainedModel):
         # Layouts are read before the tower is queued, or the host would wait for it.
         layouts = split_tile_layouts(tile_layouts, len(pixel_values), self.config.patches_per_side)
         tiles = self.encode_tiles(pixel_values)  # (tiles, side**2, d_text)
-        images = tiles.split([layout.tiles for layout in layouts])
+        images = torch.split(tiles, [layout.tiles for layout in layouts])
         packed = [self._pack_image(image, layout) for image, layout in zip(images, layouts, strict=True)]
         return BaseModelOutputWithPooling(last_hidden_state=tiles, pooler_output=packed)
 
@@ -275,7 +275,7 @@ class AmaliaVLModel(AmaliaVLPreTrainedModel):
         expected = (vision.num_channels, vision.image_size, vision.image_size)
         if tuple(pixel_values.shape[1:]) != expected:
             raise ValueError(
-                f"pixel_values has shape {tuple(pixel_values.shape)}, but the tower takes (tiles, {', '.join(map(str, expected))}); "
+                f"pixel_values has shape {tuple(pixel_values.shape)}, but the tower takes {('tiles', *expected)}; "
                 "were the images prepared by another model's processor?"
             )
         if not pixel_values.is_floating_point():
@@ -416,8 +416,8 @@ class AmaliaVLForConditionalGeneration(AmaliaVLPreTrainedModel, GenerationMixin)
             kwargs: Passed to the decoder and the loss.
 
         Returns:
-            `logits` `(batch, kept tokens, vocabulary)`, without the final soft cap that gemma2 alone would apply (as the
-            checkpoints were trained), and `loss` when there are labels.
+            `logits` `(batch, kept tokens, vocabulary)`, without the final soft cap that gemma2 alone would apply (nor
+            does the stock class of the published checkpoints), and `loss` when there are labels.
         """
         outputs = self.model(
             input_ids=input_ids,
