@@ -3,14 +3,11 @@
 Importing the package registers its classes with every Auto class.
 """
 
-import transformers
 from transformers import (
     AutoConfig,
-    AutoImageProcessor,
     AutoModel,
     AutoModelForImageTextToText,
     AutoModelForMultimodalLM,
-    AutoProcessor,
 )
 
 from .modeling.configuration_amalia_vl import AmaliaVLConfig
@@ -29,8 +26,6 @@ AutoModelForMultimodalLM.register(AmaliaVLConfig, AmaliaVLForConditionalGenerati
 __all__ = [
     "AmaliaVLConfig",
     "AmaliaVLForConditionalGeneration",
-    "AmaliaVLImageProcessor",
     "AmaliaVLModel",
-    "AmaliaVLProcessor",
     "AutoModelForVision2Seq",
 ]
