@@ -71,7 +71,8 @@ def generate_pinpoints(max_tiles: int, tile_size: int) -> list[tuple[int, int]]:
 def select_grid(height: int, width: int, pinpoints: Iterable[Sequence[int]], tile_size: int) -> TileGrid:
     """Choose the canvas that keeps most of the image's pixels, then wastes the fewest of its own; the first wins ties.
 
-    An image so thin that every canvas shrinks it to nothing, such as 1x5000, is not tiled.
+    An image so thin that every canvas shrinks it to nothing, such as 1x5000, keeps no pixel anywhere and so gets the
+    smallest canvas, as in LLaVA-NeXT. Without canvases an image is not tiled.
 
     Args:
         height: Height of the image, in pixels.
@@ -83,6 +84,8 @@ def select_grid(height: int, width: int, pinpoints: Iterable[Sequence[int]], til
         >>> select_grid(1080, 1920, generate_pinpoints(12, 384), 384)
         TileGrid(rows=3, cols=4)
         >>> select_grid(1, 5000, generate_pinpoints(12, 384), 384)
+        TileGrid(rows=1, cols=1)
+        >>> select_grid(1080, 1920, [], 384)
         TileGrid(rows=0, cols=0)
     """
     best = TileGrid(0, 0)
@@ -94,7 +97,7 @@ def select_grid(height: int, width: int, pinpoints: Iterable[Sequence[int]], til
         if kept > most_kept or (kept == most_kept and wasted < least_wasted):
             most_kept, least_wasted = kept, wasted
             best = TileGrid(canvas_height // tile_size, canvas_width // tile_size)
-    return best if most_kept else TileGrid(0, 0)
+    return best
 
 
 def resized_size(height: int, width: int, grid: TileGrid, tile_size: int) -> tuple[int, int]:
