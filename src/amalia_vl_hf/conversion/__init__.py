@@ -1,1 +1,1 @@
-""""""
+"""Checkpoints in and out: AMALIA-VL composed from its parts."""
