@@ -1,0 +1,10 @@
+"""Settings of every test: offline, and one thread, so that sums are added in one order and processes do not fight."""
+
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import torch
+
+torch.set_num_threads(1)
