@@ -32,6 +32,11 @@ class TileLayout(NamedTuple):
     pad_cols: int
 
     @property
+    def grid(self) -> TileGrid:
+        """The grid alone."""
+        return TileGrid(self.rows, self.cols)
+
+    @property
     def num_tiles(self) -> int:
         """Tiles the tower sees, the thumbnail included."""
         return 1 + self.rows * self.cols

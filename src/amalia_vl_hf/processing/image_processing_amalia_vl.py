@@ -1,0 +1,384 @@
+"""Image processor of AMALIA-VL: a thumbnail and exact tiles, without torchvision and without padding tiles."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+
+import numpy as np
+import torch
+from huggingface_hub.dataclasses import validate_typed_dict
+from numpy.typing import NDArray
+from PIL import Image
+from transformers import AutoConfig, BaseImageProcessor, BatchFeature
+from transformers.utils import PROCESSOR_NAME, TensorType, cached_file
+
+from .image_loading_amalia_vl import load_image
+from .tiling_amalia_vl import (
+    UNTILED,
+    TileLayout,
+    generate_pinpoints,
+    layout_for,
+    num_visual_tokens,
+    resized_size,
+    select_grid,
+)
+
+TORCH_MODES = {Image.Resampling.BICUBIC: "bicubic", Image.Resampling.BILINEAR: "bilinear"}
+BOOKKEEPING = {"auto_map", "feature_extractor_type", "image_processor_type", "processor_class"}  # of saved files
+
+Resize = Callable[[int, int], NDArray[np.uint8]]  # (height, width) -> (height, width, 3)
+
+
+class AmaliaVLImageProcessorKwargs(TypedDict, total=False):
+    """Options of `AmaliaVLImageProcessor`, the same when it is made and when it is called."""
+
+    size: int | dict[str, int] | None
+    patch_size: int | None
+    max_tiles: int | None
+    image_grid_pinpoints: list[list[int]] | list[tuple[int, int]] | None
+    resampler: Literal["pil", "torch"] | None
+    resample: int | None
+    image_mean: float | list[float] | tuple[float, ...] | None
+    image_std: float | list[float] | tuple[float, ...] | None
+    rescale_factor: float | None
+    return_tensors: str | TensorType | None
+
+
+class AmaliaVLImageProcessor(BaseImageProcessor):
+    """Cut images into a thumbnail and tiles of the vision tower's size, as LLaVA-NeXT does.
+
+    The thumbnail is the whole image squeezed into one square tile. The tiles come from the image enlarged or reduced
+    to fill the canvas that suits it best, with black bars around it. An image gives `1 + rows * cols` tiles, no more:
+    tiles are never padded to the largest image of the batch.
+
+    Args:
+        size: Side of a tile in pixels, as an int, `{"height": s, "width": s}` or `{"shortest_edge": s}`.
+        patch_size: Side of the tower's patches in pixels; decides how many visual tokens a tile gives.
+        max_tiles: Most tiles of an image, the thumbnail excluded; 0 turns tiling off.
+        image_grid_pinpoints: Allowed canvases as `(height, width)` in pixels, those above `max_tiles` left out. The
+            first wins ties. `None` allows every canvas of at most `max_tiles` tiles.
+        resampler: `"pil"` gives the pixels of `LlavaNextImageProcessorPil`, bit by bit, on every machine. `"torch"` is
+            several times faster and differs by at most 2 grey levels in at most 1 % of values.
+        resample: Pillow's filter, bicubic by default; the torch resampler knows bicubic and bilinear.
+        image_mean: Mean of each channel, after rescaling. The default is SigLIP's.
+        image_std: Standard deviation of each channel, after rescaling. The default is SigLIP's.
+        rescale_factor: What 8-bit values are multiplied by before they are normalised.
+
+    Examples:
+        >>> processor = AmaliaVLImageProcessor()
+        >>> batch = processor([Image.new("RGB", (1920, 1080)), Image.new("RGB", (200, 300))], return_tensors="pt")
+        >>> batch["pixel_values"].shape  # 1 + 3 * 4 tiles, then 1 + 1 * 1
+        torch.Size([15, 3, 384, 384])
+        >>> batch["tile_layouts"][[0, 13]].tolist()
+        [[3, 4, 9, 0], [1, 1, 0, 4]]
+    """
+
+    model_input_names = ["pixel_values", "tile_layouts"]
+    valid_kwargs = AmaliaVLImageProcessorKwargs
+
+    def __init__(
+        self,
+        size: int | Mapping[str, int] = 384,
+        patch_size: int = 16,
+        max_tiles: int = 12,
+        image_grid_pinpoints: Sequence[Sequence[int]] | None = None,
+        resampler: str = "pil",
+        resample: int = Image.Resampling.BICUBIC,
+        image_mean: float | Sequence[float] = (0.5, 0.5, 0.5),
+        image_std: float | Sequence[float] = (0.5, 0.5, 0.5),
+        rescale_factor: float = 1 / 255,
+        **kwargs: Any,
+    ) -> None:
+        if unknown := sorted(set(kwargs) - BOOKKEEPING):
+            raise ValueError(f"AmaliaVLImageProcessor has no option {', '.join(unknown)}")
+        super().__init__(**kwargs)
+        tile_size = _tile_size(size)
+        self.size = {"height": tile_size, "width": tile_size}
+        self.patch_size = patch_size
+        self.max_tiles = max_tiles
+        self.image_grid_pinpoints = image_grid_pinpoints and [list(pinpoint) for pinpoint in image_grid_pinpoints]
+        self.resampler = resampler
+        self.resample = int(resample)
+        self.image_mean = image_mean if isinstance(image_mean, float | int) else list(image_mean)
+        self.image_std = image_std if isinstance(image_std, float | int) else list(image_std)
+        self.rescale_factor = rescale_factor
+        self._settings({})  # refuse bad options now, not at the first image
+
+    @classmethod
+    def get_image_processor_dict(
+        cls, pretrained_model_name_or_path: str | Path, **kwargs: Any
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Read saved options; those of a `llava_next` directory are translated.
+
+        Raises:
+            ValueError: If they belong to another kind of image processor, or ask for what AMALIA-VL does not do.
+        """
+        hub_options = {
+            name: kwargs[name] for name in ("cache_dir", "revision", "token", "subfolder") if name in kwargs
+        }
+        options, unused = super().get_image_processor_dict(pretrained_model_name_or_path, **kwargs)
+        if options.get("image_processor_type") != cls.__name__:
+            options = _translate_llava_next(options)
+            options["patch_size"] = _llava_next_patch_size(pretrained_model_name_or_path, **hub_options)
+        return options, unused
+
+    def fetch_images(self, image_url_or_urls: Any) -> Any:
+        """Load images of any kind into RGB pictures, keeping the nesting of lists; `None` in a list is an empty list.
+
+        Raises:
+            ValueError: If an image cannot be used; names it by its position, all lists taken together.
+        """
+        position = iter(range(2**63))
+
+        def fetch(images: Any) -> Any:
+            if isinstance(images, list | tuple):
+                return [[] if image is None else fetch(image) for image in images]
+            if isinstance(images, np.ndarray | torch.Tensor) and images.ndim == 4:  # a batch of images
+                return [fetch(image) for image in images]
+            return load_image(images, next(position))
+
+        return fetch(image_url_or_urls)
+
+    def preprocess(self, images: Any, **kwargs: Any) -> BatchFeature:
+        """Turn images into tiles.
+
+        Args:
+            images: An image or (nested) lists of images, of any kind `image_loading_amalia_vl` lists; `[]` means none.
+            **kwargs: Options of the class, for this call only, and `return_tensors`: `"pt"` (if unset) or `"np"`.
+
+        Returns:
+            `pixel_values` `(total_tiles, 3, S, S)` float32: image after image, the thumbnail first, then the tiles row
+            by row. `tile_layouts` `(total_tiles, 4)` int64: `rows, cols, pad_rows, pad_cols` of each tile's image.
+
+        Raises:
+            ValueError: If an image cannot be used, or an option is unknown or impossible.
+        """
+        return_tensors = kwargs.pop("return_tensors", None)
+        settings = self._settings(kwargs)
+        pictures = flatten_images(self.fetch_images(images))
+        layouts = [settings.layout(picture.height, picture.width) for picture in pictures]
+        counts = [layout.num_tiles for layout in layouts]
+        pixel_values = np.empty((sum(counts), 3, settings.tile_size, settings.tile_size), np.float32)
+        ends = np.cumsum(counts)
+        for picture, layout, end in zip(pictures, layouts, ends, strict=True):
+            _write_tiles(picture, layout, settings, out=pixel_values[end - layout.num_tiles : end])
+        tile_layouts = np.array(layouts, np.int64).reshape(-1, 4).repeat(counts, axis=0)  # (total_tiles, 4)
+        data = {"pixel_values": torch.from_numpy(pixel_values), "tile_layouts": torch.from_numpy(tile_layouts)}
+        return BatchFeature(data, tensor_type=return_tensors)
+
+    def tile_layout(self, height: int, width: int, **kwargs: Any) -> TileLayout:
+        """Say how an image would be tiled, without the image.
+
+        Args:
+            height: Height of the image, in pixels.
+            width: Width of the image, in pixels.
+            **kwargs: Options of the class, for this call only.
+
+        Examples:
+            >>> AmaliaVLImageProcessor().tile_layout(1080, 1920)
+            TileLayout(rows=3, cols=4, pad_rows=9, pad_cols=0)
+            >>> AmaliaVLImageProcessor().tile_layout(1080, 1920, max_tiles=0)
+            TileLayout(rows=0, cols=0, pad_rows=0, pad_cols=0)
+        """
+        return self._settings(kwargs).layout(height, width)
+
+    def num_visual_tokens(self, height: int, width: int, **kwargs: Any) -> int:
+        """Count the positions an image would take in the decoder, without the image.
+
+        Args:
+            height: Height of the image, in pixels.
+            width: Width of the image, in pixels.
+            **kwargs: Options of the class, for this call only.
+
+        Examples:
+            >>> AmaliaVLImageProcessor().num_visual_tokens(1080, 1920)
+            5814
+            >>> AmaliaVLImageProcessor().num_visual_tokens(1080, 1920, max_tiles=0)
+            577
+        """
+        settings = self._settings(kwargs)
+        return num_visual_tokens(settings.layout(height, width), settings.side)
+
+    def _settings(self, overrides: Mapping[str, Any]) -> "_Settings":
+        """Merge a call's options over the processor's own and check them."""
+        names = set(self.valid_kwargs.__annotations__) - {"return_tensors"}
+        if unknown := sorted(set(overrides) - names):
+            raise ValueError(
+                f"AmaliaVLImageProcessor has no option {', '.join(unknown)}; it has {', '.join(sorted(names))}"
+            )
+        given = {name: value for name, value in overrides.items() if value is not None}
+        options = {name: given.get(name, getattr(self, name)) for name in names}
+        validate_typed_dict(self.valid_kwargs, options)  # type: ignore[type-var]
+        return _Settings(
+            tile_size=_tile_size(options["size"]),
+            patch_size=options["patch_size"],
+            max_tiles=options["max_tiles"],
+            pinpoints=options["image_grid_pinpoints"],
+            resampler=options["resampler"],
+            resample=Image.Resampling(options["resample"]),
+            table=_value_table(
+                options["rescale_factor"], _per_channel(options, "image_mean"), _per_channel(options, "image_std")
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """Checked options of one call."""
+
+    tile_size: int
+    patch_size: int
+    max_tiles: int
+    pinpoints: Sequence[Sequence[int]] | None
+    resampler: str
+    resample: Image.Resampling
+    table: NDArray[np.float32]  # (3, 256)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.patch_size <= self.tile_size:
+            raise ValueError(f"patch_size {self.patch_size} must be within 1 and the tile's {self.tile_size} pixels")
+        if self.max_tiles < 0:
+            raise ValueError(f"max_tiles is {self.max_tiles}; it must be 0 (no tiling) or more")
+        for pinpoint in self.pinpoints or ():
+            if len(pinpoint) != 2 or any(length < self.tile_size or length % self.tile_size for length in pinpoint):
+                raise ValueError(
+                    f"image_grid_pinpoints has {tuple(pinpoint)}; a canvas is (height, width), both multiples of the "
+                    f"tile's {self.tile_size} pixels"
+                )
+        if self.resampler == "torch" and self.resample not in TORCH_MODES:
+            raise ValueError(f"the torch resampler knows bicubic and bilinear, not {self.resample.name.lower()}")
+
+    @property
+    def side(self) -> int:
+        """Patches on a side of a tile."""
+        return self.tile_size // self.patch_size
+
+    def layout(self, height: int, width: int) -> TileLayout:
+        """Lay an image of this size, in pixels, out on the canvas that suits it best."""
+        allowed = self.pinpoints if self.pinpoints is not None else generate_pinpoints(self.max_tiles, self.tile_size)
+        most_pixels = self.max_tiles * self.tile_size**2
+        canvases = [canvas for canvas in allowed if canvas[0] * canvas[1] <= most_pixels]
+        return layout_for(height, width, select_grid(height, width, canvases, self.tile_size), self.side)
+
+
+def flatten_images(images: Any) -> list[Image.Image]:
+    """List pictures out of any nesting of lists; `None` holds none."""
+    if images is None:
+        return []
+    if isinstance(images, list):
+        return [picture for image in images for picture in flatten_images(image)]
+    return [images]
+
+
+def _tile_size(size: int | Mapping[str, int]) -> int:
+    """Read the ways Hugging Face writes a square size."""
+    sides = {size} if isinstance(size, int) else set(size.values())
+    if len(sides) != 1 or (tile_size := sides.pop()) < 1:
+        raise ValueError(f"size {size} is not one positive side: tiles are square")
+    return tile_size
+
+
+def _per_channel(options: Mapping[str, Any], name: str) -> tuple[float, ...]:
+    value = options[name]
+    channels = (value,) * 3 if isinstance(value, float | int) else tuple(value)
+    if len(channels) != 3:
+        raise ValueError(f"{name} has {len(channels)} values; give one, or one for each of the 3 channels")
+    return channels
+
+
+@lru_cache(maxsize=8)
+def _value_table(rescale_factor: float, mean: tuple[float, ...], std: tuple[float, ...]) -> NDArray[np.float32]:
+    """Normalise the 256 values a channel can have, once, in the precisions LLaVA-NeXT's processor uses. (3, 256)."""
+    if 0 in std:
+        raise ValueError(f"image_std is {std}; no channel can be divided by 0")
+    rescaled = (np.arange(256, dtype=np.float64) * rescale_factor).astype(np.float32)
+    return (rescaled - np.array(mean, np.float32)[:, None]) / np.array(std, np.float32)[:, None]
+
+
+def _write_tiles(picture: Image.Image, layout: TileLayout, settings: _Settings, out: NDArray[np.float32]) -> None:
+    """Write the thumbnail and the tiles of one picture into `out`, `(1 + rows * cols, 3, S, S)`."""
+    size = settings.tile_size
+    resize = _pil_resize(picture, settings.resample)
+    if settings.resampler == "torch":
+        resize = _torch_resize(picture, settings.resample)
+    _normalise(resize(size, size), settings.table, out[0])
+    if layout == UNTILED:
+        return
+    height, width = resized_size(picture.height, picture.width, layout.grid, size)
+    top, left = (layout.rows * size - height) // 2, (layout.cols * size - width) // 2
+    canvas = np.zeros((layout.rows * size, layout.cols * size, 3), np.uint8)  # bars are black before normalising
+    canvas[top : top + height, left : left + width] = resize(height, width)
+    for index, tile in enumerate(out[1:]):
+        row, col = divmod(index, layout.cols)
+        _normalise(canvas[row * size : (row + 1) * size, col * size : (col + 1) * size], settings.table, tile)
+
+
+def _normalise(pixels: NDArray[np.uint8], table: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+    """Look each value of `pixels` `(S, S, 3)` up in the table, into `out` `(3, S, S)`."""
+    for channel in range(3):
+        np.take(table[channel], pixels[..., channel], out=out[channel], mode="clip")  # "clip" spares a buffer
+
+
+def _pil_resize(picture: Image.Image, resample: Image.Resampling) -> Resize:
+    return lambda height, width: np.asarray(picture.resize((width, height), resample))
+
+
+def _torch_resize(picture: Image.Image, resample: Image.Resampling) -> Resize:
+    pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None]  # (1, 3, H, W), channels last in memory
+
+    def resize(height: int, width: int) -> NDArray[np.uint8]:
+        mode = TORCH_MODES[resample]
+        resized = torch.nn.functional.interpolate(pixels, (height, width), mode=mode, antialias=True)
+        return resized[0].permute(1, 2, 0).numpy()
+
+    return resize
+
+
+def _translate_llava_next(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Translate the options of LLaVA-NeXT's image processors, of any version, but for the patch size."""
+    kind = options.get(
+        "image_processor_type", options.get("feature_extractor_type", "an image processor without a type")
+    )
+    if not kind.startswith("LlavaNext") and "image_grid_pinpoints" not in options:
+        raise ValueError(
+            f"these are the options of {kind}; AMALIA-VL reads AmaliaVLImageProcessor and LlavaNextImageProcessor"
+        )
+    if missing := [
+        name for name in ("image_grid_pinpoints", "size", "image_mean", "image_std") if name not in options
+    ]:
+        raise ValueError(f"the options of {kind} lack {', '.join(missing)}")
+    if off := [name for name in ("do_resize", "do_rescale", "do_normalize") if options.get(name) is False]:
+        raise ValueError(
+            f"{kind} has {', '.join(off)} turned off; AMALIA-VL's pixels are resized, rescaled and normalised"
+        )
+    tile_size = _tile_size(options["size"])
+    crop_size = _tile_size(options.get("crop_size") or tile_size)
+    if crop_size != tile_size:
+        raise ValueError(
+            f"{kind} crops tiles to {crop_size} pixels after resizing them to {tile_size}; these must be equal"
+        )
+    pinpoints = options["image_grid_pinpoints"]
+    kept = {name: options[name] for name in ("resample", "rescale_factor") if name in options}
+    return kept | {
+        "size": tile_size,
+        "image_grid_pinpoints": pinpoints,
+        "max_tiles": max(height * width for height, width in pinpoints) // tile_size**2,
+        "image_mean": options["image_mean"],
+        "image_std": options["image_std"],
+    }
+
+
+def _llava_next_patch_size(directory: str | Path, **hub_options: Any) -> int:
+    """Find the patch size, in pixels, that LLaVA-NeXT keeps out of its image processor's options."""
+    directory = Path(directory).parent if Path(directory).is_file() else directory
+    file = cached_file(directory, PROCESSOR_NAME, _raise_exceptions_for_missing_entries=False, **hub_options)
+    patch_size = json.loads(Path(file).read_text(encoding="utf-8")).get("patch_size") if file else None
+    if patch_size is None:
+        patch_size = AutoConfig.from_pretrained(directory, **hub_options).vision_config.patch_size
+    return int(patch_size)
+
+
+AmaliaVLImageProcessor.register_for_auto_class()

@@ -1,0 +1,236 @@
+"""Processor of AMALIA-VL: chat template, tokenizer and image processor in one call."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from transformers import BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
+from transformers.processing_utils import MultiModalData
+
+from .image_processing_amalia_vl import AmaliaVLImageProcessor, flatten_images
+from .tiling_amalia_vl import TileLayout, num_visual_tokens
+
+# ChatML. The sequence opens with <s> because servers tokenise rendered chats without adding it; the processor removes
+# it where the tokenizer adds its own. An image is followed by a line break, unless it ends the turn, so that typed
+# content reads like the evaluation's "<image>\n" + question. The answer and its <|im_end|> are what training learns.
+CHAT_TEMPLATE = r"""
+{%- macro render(content) -%}
+  {%- if content is string -%}
+    {{- content -}}
+  {%- else -%}
+    {%- for part in content -%}
+      {%- if part['type'] == 'image' -%}
+        {{- '<image>' if loop.last else '<image>\n' -}}
+      {%- elif part['type'] == 'text' -%}
+        {{- part['text'] -}}
+      {%- else -%}
+        {{- raise_exception("A message may hold parts of type 'image' and 'text', not '" ~ part['type'] ~ "'") -}}
+      {%- endif -%}
+    {%- endfor -%}
+  {%- endif -%}
+{%- endmacro -%}
+{{- bos_token -}}
+{%- for message in messages -%}
+  {{- '<|im_start|>' ~ message['role'] ~ '\n' -}}
+  {%- if message['role'] == 'assistant' -%}
+    {%- generation -%}
+      {{- render(message['content']) ~ '<|im_end|>' -}}
+    {%- endgeneration -%}
+  {%- else -%}
+    {{- render(message['content']) ~ '<|im_end|>' -}}
+  {%- endif -%}
+  {{- '\n' -}}
+{%- endfor -%}
+{%- if add_generation_prompt -%}
+  {{- '<|im_start|>assistant\n' -}}
+{%- endif -%}
+""".strip()
+
+
+class AmaliaVLProcessor(ProcessorMixin):
+    """Turn text with `<image>` slots, and their images, into the model's inputs.
+
+    Each slot becomes as many `<image>` tokens as its image has visual tokens. The call returns `input_ids` and
+    `attention_mask` `(batch, length)`, and for images `pixel_values` `(total_tiles, 3, S, S)` and `tile_layouts`
+    `(total_tiles, 4)`.
+
+    Images come flat, in the order of the slots, or nested, a list for each text; `[]` means none. They may be anything
+    that `image_loading_amalia_vl` lists. Options of `AmaliaVLImageProcessor` may be given to a call: `max_tiles=0`.
+
+    Args:
+        image_processor: Cuts the images.
+        tokenizer: A fast tokenizer that has `image_token` among its special tokens.
+        chat_template: Jinja template of conversations; ChatML with an answer mask if unset.
+        image_token: What stands for an image in text.
+    """
+
+    def __init__(
+        self,
+        image_processor: AmaliaVLImageProcessor,
+        tokenizer: PreTrainedTokenizerBase,
+        chat_template: str | dict[str, str] | None = None,
+        image_token: str = "<image>",  # noqa: S107  (not a secret)
+    ) -> None:
+        self.image_token = image_token
+        self.image_token_id = tokenizer.convert_tokens_to_ids(image_token)
+        if self.image_token_id in (None, tokenizer.unk_token_id):
+            raise ValueError(f"the tokenizer does not know {image_token}; add it as a special token first")
+        super().__init__(image_processor, tokenizer, chat_template=chat_template or CHAT_TEMPLATE)
+
+    def num_visual_tokens(self, height: int, width: int, max_tiles: int | None = None) -> int:
+        """Count the positions an image would take in the decoder, without the image.
+
+        Args:
+            height: Height of the image, in pixels.
+            width: Width of the image, in pixels.
+            max_tiles: Most tiles, if not the processor's own; 0 turns tiling off.
+        """
+        return self.image_processor.num_visual_tokens(height, width, max_tiles=max_tiles)
+
+    def replace_image_token(self, image_inputs: Mapping[str, Any], image_idx: int, **kwargs: Any) -> str:
+        """Give what an image's slot in the text becomes.
+
+        Args:
+            image_inputs: What the image processor returned.
+            image_idx: Position of the image among those of the call.
+            **kwargs: Options of the call; the patch size counts.
+        """
+        side = image_inputs["pixel_values"].shape[-1] // (kwargs.get("patch_size") or self.image_processor.patch_size)
+        return self.image_token * num_visual_tokens(_image_layouts(image_inputs)[image_idx], side)
+
+    def prepare_inputs_layout(self, images: Any = None, text: Any = None, **kwargs: Any) -> tuple[Any, ...]:
+        """Load the images, and drop the `<s>` that opens a rendered chat where the tokenizer adds its own."""
+        images, text, *rest = super().prepare_inputs_layout(images=images, text=text, **kwargs)
+        adds_special = kwargs.get("text_kwargs", {}).get("add_special_tokens", kwargs.get("add_special_tokens", True))
+        if text is not None and adds_special and self._adds_bos():
+            bos = self.tokenizer.bos_token
+            text = [sample.removeprefix(bos) if isinstance(sample, str) else sample for sample in text]
+        return (images if flatten_images(images) else None, text, *rest)
+
+    def _adds_bos(self) -> bool:
+        return bool(self.tokenizer.bos_token) and self.tokenizer("").input_ids[:1] == [self.tokenizer.bos_token_id]
+
+    def validate_inputs(self, images: Any = None, text: Any = None, **kwargs: Any) -> None:
+        """Check that every text has as many `<image>` slots as images.
+
+        Raises:
+            ValueError: If not, with the sample's index; or if there is nothing to process, or something that is neither
+                text nor images.
+        """
+        if other := sorted(name for name in ("videos", "audio") if kwargs.get(name) is not None):
+            raise ValueError(f"AMALIA-VL reads text and images, not {' or '.join(other)}")
+        if text is None:
+            if images is None:
+                raise ValueError("there is neither text nor an image to process")
+            return
+        for sample, content in enumerate(text):
+            if not isinstance(content, str):
+                kind = type(content).__name__
+                raise ValueError(f"text must be a string or a list of strings; sample {sample} is {kind}")
+        self._check_slots([content.count(self.image_token) for content in text], images)
+
+    def _check_slots(self, slots: list[int], images: Any) -> None:
+        """Hold the number of slots of each sample against its images, given flat or nested."""
+        nested = isinstance(images, list) and any(isinstance(entry, list) for entry in images)
+        if nested and len(images) != len(slots):
+            raise ValueError(f"{len(slots)} texts but {len(images)} lists of images; give a list for each text")
+        left = len(flatten_images(images))
+        for sample, wanted in enumerate(slots):
+            given = (
+                len(flatten_images(images[sample]))
+                if nested
+                else left
+                if sample == len(slots) - 1
+                else min(wanted, left)
+            )
+            if given != wanted:
+                raise ValueError(
+                    f"sample {sample} has {wanted} {self.image_token} slots but {given} images"
+                    f"{'' if nested else ' remain for it'}; does its text hold a literal {self.image_token}, "
+                    "or does a turn lack its image?"
+                )
+            left -= given
+
+    def _process_images(self, images: Any, **kwargs: Any) -> tuple[BatchFeature, list[str]]:
+        """Cut the images, and give what each slot becomes; the base class cannot flatten samples without images."""
+        features = self.image_processor(images, **kwargs)
+        count = len(_image_layouts(features))
+        return features, [self.replace_image_token(features, index, **kwargs) for index in range(count)]
+
+    def _check_special_mm_tokens(self, text: list[str], text_inputs: Mapping[str, Any], modalities: list[str]) -> None:
+        """Refuse texts whose image tokens were cut by truncation.
+
+        Raises:
+            ValueError: Names the first such sample.
+        """
+        try:
+            super()._check_special_mm_tokens(text, text_inputs, modalities)
+        except ValueError as error:
+            for sample, (content, ids) in enumerate(zip(text, text_inputs["input_ids"], strict=True)):
+                wanted, kept = content.count(self.image_token), list(ids).count(self.image_token_id)
+                if wanted != kept:
+                    raise ValueError(
+                        f"truncation to {len(ids)} tokens cuts an image: sample {sample} has {wanted} visual tokens, "
+                        f"{kept} would be left. Raise max_length, lower max_tiles or leave truncation off"
+                    ) from error
+            raise
+
+    def _get_num_multimodal_tokens(
+        self, image_sizes: Iterable[tuple[int, int]] | None = None, **kwargs: Any
+    ) -> MultiModalData:
+        """Tell servers (vLLM) what images of these sizes, `(height, width)` in pixels, will take.
+
+        Returns:
+            `num_image_tokens` of each image, and `num_image_patches`: its rows in `pixel_values` and `tile_layouts`.
+        """
+        if image_sizes is None:
+            return MultiModalData()
+        known = self.image_processor.valid_kwargs.__annotations__.keys() - {"return_tensors"}
+        options = kwargs.get("images_kwargs", {}) | {name: kwargs[name] for name in known & kwargs.keys()}
+        sizes = list(image_sizes)
+        return MultiModalData(
+            num_image_tokens=[self.image_processor.num_visual_tokens(*size, **options) for size in sizes],
+            num_image_patches=[self.image_processor.tile_layout(*size, **options).num_tiles for size in sizes],
+        )
+
+    @classmethod
+    def get_processor_dict(
+        cls, pretrained_model_name_or_path: str | Path, **kwargs: Any
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Read saved options; those of a `llava_next` directory are checked and translated.
+
+        Raises:
+            ValueError: If visual tokens would be counted in a way AMALIA-VL does not.
+        """
+        options, unused = super().get_processor_dict(pretrained_model_name_or_path, **kwargs)
+        strategy = options.pop("vision_feature_select_strategy", None) or "full"
+        if strategy != "full":
+            raise ValueError(f"vision_feature_select_strategy is {strategy!r}; AMALIA-VL keeps every patch: 'full'")
+        if additional := options.pop("num_additional_image_tokens", 0):
+            raise ValueError(f"num_additional_image_tokens is {additional}; AMALIA-VL's tower has no such token")
+        options.pop("patch_size", None)  # the image processor's, which reads it by itself
+        return options, unused
+
+    @classmethod
+    def _get_arguments_from_pretrained(
+        cls, pretrained_model_name_or_path: str | Path, processor_dict: dict[str, Any] | None = None, **kwargs: Any
+    ) -> list[Any]:
+        """Load our image processor, whatever the directory names; a tokenizer's template counts as its own."""
+        image_processor = AmaliaVLImageProcessor.from_pretrained(pretrained_model_name_or_path, **kwargs)
+        tokenizer = cls._load_tokenizer_from_pretrained("tokenizer", pretrained_model_name_or_path, **kwargs)
+        if processor_dict is not None and tokenizer.chat_template:
+            processor_dict.setdefault("chat_template", tokenizer.chat_template)
+        return [image_processor, tokenizer]
+
+
+def _image_layouts(features: Mapping[str, Any]) -> list[TileLayout]:
+    """Read the layout of each image off the layouts of all tiles."""
+    layouts: list[TileLayout] = []
+    rows, row = features["tile_layouts"].tolist(), 0
+    while row < len(rows):
+        layouts.append(TileLayout(*rows[row]))
+        row += layouts[-1].num_tiles
+    return layouts
+
+
+AmaliaVLProcessor.register_for_auto_class()
