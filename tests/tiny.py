@@ -89,7 +89,9 @@ def tiny_vision_config(**changes: Any) -> SiglipVisionConfig:
 def tiny_config(text: PreTrainedConfig | None = None, vision: SiglipVisionConfig | None = None, **changes: Any):
     """AMALIA-VL configuration of about 60,000 parameters."""
     arguments = {"image_token_id": IMAGE_TOKEN_ID, **changes}
-    return AmaliaVLConfig(text_config=text or tiny_text_config(), vision_config=vision or tiny_vision_config(), **arguments)
+    return AmaliaVLConfig(
+        text_config=text or tiny_text_config(), vision_config=vision or tiny_vision_config(), **arguments
+    )
 
 
 def tiny_model(config: AmaliaVLConfig | None = None, seed: int = 0) -> AmaliaVLForConditionalGeneration:

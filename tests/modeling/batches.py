@@ -45,7 +45,9 @@ class Batch:
         for row in rows:
             pad = [PAD_ID] * (longest - len(row))
             ids.append(pad + row if self.padding_side == "left" else row + pad)
-            mask.append([0] * len(pad) + [1] * len(row) if self.padding_side == "left" else [1] * len(row) + [0] * len(pad))
+            mask.append(
+                [0] * len(pad) + [1] * len(row) if self.padding_side == "left" else [1] * len(row) + [0] * len(pad)
+            )
         self.input_ids, self.attention_mask = torch.tensor(ids), torch.tensor(mask)
 
     @property

@@ -26,7 +26,10 @@ def with_ids(old, new, position):
 CASES = {
     "a slot too few": (with_ids(IMAGE_TOKEN_ID, 9, -1), "<image> tokens in the batch but .* visual tokens.*truncated"),
     "a slot too many": (with_ids(6, IMAGE_TOKEN_ID, -1), "<image> tokens in the batch but .* visual tokens"),
-    "slots without images": ({"pixel_values": None, "tile_layouts": None}, "<image> tokens in the batch but no images"),
+    "slots without images": (
+        {"pixel_values": None, "tile_layouts": None},
+        "<image> tokens in the batch but no images",
+    ),
     "tiles without layouts": ({"tile_layouts": None}, "tile_layouts is missing"),
     "layouts without tiles": ({"pixel_values": None}, "pixel_values is missing"),
     "fewer layouts than tiles": (

@@ -44,7 +44,10 @@ def test_a_left_padded_batch_equals_its_samples_alone(model):
     start = 0
     for row, sample in enumerate(SAMPLES):
         real = batch.attention_mask[row].bool()
-        alone = {"input_ids": batch.input_ids[row][real][None], "attention_mask": torch.ones(1, int(real.sum())).long()}
+        alone = {
+            "input_ids": batch.input_ids[row][real][None],
+            "attention_mask": torch.ones(1, int(real.sum())).long(),
+        }
         if sample:
             count = sum(len(tiles) for tiles in batch.tiles[start : start + len(sample)])
             first = sum(len(tiles) for tiles in batch.tiles[:start])

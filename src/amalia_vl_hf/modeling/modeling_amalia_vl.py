@@ -136,6 +136,9 @@ class AmaliaVLPreTrainedModel(PreTrainedModel):
         run that resumes from it would lose its weights.
         """
         self.config.auto_map = dict(AUTO_MAP)
+        for module in self.modules():  # the parts' dtypes too, or loading would fill them in and a second save differ
+            if isinstance(module, PreTrainedModel):
+                module.config.dtype = module.dtype
         kwargs.setdefault("save_original_format", False)
         super().save_pretrained(save_directory, *args, **kwargs)
 
