@@ -1,4 +1,4 @@
 """Training: the paper's three stages on TRL's trainers.
 
-`stages` says what each stage trains, `recipe` reads how from YAML, `samples` and `collation` make batches, `run` trains.
+`stages` says what a stage trains, `recipe` reads how from YAML, `samples` and `collation` make batches, `run` trains.
 """

@@ -1,0 +1,193 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from amalia_vl_hf import AmaliaVLForConditionalGeneration
+from amalia_vl_hf.training.recipe import RecipeError
+from amalia_vl_hf.training.run import build_trainer, describe, train
+from amalia_vl_hf.training.stages import module_of
+
+STAGE_RECIPES = {"align": "1_align", "instruct": "2_instruct", "prefer": "3_prefer"}
+OFFLINE = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+
+
+def weights(folder):
+    return load_file(folder / "model.safetensors")
+
+
+def python(*arguments):
+    return subprocess.run([sys.executable, *arguments], env=OFFLINE, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("stage", STAGE_RECIPES)
+def test_each_recipe_runs_and_moves_exactly_its_modules(stage, recipe_for, base):
+    recipe = recipe_for(STAGE_RECIPES[stage], "warmup=0", "schedule=constant")
+    output = train(recipe)
+    before, after = weights(base), weights(output)
+    assert before.keys() == after.keys()
+    for name in before:
+        trained = module_of(name) in recipe.training_stage.trainable
+        assert torch.equal(before[name], after[name]) != trained, name
+
+
+def test_the_log_holds_losses_each_modules_rate_and_seconds(recipe_for):
+    recipe = recipe_for("2_instruct", "steps=3", "schedule=cosine", "warmup=0", "learning_rates.tower=1e-4")
+    record = json.loads((train(recipe) / "training.json").read_text(encoding="utf-8"))
+    steps = [entry for entry in record["log_history"] if "loss" in entry]
+    assert [entry["step"] for entry in steps] == [1, 2, 3]
+    for module, peak in recipe.training_stage.learning_rates.items():
+        rates = [entry[f"learning_rate/{module}"] for entry in steps]
+        assert rates == pytest.approx([peak, peak * 0.75, peak * 0.25])
+    seconds = [entry["seconds"] for entry in record["log_history"]]
+    assert seconds == sorted(seconds)
+    assert record["seconds"] == seconds[-1] > 0
+    assert record["origin"]["model"] == recipe.model
+
+
+def test_preferences_are_learned_against_a_frozen_copy(recipe_for, tmp_path):
+    recipe = recipe_for("3_prefer", "steps=12", "warmup=0", "schedule=constant", "learning_rates.decoder=5e-3")
+    trainer = build_trainer(recipe, tmp_path / "checkpoints")
+    start = {name: weight.clone() for name, weight in trainer.ref_model.state_dict().items()}
+    trainer.train()
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    margins = [entry["rewards/margins"] for entry in trainer.state.log_history if "loss" in entry]
+    assert losses[0] == pytest.approx(torch.tensor(2.0).log().item(), rel=1e-4), "equal models are undecided"
+    assert losses[-1] < losses[0]
+    assert margins[-1] > 0
+    assert not any(parameter.requires_grad for parameter in trainer.ref_model.parameters())
+    assert all(torch.equal(start[name], weight) for name, weight in trainer.ref_model.state_dict().items())
+
+
+def test_accumulated_batches_equal_one_batch(recipe_for, tmp_path):
+    shared = ("steps=2", "warmup=0", "schedule=constant", "max_grad_norm=1e9")
+    whole = recipe_for("2_instruct", *shared, "batch_size=4", f"output={tmp_path / 'whole'}")
+    parts = recipe_for("2_instruct", *shared, "batch_size=2", "accumulation=2", f"output={tmp_path / 'parts'}")
+    logs = []
+    for recipe in (whole, parts):
+        trainer = build_trainer(recipe, Path(recipe.output))
+        trainer.train()
+        logs.append([(entry["loss"], entry["grad_norm"]) for entry in trainer.state.log_history if "loss" in entry])
+    assert torch.tensor(logs[0]) == pytest.approx(torch.tensor(logs[1]), rel=1e-4)
+
+
+def test_text_only_samples_train_among_others(recipe_for, samples, pictures):
+    turns = [{"role": "user", "content": "Olá"}, {"role": "assistant", "content": "olá"}]
+    lines = samples["sft"].read_text(encoding="utf-8").splitlines()
+    mixed = pictures / "mixed.jsonl"
+    mixed.write_text("\n".join([lines[0], *[json.dumps({"messages": turns})] * 3]), encoding="utf-8")
+    output = train(recipe_for("2_instruct", f"data={mixed}", "batch_size=1", "steps=4"))
+    record = json.loads((output / "training.json").read_text(encoding="utf-8"))
+    assert all(entry["loss"] > 0 for entry in record["log_history"] if "loss" in entry)
+
+
+def test_the_output_loads_in_a_new_process(recipe_for, pictures):
+    output = train(recipe_for("1_align"))
+    program = f"""
+import amalia_vl_hf
+from transformers import AutoModelForImageTextToText, AutoProcessor
+model = AutoModelForImageTextToText.from_pretrained({str(output)!r})
+processor = AutoProcessor.from_pretrained({str(output)!r})
+content = [{{"type": "image", "image": {str(pictures / "1.png")!r}}}, {{"type": "text", "text": "O que se vê?"}}]
+inputs = processor.apply_chat_template([{{"role": "user", "content": content}}], add_generation_prompt=True,
+                                       tokenize=True, return_dict=True, return_tensors="pt")
+print(model.generate(**inputs, max_new_tokens=3, do_sample=False).shape[1] - inputs["input_ids"].shape[1])
+"""
+    done = python("-c", program)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.split()[-1]) in (1, 2, 3)
+    assert sorted(path.name for path in output.parent.iterdir()) == [output.name], "checkpoints are gone"
+    assert not list(output.glob("*.bin")), "nothing pickled"
+
+
+def command(recipe):
+    """The command line whose recipe is this one."""
+    nested = {"learning_rates", "origin"}
+    values = [f"{key}={json.dumps(value)}" for key, value in asdict(recipe).items() if key not in nested]
+    rates = [f"learning_rates.{module}={rate}" for module, rate in recipe.learning_rates.items()]
+    name = Path(__file__).parents[2] / "recipes" / "tiny" / f"{STAGE_RECIPES[recipe.stage]}.yaml"
+    return [sys.executable, "-m", "amalia_vl_hf.cli", "train", str(name), *values, *rates]
+
+
+def killed_after_a_checkpoint(recipe):
+    """Start the command in a process and kill it with -9 once it has written a checkpoint."""
+    partial = Path(f"{recipe.output}.partial")
+    with subprocess.Popen(command(recipe), env=OFFLINE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
+        while not list(partial.glob("checkpoint-*/trainer_state.json")):
+            assert run.poll() is None, "the run ended before its first checkpoint"
+            time.sleep(0.005)
+        run.send_signal(signal.SIGKILL)
+    return partial
+
+
+@pytest.mark.parametrize("name", ["2_instruct", "3_prefer"])
+def test_a_killed_run_continues_to_the_same_weights(name, recipe_for, tmp_path):
+    values = ("steps=40", "save_steps=4", "log_steps=2", "accumulation=1")
+    whole = train(recipe_for(name, *values, f"output={tmp_path / 'whole'}"))
+    recipe = recipe_for(name, *values, f"output={tmp_path / 'killed'}")
+    partial = killed_after_a_checkpoint(recipe)
+    assert not Path(recipe.output).exists()
+    torn = partial / "checkpoint-39"  # as if the kill had hit while this one was being written
+    torn.mkdir()
+    (torn / "trainer_state.json").write_text('{"global_step": 39, "log_hist', encoding="utf-8")
+    output = train(recipe)
+    one, other = weights(whole), weights(output)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    histories = [
+        json.loads((path / "training.json").read_text(encoding="utf-8"))["log_history"] for path in (whole, output)
+    ]
+    losses = [[(entry["step"], entry["loss"]) for entry in history if "loss" in entry] for history in histories]
+    assert losses[0] == losses[1]
+
+
+def test_training_again_after_the_end_changes_nothing(recipe_for):
+    recipe = recipe_for("1_align")
+    output = train(recipe)
+    written = {path: path.stat().st_mtime_ns for path in output.iterdir()}
+    assert train(recipe) == output
+    assert {path: path.stat().st_mtime_ns for path in output.iterdir()} == written
+
+
+def test_an_output_of_another_recipe_is_not_taken_for_this_one(recipe_for):
+    recipe = recipe_for("1_align")
+    train(recipe)
+    with pytest.raises(RecipeError, match=r"1_align comes from another recipe or data \(seed was 0, now 5\)"):
+        train(replace(recipe, seed=5))
+
+
+def test_checkpoints_of_other_data_are_not_resumed(recipe_for, samples, tmp_path):
+    data = samples["sft"].with_name("changing.jsonl")
+    data.write_text(samples["sft"].read_text(encoding="utf-8"), encoding="utf-8")
+    recipe = recipe_for("1_align", f"data={data}")
+    train(recipe)
+    Path(recipe.output).rename(Path(f"{recipe.output}.partial"))
+    record = Path(f"{recipe.output}.partial")
+    (record / "training.json").rename(record / "recipe.json")
+    data.write_text(samples["sft"].read_text(encoding="utf-8").replace("azul", "verde"), encoding="utf-8")
+    with pytest.raises(RecipeError, match=r"1_align\.partial comes from another recipe or data \(data_sha256 was"):
+        train(recipe)
+
+
+def test_a_foreign_directory_is_not_overwritten(recipe_for):
+    recipe = recipe_for("1_align")
+    Path(recipe.output).mkdir()
+    with pytest.raises(RecipeError, match="1_align exists but was not written by this command"):
+        train(recipe)
+
+
+def test_the_description_says_what_would_be_trained(recipe_for, base):
+    text = describe(recipe_for("1_align", "steps=null", "epochs=3", "accumulation=2"))
+    counts = AmaliaVLForConditionalGeneration.from_pretrained(base)
+    connector = sum(p.numel() for name, p in counts.named_parameters() if module_of(name) == "connector")
+    assert f"connector  {connector:>14,} parameters, learning rate 0.002" in text
+    assert "parameters, frozen" in text
+    assert "batch      4 = 2 a device x 2 accumulated x 1 devices" in text
+    assert "steps      6 over 8 samples, schedule constant" in text
