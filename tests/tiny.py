@@ -31,11 +31,12 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
 
     `<image>` is appended after the vocabulary, the tokenizer adds `<s>` by itself, and it pads on the left.
     """
+    unknown, begin, pad, _, end = SPECIAL_TOKENS
     pieces = [*SPECIAL_TOKENS, *(f"<0x{byte:02X}>" for byte in range(256)), *LETTERS]
     pieces += [left + right for left, right in MERGES if left + right not in pieces]
     vocabulary = {piece: index for index, piece in enumerate(dict.fromkeys(pieces))}
     merges = [pair for pair in dict.fromkeys(MERGES) if all(part in vocabulary for part in pair)]
-    tokenizer = Tokenizer(models.BPE(vocabulary, merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    tokenizer = Tokenizer(models.BPE(vocabulary, merges, unk_token=unknown, byte_fallback=True, fuse_unk=True))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
     tokenizer.decoder = decoders.Sequence(
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
@@ -45,10 +46,10 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
     tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
-        unk_token="<unk>",
-        bos_token="<s>",
-        eos_token="<|im_end|>",
-        pad_token="</s>",
+        unk_token=unknown,
+        bos_token=begin,
+        eos_token=end,
+        pad_token=pad,
         additional_special_tokens=["<|im_start|>", "<image>"],
         padding_side="left",
         clean_up_tokenization_spaces=False,

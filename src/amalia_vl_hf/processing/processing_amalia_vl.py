@@ -114,8 +114,8 @@ class AmaliaVLProcessor(ProcessorMixin):
         """Check that every text has as many `<image>` slots as images.
 
         Raises:
-            ValueError: If not, with the sample's index; or if there is nothing to process, or something that is neither
-                text nor images.
+            ValueError: If not, with the sample's index; or if there is nothing to process, or anything but text and
+                images.
         """
         if other := sorted(name for name in ("videos", "audio") if kwargs.get(name) is not None):
             raise ValueError(f"AMALIA-VL reads text and images, not {' or '.join(other)}")
