@@ -44,10 +44,10 @@ class Batch:
         ids, mask = [], []
         for row in rows:
             pad = [PAD_ID] * (longest - len(row))
-            ids.append(pad + row if self.padding_side == "left" else row + pad)
-            mask.append(
-                [0] * len(pad) + [1] * len(row) if self.padding_side == "left" else [1] * len(row) + [0] * len(pad)
-            )
+            on, off = [1] * len(row), [0] * len(pad)
+            left = self.padding_side == "left"
+            ids.append(pad + row if left else row + pad)
+            mask.append(off + on if left else on + off)
         self.input_ids, self.attention_mask = torch.tensor(ids), torch.tensor(mask)
 
     @property

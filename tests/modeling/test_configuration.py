@@ -76,7 +76,7 @@ def test_a_silent_strategy_is_refused():
 
 
 def test_other_towers_are_refused():
-    with pytest.raises(ValueError, match="'clip_vision_model'.*takes 'siglip_vision_model'"):
+    with pytest.raises(ValueError, match=r"'clip_vision_model'.*takes 'siglip_vision_model'"):
         AmaliaVLConfig(vision_config=CLIPVisionConfig())
 
 

@@ -1,0 +1,196 @@
+"""One directory serves both worlds: with the package imported, and as remote code without it."""
+
+import ast
+import inspect
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+from PIL import Image
+
+import amalia_vl_hf
+from amalia_vl_hf import AutoModelForVision2Seq
+from tests.tiny import PINPOINTS, tiny_config, tiny_model, tiny_text_config, tiny_tokenizer
+
+QUESTION = "Que cor tem o quadrado?"
+MODEL_CLASSES = ("AutoModel", "AutoModelForImageTextToText", "AutoModelForMultimodalLM")
+
+
+def tiny_processor():
+    tokenizer = tiny_tokenizer()
+    image_processor = amalia_vl_hf.AmaliaVLImageProcessor(
+        size={"height": 32, "width": 32}, patch_size=8, image_grid_pinpoints=[list(size) for size in PINPOINTS]
+    )
+    return amalia_vl_hf.AmaliaVLProcessor(image_processor, tokenizer)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A whole repository: weights, processor and the code that loads them."""
+    directory = tmp_path_factory.mktemp("repository")
+    processor = tiny_processor()
+    text = tiny_text_config(vocab_size=512, eos_token_id=None)
+    tiny_model(tiny_config(text=text, image_token_id=processor.image_token_id)).save_pretrained(directory)
+    processor.save_pretrained(directory)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def expected(exported):
+    model = amalia_vl_hf.AmaliaVLForConditionalGeneration.from_pretrained(exported).eval()
+    return answer(model, amalia_vl_hf.AmaliaVLProcessor.from_pretrained(exported))
+
+
+def answer(model, processor):
+    image = Image.linear_gradient("L").resize((70, 50)).convert("RGB")
+    chat = [{"role": "user", "content": [{"type": "image", "image": image}, {"type": "text", "text": QUESTION}]}]
+    inputs = processor.apply_chat_template(
+        chat, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
+    )
+    return model.generate(**inputs, max_new_tokens=6, do_sample=False)[0].tolist()
+
+
+REMOTE = """
+import json, sys
+sys.modules["amalia_vl_hf"] = None  # as if it were not installed
+import torch
+torch.set_num_threads(1)
+import transformers
+from PIL import Image
+from transformers import *
+
+QUESTION = {question!r}
+{answer}
+
+def load(directory):
+    trust = dict(trust_remote_code=True)
+    config = AutoConfig.from_pretrained(directory, **trust)
+    base = AutoModel.from_pretrained(directory, **trust)
+    images = AutoImageProcessor.from_pretrained(directory, **trust)
+    multimodal = AutoModelForMultimodalLM.from_pretrained(directory, **trust)
+    model = AutoModelForImageTextToText.from_pretrained(directory, **trust).eval()
+    processor = AutoProcessor.from_pretrained(directory, **trust)
+    names = [type(x).__name__ for x in (config, base, images, multimodal, model, processor, processor.image_processor)]
+    assert all("transformers_modules" in type(x).__module__ for x in (config, base, images, model, processor))
+    return model, processor, names
+
+model, processor, names = load({directory!r})
+first = answer(model, processor)
+model.save_pretrained({again!r})
+processor.save_pretrained({again!r})
+again = answer(*load({again!r})[:2])
+print(json.dumps(dict(names=names, first=first, again=again)))
+"""
+
+
+def run_python(code, **environment):
+    """Runs code in a new interpreter, outside the checkout, so that nothing but the directory can be imported."""
+    process = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        cwd=environment.pop("cwd"),
+        env={**os.environ, **environment},
+    )
+    assert process.returncode == 0, process.stderr[-3000:]
+    return json.loads(process.stdout.splitlines()[-1])
+
+
+def test_remote_code_without_the_package(exported, expected, tmp_path):
+    code = REMOTE.format(
+        question=QUESTION, answer=inspect.getsource(answer), directory=str(exported), again=str(tmp_path / "again")
+    )
+    result = run_python(code, cwd=tmp_path, HF_HOME=str(tmp_path / "home"))
+    assert result["names"] == [
+        "AmaliaVLConfig",
+        "AmaliaVLModel",
+        "AmaliaVLImageProcessor",
+        "AmaliaVLForConditionalGeneration",
+        "AmaliaVLForConditionalGeneration",
+        "AmaliaVLProcessor",
+        "AmaliaVLImageProcessor",
+    ]
+    assert result["first"] == expected
+    assert result["again"] == expected
+    again = {path.name: path for path in (tmp_path / "again").iterdir()}
+    assert again.keys() == {path.name for path in exported.iterdir()}
+    for path in exported.glob("*_amalia_vl.py"):
+        assert again[path.name].read_text() == path.read_text()
+
+
+def test_the_exported_directory_names_every_auto_class(exported):
+    names = json.loads((exported / "config.json").read_text())["auto_map"]
+    assert {"AutoConfig", *MODEL_CLASSES, "AutoModelForVision2Seq"} <= names.keys()
+    processor = json.loads((exported / "processor_config.json").read_text())
+    assert "AutoProcessor" in processor["auto_map"]
+    assert "AutoImageProcessor" in processor["image_processor"]["auto_map"]
+    for reference in names.values():
+        assert (exported / f"{reference.split('.')[0]}.py").exists()
+
+
+@pytest.mark.parametrize("name", [*MODEL_CLASSES, "AutoConfig", "AutoProcessor", "AutoImageProcessor"])
+def test_with_the_package_no_flag_is_needed(exported, name):
+    loaded = getattr(transformers, name).from_pretrained(exported)
+    assert type(loaded).__module__.startswith("amalia_vl_hf.")
+
+
+def test_the_old_name_works(exported, expected):
+    model = AutoModelForVision2Seq.from_pretrained(exported)
+    assert type(model) is amalia_vl_hf.AmaliaVLForConditionalGeneration
+    assert transformers.AutoModelForVision2Seq is AutoModelForVision2Seq
+    assert answer(model.eval(), amalia_vl_hf.AmaliaVLProcessor.from_pretrained(exported)) == expected
+
+
+def test_the_class_is_found_by_its_architecture_name(exported):
+    name = json.loads((exported / "config.json").read_text())["architectures"][0]
+    assert getattr(transformers, name) is amalia_vl_hf.AmaliaVLForConditionalGeneration
+
+
+def test_pipeline(exported, expected):
+    pipe = transformers.pipeline("image-text-to-text", model=str(exported))
+    image = Image.linear_gradient("L").resize((70, 50)).convert("RGB")
+    chat = [{"role": "user", "content": [{"type": "image", "image": image}, {"type": "text", "text": QUESTION}]}]
+    greedy = {"max_new_tokens": 6, "do_sample": False}
+    output = pipe(text=chat, generate_kwargs=greedy, return_tensors=True)
+    assert output[0]["generated_token_ids"].tolist() == expected
+
+
+def check_import(node, path):
+    if isinstance(node, ast.ImportFrom) and node.level:
+        assert node.level == 1, f"{path.name} imports from a parent package"
+        assert (path.parent / f"{node.module}.py").exists(), f"{path.name} imports {node.module}"
+    elif isinstance(node, ast.Import | ast.ImportFrom):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module]
+        assert not any(name.split(".")[0] == "amalia_vl_hf" for name in names), path.name
+
+
+def test_islands_import_only_their_siblings():
+    """Saving copies these files flat into a repository: nothing else would be there."""
+    root = Path(amalia_vl_hf.__file__).parent
+    names = []
+    for island in ("modeling", "processing"):
+        for path in (root / island).glob("*.py"):
+            if path.name == "__init__.py":
+                continue
+            names.append(path.name)
+            for node in ast.walk(ast.parse(path.read_text())):
+                check_import(node, path)
+    assert len(names) == len(set(names)), "exported files would overwrite each other"
+    assert len(names) >= 5
+
+
+def test_weights_are_safetensors_only(exported):
+    assert (exported / "model.safetensors").exists()
+    assert not [path for path in exported.iterdir() if path.suffix in {".bin", ".pt", ".pth", ".pkl"}]
+
+
+def test_half_precision_answers(exported):
+    model = amalia_vl_hf.AmaliaVLForConditionalGeneration.from_pretrained(exported, dtype=torch.bfloat16)
+    assert model.dtype == model.model.vision_tower.dtype == model.model.image_newline.dtype == torch.bfloat16
+    answer(model.eval(), amalia_vl_hf.AmaliaVLProcessor.from_pretrained(exported))
