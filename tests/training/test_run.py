@@ -135,6 +135,8 @@ def test_a_killed_run_continues_to_the_same_weights(name, recipe_for, tmp_path):
     recipe = recipe_for(name, *values, f"output={tmp_path / 'killed'}")
     partial = killed_after_a_checkpoint(recipe)
     assert not Path(recipe.output).exists()
+    for state in partial.glob("checkpoint-*/trainer_state.json"):
+        mark_first_entry(state)
     torn = partial / "checkpoint-39"  # as if the kill had hit while this one was being written
     torn.mkdir()
     (torn / "trainer_state.json").write_text('{"global_step": 39, "log_hist', encoding="utf-8")
@@ -146,6 +148,17 @@ def test_a_killed_run_continues_to_the_same_weights(name, recipe_for, tmp_path):
     ]
     losses = [[(entry["step"], entry["loss"]) for entry in history if "loss" in entry] for history in histories]
     assert losses[0] == losses[1]
+    assert "marked" in histories[1][0], "the run began anew"
+
+
+def mark_first_entry(state_file):
+    """Leave a mark in a checkpoint's log that only a run resumed from it carries on; a torn file stays as it is."""
+    try:
+        state = json.loads(state_file.read_text(encoding="utf-8"))
+    except json.JSONDecodeError:
+        return
+    state["log_history"][0]["marked"] = 1.0
+    state_file.write_text(json.dumps(state), encoding="utf-8")
 
 
 def test_training_again_after_the_end_changes_nothing(recipe_for):

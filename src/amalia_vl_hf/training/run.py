@@ -123,6 +123,7 @@ def _training_options(recipe: Recipe, checkpoints: Path) -> dict[str, Any]:
         "save_steps": recipe.save_steps,
         "save_total_limit": 2,
         "dataloader_num_workers": recipe.workers,
+        "dataloader_pin_memory": torch.cuda.is_available(),
         "remove_unused_columns": False,  # the collator reads the dataset's own columns
         "accelerator_config": {"dispatch_batches": False},  # tiles and texts of a batch differ in their first size
         "ddp_find_unused_parameters": False,  # text-only batches touch every module as well

@@ -1,0 +1,201 @@
+"""The `amalia-vl` command: arguments in, one call of the package, text out."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+# Heavy imports are inside the commands, so that `--help` answers at once.
+
+DEMO_MODEL = "runs/demo/3_prefer"
+
+Command = Callable[[argparse.Namespace], None]
+
+
+class UsageError(Exception):
+    """Something the user can put right, said in one line."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: Words after `amalia-vl`; those of the process by default.
+
+    Returns:
+        Exit code: 0, or 2 for what the user has to put right.
+    """
+    parsed = _parser().parse_args(arguments)
+    command: Command = parsed.command
+    try:
+        command(parsed)
+    except UsageError as error:
+        print(f"amalia-vl: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="amalia-vl", description="AMALIA-VL, the open vision-language model for European Portuguese."
+    )
+    parser.add_argument("--version", action="version", version=f"amalia-vl-hf {version('amalia-vl-hf')}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_ask(commands)
+    _add_inspect(commands)
+    _add_train(commands)
+    _add_demo(commands)
+    return parser
+
+
+def _add(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    command: Command,
+    purpose: str,
+    example: str,
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name,
+        help=purpose,
+        description=purpose,
+        epilog=f"examples:\n{example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _add_ask(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _add(
+        commands,
+        "ask",
+        _ask,
+        "Answer a question about one or more images.",
+        '  amalia-vl ask foto.jpg "O que se vê na imagem?"\n'
+        '  amalia-vl ask antes.png depois.png "O que mudou?" --model amalia-llm/AMALIA-VL-DPO',
+    )
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="image file")
+    parser.add_argument("question", metavar="QUESTION", help="question, in quotes")
+    parser.add_argument("--model", help=f"directory or Hub id of an amalia_vl or llava_next model ({DEMO_MODEL})")
+    parser.add_argument("--max-new-tokens", type=int, default=256, metavar="N", help="longest answer, in tokens (256)")
+
+
+def _add_inspect(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _add(
+        commands,
+        "inspect",
+        _inspect,
+        "Show how images are tiled, and what they cost in tokens and memory.",
+        "  amalia-vl inspect foto.jpg --out tiles.png\n  amalia-vl inspect a.png b.png --max-tiles 6",
+    )
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="image file")
+    parser.add_argument("--out", metavar="PNG", help="draw the tiles on the image; with several images, one file each")
+    parser.add_argument("--max-tiles", type=int, metavar="N", help="most tiles an image is cut into")
+    parser.add_argument("--model", help="take the tiling of this directory or Hub id (AMALIA-VL's when left out)")
+
+
+def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _add(
+        commands,
+        "train",
+        _train,
+        "Train one stage by a recipe; the same command continues a run that was killed.",
+        "  amalia-vl train recipes/tiny/1_align.yaml\n"
+        "  amalia-vl train recipes/tiny/2_instruct.yaml steps=10 epochs=null learning_rates.tower=1e-4 --dry-run\n"
+        "  accelerate launch -m amalia_vl_hf.cli train recipes/tiny/1_align.yaml",
+    )
+    parser.add_argument("recipe", metavar="RECIPE", help="YAML file")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="values in the place of the recipe's")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be trained, and stop")
+
+
+def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _add(
+        commands,
+        "demo",
+        _demo,
+        "Draw data, compose a tiny model, train its three stages, evaluate it and write a report.",
+        "  amalia-vl demo\n  amalia-vl demo --out runs/other --seed 1",
+    )
+    parser.add_argument("--out", default="runs/demo", metavar="DIR", help="where everything is written (runs/demo)")
+    parser.add_argument("--seed", type=int, default=0, help="of data, first weights and training order (0)")
+
+
+def _ask(arguments: argparse.Namespace) -> None:
+    _require_files(arguments.images)
+    model = arguments.model or DEMO_MODEL
+    if not arguments.model and not Path(DEMO_MODEL).is_dir():
+        raise UsageError(f"there is no {DEMO_MODEL} yet: run `amalia-vl demo` first, or name a model with --model")
+    try:
+        print(_answer(model, arguments.images, arguments.question, arguments.max_new_tokens))
+    except (ValueError, OSError) as error:
+        raise UsageError(_first_line(error)) from error
+
+
+def _answer(name: str, images: list[str], question: str, max_new_tokens: int) -> str:
+    import torch
+
+    from amalia_vl_hf import AmaliaVLForConditionalGeneration, AmaliaVLProcessor
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    processor = AmaliaVLProcessor.from_pretrained(name)
+    content = [{"type": "image", "image": image} for image in images] + [{"type": "text", "text": question}]
+    inputs = processor.apply_chat_template(
+        [{"role": "user", "content": content}],
+        add_generation_prompt=True,
+        tokenize=True,
+        return_dict=True,
+        return_tensors="pt",
+    )
+    model = AmaliaVLForConditionalGeneration.from_pretrained(name, dtype="auto").to(device)
+    tokens = model.generate(**inputs.to(device), max_new_tokens=max_new_tokens, do_sample=False)
+    return str(processor.decode(tokens[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)).strip()
+
+
+def _inspect(arguments: argparse.Namespace) -> None:
+    _require_files(arguments.images)
+    from .inspection import inspect_images
+
+    try:
+        print(inspect_images(arguments.images, arguments.out, arguments.max_tiles, arguments.model))
+    except (ValueError, OSError) as error:
+        raise UsageError(_first_line(error)) from error
+
+
+def _demo(arguments: argparse.Namespace) -> None:
+    from .demo import run
+
+    run(Path(arguments.out), arguments.seed)
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    from .training.recipe import RecipeError, load_recipe
+
+    try:
+        recipe = load_recipe(arguments.recipe, arguments.overrides)
+        from .training.run import describe, train
+
+        if arguments.dry_run:
+            print(describe(recipe))
+        else:
+            print(f"trained: {train(recipe)}")
+    except (RecipeError, FileNotFoundError) as error:
+        raise UsageError(str(error)) from error
+
+
+def _require_files(paths: Sequence[str]) -> None:
+    missing = [path for path in paths if not Path(path).is_file()]
+    if missing:
+        raise UsageError(f"no such image: {', '.join(missing)}")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
