@@ -60,9 +60,10 @@ import json, sys
 sys.modules["amalia_vl_hf"] = None  # as if it were not installed
 import torch
 torch.set_num_threads(1)
-import transformers
 from PIL import Image
-from transformers import *
+from transformers import (
+    AutoConfig, AutoImageProcessor, AutoModel, AutoModelForImageTextToText, AutoModelForMultimodalLM, AutoProcessor
+)
 
 QUESTION = {question!r}
 {answer}
