@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
@@ -29,7 +28,7 @@ from .tiling_amalia_vl import (
 TORCH_MODES = {Image.Resampling.BICUBIC: "bicubic", Image.Resampling.BILINEAR: "bilinear"}
 BOOKKEEPING = {"auto_map", "feature_extractor_type", "image_processor_type", "processor_class"}  # of saved files
 
-Resize = Callable[[int, int], NDArray[np.uint8]]  # (height, width) -> (height, width, 3)
+Resize = Callable[[int, int], torch.Tensor]  # (height, width) -> (3, height, width), grey levels
 
 
 class AmaliaVLImageProcessorKwargs(TypedDict, total=False):
@@ -43,7 +42,6 @@ class AmaliaVLImageProcessorKwargs(TypedDict, total=False):
     resample: int | None
     image_mean: float | list[float] | tuple[float, ...] | None
     image_std: float | list[float] | tuple[float, ...] | None
-    rescale_factor: float | None
     return_tensors: str | TensorType | None
 
 
@@ -63,9 +61,8 @@ class AmaliaVLImageProcessor(BaseImageProcessor):
         resampler: `"pil"` gives the pixels of `LlavaNextImageProcessorPil`, bit by bit, on every machine. `"torch"` is
             several times faster and differs by at most 2 grey levels in at most 1 % of values.
         resample: Pillow's filter, bicubic by default; the torch resampler knows bicubic and bilinear.
-        image_mean: Mean of each channel, after rescaling. The default is SigLIP's.
-        image_std: Standard deviation of each channel, after rescaling. The default is SigLIP's.
-        rescale_factor: What 8-bit values are multiplied by before they are normalised.
+        image_mean: Mean of each channel, in parts of full scale (0-1). The default is SigLIP's.
+        image_std: Standard deviation of each channel, in parts of full scale. The default is SigLIP's.
 
     Examples:
         >>> processor = AmaliaVLImageProcessor()
@@ -89,7 +86,6 @@ class AmaliaVLImageProcessor(BaseImageProcessor):
         resample: int = Image.Resampling.BICUBIC,
         image_mean: float | Sequence[float] = (0.5, 0.5, 0.5),
         image_std: float | Sequence[float] = (0.5, 0.5, 0.5),
-        rescale_factor: float = 1 / 255,
         **kwargs: Any,
     ) -> None:
         if unknown := sorted(set(kwargs) - BOOKKEEPING):
@@ -104,7 +100,6 @@ class AmaliaVLImageProcessor(BaseImageProcessor):
         self.resample = int(resample)
         self.image_mean = image_mean if isinstance(image_mean, float | int) else list(image_mean)
         self.image_std = image_std if isinstance(image_std, float | int) else list(image_std)
-        self.rescale_factor = rescale_factor
         self._settings({})  # refuse bad options now, not at the first image
 
     @classmethod
@@ -161,13 +156,15 @@ class AmaliaVLImageProcessor(BaseImageProcessor):
         pictures = flatten_images(self.fetch_images(images))
         layouts = [settings.layout(picture.height, picture.width) for picture in pictures]
         counts = [layout.num_tiles for layout in layouts]
-        pixel_values = np.empty((sum(counts), 3, settings.tile_size, settings.tile_size), np.float32)
-        ends = np.cumsum(counts)
-        for picture, layout, end in zip(pictures, layouts, ends, strict=True):
-            _write_tiles(picture, layout, settings, out=pixel_values[end - layout.num_tiles : end])
-        tile_layouts = np.array(layouts, np.int64).reshape(-1, 4).repeat(counts, axis=0)  # (total_tiles, 4)
-        data = {"pixel_values": torch.from_numpy(pixel_values), "tile_layouts": torch.from_numpy(tile_layouts)}
-        return BatchFeature(data, tensor_type=return_tensors)
+        pixel_values = torch.empty(sum(counts), 3, settings.tile_size, settings.tile_size)
+        for picture, layout, tiles in zip(pictures, layouts, torch.split(pixel_values, counts), strict=True):
+            _write_tiles(picture, layout, settings, out=tiles)
+        tile_layouts = (
+            torch.tensor(layouts, dtype=torch.int64)
+            .view(-1, 4)
+            .repeat_interleave(torch.tensor(counts, dtype=torch.int64), dim=0)
+        )
+        return BatchFeature({"pixel_values": pixel_values, "tile_layouts": tile_layouts}, tensor_type=return_tensors)
 
     def tile_layout(self, height: int, width: int, **kwargs: Any) -> TileLayout:
         """Say how an image would be tiled, without the image.
@@ -219,9 +216,8 @@ class AmaliaVLImageProcessor(BaseImageProcessor):
             pinpoints=options["image_grid_pinpoints"],
             resampler=options["resampler"],
             resample=Image.Resampling(options["resample"]),
-            table=_value_table(
-                options["rescale_factor"], _per_channel(options, "image_mean"), _per_channel(options, "image_std")
-            ),
+            mean=_per_channel(options, "image_mean"),
+            std=_per_channel(options, "image_std"),
         )
 
 
@@ -235,7 +231,8 @@ class _Settings:
     pinpoints: Sequence[Sequence[int]] | None
     resampler: str
     resample: Image.Resampling
-    table: NDArray[np.float32]  # (3, 256)
+    mean: torch.Tensor  # (3, 1, 1)
+    std: torch.Tensor  # (3, 1, 1)
 
     def __post_init__(self) -> None:
         if not 0 < self.patch_size <= self.tile_size:
@@ -248,6 +245,8 @@ class _Settings:
                     f"image_grid_pinpoints has {tuple(pinpoint)}; a canvas is (height, width), both multiples of the "
                     f"tile's {self.tile_size} pixels"
                 )
+        if (self.std == 0).any():
+            raise ValueError(f"image_std is {self.std.flatten().tolist()}; no channel can be divided by 0")
         if self.resampler == "torch" and self.resample not in TORCH_MODES:
             raise ValueError(f"the torch resampler knows bicubic and bilinear, not {self.resample.name.lower()}")
 
@@ -281,60 +280,59 @@ def _tile_size(size: int | Mapping[str, int]) -> int:
     return tile_size
 
 
-def _per_channel(options: Mapping[str, Any], name: str) -> tuple[float, ...]:
+def _per_channel(options: Mapping[str, Any], name: str) -> torch.Tensor:
     value = options[name]
-    channels = (value,) * 3 if isinstance(value, float | int) else tuple(value)
+    channels = torch.tensor([value] * 3 if isinstance(value, float | int) else value, dtype=torch.float32)
     if len(channels) != 3:
         raise ValueError(f"{name} has {len(channels)} values; give one, or one for each of the 3 channels")
-    return channels
+    return channels.view(3, 1, 1)
 
 
-@lru_cache(maxsize=8)
-def _value_table(rescale_factor: float, mean: tuple[float, ...], std: tuple[float, ...]) -> NDArray[np.float32]:
-    """Normalise the 256 values a channel can have, once, in the precisions LLaVA-NeXT's processor uses. (3, 256)."""
-    if 0 in std:
-        raise ValueError(f"image_std is {std}; no channel can be divided by 0")
-    rescaled = (np.arange(256, dtype=np.float64) * rescale_factor).astype(np.float32)
-    return (rescaled - np.array(mean, np.float32)[:, None]) / np.array(std, np.float32)[:, None]
-
-
-def _write_tiles(picture: Image.Image, layout: TileLayout, settings: _Settings, out: NDArray[np.float32]) -> None:
+def _write_tiles(picture: Image.Image, layout: TileLayout, settings: _Settings, out: torch.Tensor) -> None:
     """Write the thumbnail and the tiles of one picture into `out`, `(1 + rows * cols, 3, S, S)`."""
     size = settings.tile_size
-    resize = _pil_resize(picture, settings.resample)
-    if settings.resampler == "torch":
-        resize = _torch_resize(picture, settings.resample)
-    _normalise(resize(size, size), settings.table, out[0])
+    resize = (_torch_resize if settings.resampler == "torch" else _pil_resize)(picture, settings.resample)
+    _normalise(resize(size, size), settings, out[0])
     if layout == UNTILED:
         return
     height, width = resized_size(picture.height, picture.width, layout.grid, size)
     top, left = (layout.rows * size - height) // 2, (layout.cols * size - width) // 2
-    canvas = np.zeros((layout.rows * size, layout.cols * size, 3), np.uint8)  # bars are black before normalising
-    canvas[top : top + height, left : left + width] = resize(height, width)
+    canvas = torch.zeros((3, layout.rows * size, layout.cols * size), dtype=torch.uint8)  # bars are black
+    canvas[:, top : top + height, left : left + width] = resize(height, width)
     for index, tile in enumerate(out[1:]):
-        row, col = divmod(index, layout.cols)
-        _normalise(canvas[row * size : (row + 1) * size, col * size : (col + 1) * size], settings.table, tile)
+        y, x = (size * step for step in divmod(index, layout.cols))
+        _normalise(canvas[:, y : y + size, x : x + size], settings, tile)
 
 
-def _normalise(pixels: NDArray[np.uint8], table: NDArray[np.float32], out: NDArray[np.float32]) -> None:
-    """Look each value of `pixels` `(S, S, 3)` up in the table, into `out` `(3, S, S)`."""
-    for channel in range(3):
-        np.take(table[channel], pixels[..., channel], out=out[channel], mode="clip")  # "clip" spares a buffer
+def _normalise(pixels: torch.Tensor, settings: _Settings, out: torch.Tensor) -> None:
+    """Turn grey levels `(3, S, S)` into the tower's values, in `out`.
+
+    In float32, `level / 255` is what LLaVA-NeXT's processor computes in float64, `level * (1 / 255)`, for all 256.
+    """
+    out.copy_(pixels).div_(255).sub_(settings.mean).div_(settings.std)
 
 
 def _pil_resize(picture: Image.Image, resample: Image.Resampling) -> Resize:
-    return lambda height, width: np.asarray(picture.resize((width, height), resample))
+    return lambda height, width: torch.from_numpy(np.array(picture.resize((width, height), resample))).permute(2, 0, 1)
 
 
 def _torch_resize(picture: Image.Image, resample: Image.Resampling) -> Resize:
-    pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None]  # (1, 3, H, W), channels last in memory
+    pixels = torch.from_numpy(_to_array(picture)).permute(2, 0, 1)[None]  # (1, 3, H, W), channels last in memory
+    mode = TORCH_MODES[resample]
+    return lambda height, width: torch.nn.functional.interpolate(pixels, (height, width), mode=mode, antialias=True)[0]
 
-    def resize(height: int, width: int) -> NDArray[np.uint8]:
-        mode = TORCH_MODES[resample]
-        resized = torch.nn.functional.interpolate(pixels, (height, width), mode=mode, antialias=True)
-        return resized[0].permute(1, 2, 0).numpy()
 
-    return resize
+def _to_array(picture: Image.Image) -> NDArray[np.uint8]:
+    """Copy a picture into `(H, W, 3)`; a large one by stripes, as buffers above 32 MiB are mapped anew each time."""
+    height, width = picture.height, picture.width
+    rows = height if height * width < 2**23 else max(1, 2**17 // width)
+    array = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, rows):
+        whole = rows == height  # spares the crop's copy
+        array[top : top + rows] = np.asarray(
+            picture if whole else picture.crop((0, top, width, min(top + rows, height)))
+        )
+    return array
 
 
 def _translate_llava_next(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -361,9 +359,11 @@ def _translate_llava_next(options: Mapping[str, Any]) -> dict[str, Any]:
             f"{kind} crops tiles to {crop_size} pixels after resizing them to {tile_size}; these must be equal"
         )
     pinpoints = options["image_grid_pinpoints"]
-    kept = {name: options[name] for name in ("resample", "rescale_factor") if name in options}
-    return kept | {
+    if abs(options.get("rescale_factor", 1 / 255) * 255 - 1) > 1e-9:
+        raise ValueError(f"{kind} has rescale_factor {options['rescale_factor']}; AMALIA-VL's is 1/255")
+    return {
         "size": tile_size,
+        "resample": options.get("resample", Image.Resampling.BICUBIC),
         "image_grid_pinpoints": pinpoints,
         "max_tiles": max(height * width for height, width in pinpoints) // tile_size**2,
         "image_mean": options["image_mean"],

@@ -69,7 +69,7 @@ class AmaliaVLProcessor(ProcessorMixin):
         image_processor: AmaliaVLImageProcessor,
         tokenizer: PreTrainedTokenizerBase,
         chat_template: str | dict[str, str] | None = None,
-        image_token: str = "<image>",  # noqa: S107  (not a secret)
+        image_token: str = "<image>",
     ) -> None:
         self.image_token = image_token
         self.image_token_id = tokenizer.convert_tokens_to_ids(image_token)
