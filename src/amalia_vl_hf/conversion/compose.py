@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import nn
-from transformers import GenerationConfig
+from transformers import GenerationConfig, PreTrainedModel
 
 from ..modeling.configuration_amalia_vl import AmaliaVLConfig
 from ..modeling.modeling_amalia_vl import AmaliaVLForConditionalGeneration
@@ -16,7 +15,7 @@ from ..processing.image_processing_amalia_vl import AmaliaVLImageProcessor
 from ..processing.processing_amalia_vl import AmaliaVLProcessor
 from ..processing.tiling_amalia_vl import UNTILED, TileLayout, num_visual_tokens
 
-IMAGE_TOKEN = "<image>"  # noqa: S105
+IMAGE_TOKEN = "<image>"
 END_OF_TURN = "<|im_end|>"  # ChatML's, which ends every answer
 VOCAB_MULTIPLE = 64  # embedding rows, so that the head's matrix splits evenly over tensor cores and ranks
 
@@ -24,8 +23,8 @@ State = dict[str, torch.Tensor]
 
 
 def compose(
-    vision_model: nn.Module,
-    text_model: nn.Module,
+    vision_model: PreTrainedModel,
+    text_model: PreTrainedModel,
     tokenizer: Any,
     *,
     max_tiles: int,
@@ -73,7 +72,7 @@ def compose(
     return model, processor
 
 
-def _extended(tokenizer: Any, text_model: nn.Module) -> Any:
+def _extended(tokenizer: Any, text_model: PreTrainedModel) -> Any:
     """Return a copy of the tokenizer that knows `<image>` and pads left, as batched generation needs."""
     rows = text_model.get_input_embeddings().weight.shape[0]
     if len(tokenizer) > rows:
@@ -128,14 +127,14 @@ def _require_positions(config: AmaliaVLConfig, max_tiles: int) -> None:
         )
 
 
-def _tower_weights(tower: nn.Module, layers: int) -> State:
+def _tower_weights(tower: PreTrainedModel, layers: int) -> State:
     """Copy the embeddings and the first `layers` layers."""
     kept = ("embeddings.", *(f"encoder.layers.{layer}." for layer in range(layers)))
     weights = tower.state_dict()
     return {f"model.vision_tower.{name}": weight.clone() for name, weight in weights.items() if name.startswith(kept)}
 
 
-def _decoder_weights(text_model: nn.Module, rows: int, *, tied: bool) -> State:
+def _decoder_weights(text_model: PreTrainedModel, rows: int, *, tied: bool) -> State:
     """Copy the decoder and its head, with `rows` rows of vocabulary."""
     decoder: Mapping[str, torch.Tensor] = text_model.base_model.state_dict()
     state = {f"model.language_model.{name}": weight.clone() for name, weight in decoder.items()}

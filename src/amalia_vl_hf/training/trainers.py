@@ -15,6 +15,8 @@ from .stages import Stage, freeze, parameter_groups
 class _ByModule(Trainer):
     """What both trainers share: freezing, parameter groups, and a log with their rates and the seconds so far."""
 
+    optimizer: torch.optim.Optimizer | None
+
     def __init__(self, model: Any, *, stage: Stage, **kwargs: Any) -> None:
         self.stage = stage
         self._seconds_at_start: float | None = None
