@@ -1,0 +1,124 @@
+"""Two real ranks on gloo: one may hold only text. They end, and give what one process gives."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch.distributed.fsdp import fully_shard
+
+from tests.modeling.batches import Batch
+from tests.tiny import tiny_model
+
+SAMPLES = [[[(60, 60)], [(20, 90)]], [[], []]]  # rank 0 has images, rank 1 only text
+LENGTHS = [6, 6]
+STEPS = 3
+
+
+def rank_batch(rank):
+    """Every rank supervises as many tokens, so that the mean of the ranks' losses is the loss of all."""
+    batch = Batch(SAMPLES[rank], LENGTHS, seed=rank)
+    labels = torch.full_like(batch.input_ids, -100)
+    labels[:, -5:] = batch.input_ids[:, -5:]
+    return {**batch.ours, "labels": labels}
+
+
+def connector_only(model):
+    """Stage 1, with checkpointing: the case that hung with stock LLaVA-NeXT."""
+    model.train().gradient_checkpointing_enable()
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad = "connector" in name or "image_newline" in name
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return torch.optim.SGD(trained, lr=0.5)
+
+
+def evaluate(model, batches):
+    model.eval()
+    with torch.no_grad():
+        return [model(**batch, use_cache=False).loss.item() for batch in batches]
+
+
+def work(rank, directory):
+    """What each rank runs: three training steps, then an evaluation of the sharded model."""
+    torch.distributed.init_process_group("gloo")
+    model = tiny_model()
+    optimizer = connector_only(model)
+    parallel = torch.nn.parallel.DistributedDataParallel(model)
+    for _ in range(STEPS):
+        optimizer.zero_grad()
+        parallel(**rank_batch(rank)).loss.backward()
+        optimizer.step()
+    result = {
+        "weights": [parameter.tolist() for parameter in model.model.connector.parameters()],
+        "newline": model.model.image_newline.tolist(),
+        "evaluation": evaluate(gathering(model), [rank_batch(rank)])[0],
+    }
+    (Path(directory) / f"{rank}.json").write_text(json.dumps(result))
+    torch.distributed.destroy_process_group()
+
+
+def gathering(model):
+    """Shards the model over the ranks (FSDP2): each layer's forward gathers its weights from all of them."""
+    mesh = torch.distributed.device_mesh.init_device_mesh("cpu", (2,))
+    tower, decoder = model.model.vision_tower.encoder, model.model.language_model
+    for module in (*tower.layers, model.model.connector, *decoder.layers, model):
+        fully_shard(module, mesh=mesh)
+    return model
+
+
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("ranks")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    common = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    command = [sys.executable, "-m", "tests.modeling.test_distributed", str(directory)]
+    processes = [subprocess.Popen(command, env={**common, "RANK": str(rank)}) for rank in range(2)]
+    try:
+        assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    finally:
+        for process in processes:
+            process.kill()
+    return [json.loads((directory / f"{rank}.json").read_text()) for rank in range(2)]
+
+
+@pytest.fixture(scope="module")
+def single():
+    """The same steps in one process: gradients of both batches, averaged."""
+    model = tiny_model()
+    optimizer = connector_only(model)
+    for _ in range(STEPS):
+        optimizer.zero_grad()
+        for rank in range(2):
+            (model(**rank_batch(rank)).loss / 2).backward()
+        optimizer.step()
+    return model
+
+
+def test_training_with_a_text_only_rank_matches_one_process(ranks, single):
+    assert ranks[0]["weights"] == ranks[1]["weights"]
+    before = tiny_model().model.connector
+    for parameter, expected, start in zip(
+        ranks[0]["weights"], single.model.connector.parameters(), before.parameters(), strict=True
+    ):
+        torch.testing.assert_close(torch.tensor(parameter), expected.data, atol=1e-6, rtol=1e-5)
+        assert not torch.equal(expected, start)
+    torch.testing.assert_close(
+        torch.tensor(ranks[0]["newline"]), single.model.image_newline.data, atol=1e-6, rtol=1e-5
+    )
+
+
+def test_evaluation_with_a_text_only_rank_matches_one_process(ranks, single):
+    expected = evaluate(single, [rank_batch(rank) for rank in range(2)])
+    actual = [rank["evaluation"] for rank in ranks]
+    torch.testing.assert_close(torch.tensor(actual), torch.tensor(expected), atol=1e-5, rtol=0)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    work(int(os.environ["RANK"]), sys.argv[1])
