@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -181,8 +182,10 @@ def _train(arguments: argparse.Namespace) -> None:
 
         if arguments.dry_run:
             print(describe(recipe))
-        else:
-            print(f"trained: {train(recipe)}")
+            return
+        output = train(recipe)
+        if os.environ.get("RANK", "0") == "0":  # one line, however many processes a launcher started
+            print(f"trained: {output}")
     except (RecipeError, FileNotFoundError) as error:
         raise UsageError(str(error)) from error
 

@@ -49,7 +49,7 @@ def train(recipe: Recipe) -> Path:
         _require_same_origin(origin, output / TRAINING_LOG, output)
         return output
     partial = output.with_name(f"{output.name}.partial")
-    if partial.exists():
+    if (partial / _ORIGIN).exists() or sort_checkpoints(str(partial)):  # a kill before both leaves an empty directory
         _require_same_origin(origin, partial / _ORIGIN, partial)
     trainer = build_trainer(recipe, partial)
     if trainer.accelerator.is_main_process:
@@ -123,7 +123,8 @@ def _training_options(recipe: Recipe, checkpoints: Path) -> dict[str, Any]:
         "save_steps": recipe.save_steps,
         "save_total_limit": 2,
         "dataloader_num_workers": recipe.workers,
-        "dataloader_pin_memory": torch.cuda.is_available(),
+        "dataloader_pin_memory": torch.accelerator.is_available(),
+        "use_cpu": not torch.accelerator.is_available(),  # else several processes on CPUs train apart, not together
         "remove_unused_columns": False,  # the collator reads the dataset's own columns
         "accelerator_config": {"dispatch_batches": False},  # tiles and texts of a batch differ in their first size
         "ddp_find_unused_parameters": False,  # text-only batches touch every module as well
@@ -135,7 +136,7 @@ def _training_options(recipe: Recipe, checkpoints: Path) -> dict[str, Any]:
 
 def _last_complete_checkpoint(partial: Path) -> str | None:
     """Return the newest checkpoint whose last-written file is whole, and remove what a kill left half-written."""
-    for checkpoint in reversed(sort_checkpoints(str(partial)) if partial.exists() else []):
+    for checkpoint in reversed(sort_checkpoints(str(partial))):
         try:
             json.loads((Path(checkpoint) / "trainer_state.json").read_text(encoding="utf-8"))
         except (FileNotFoundError, json.JSONDecodeError):
