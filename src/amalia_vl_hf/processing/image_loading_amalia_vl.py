@@ -5,7 +5,7 @@ the `{"bytes": ..., "path": ...}` cells of Hugging Face datasets.
 
 | what comes in | rule |
 |---|---|
-| EXIF orientation | applied, so the model sees the picture as people do |
+| EXIF orientation | applied, so the model sees the picture as people do; unreadable EXIF data are ignored |
 | transparency (RGBA, LA, palette or `tRNS`) | composed on white |
 | grey, 1-bit, palette, CMYK, YCbCr and other modes | Pillow's conversion to RGB |
 | 16-bit grey (`I;16`, `I`, `uint16`) | full scale is 65535: divided by 257, rounded |
@@ -170,9 +170,15 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
         opaque = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", opaque.size, "white"), opaque)
-    image = image.convert("RGB") if image.mode != "RGB" else image
-    image.load()  # a file is decoded here, where its errors are caught
-    return image
+    return image.convert("RGB") if image.mode != "RGB" else image
+
+
+def _orientation(image: Image.Image) -> int:
+    """Read the EXIF orientation; 1 is upright, and so is an image whose EXIF data are broken."""
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # Pillow raises SyntaxError, struct.error, KeyError...
+        return 1
 
 
 def _from_16_bit(image: Image.Image) -> Image.Image:

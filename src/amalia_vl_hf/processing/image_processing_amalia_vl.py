@@ -1,5 +1,6 @@
 """Image processor of AMALIA-VL: a thumbnail and exact tiles, without torchvision and without padding tiles."""
 
+import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -126,7 +127,7 @@ class AmaliaVLImageProcessor(BaseImageProcessor):
         Raises:
             ValueError: If an image cannot be used; names it by its position, all lists taken together.
         """
-        position = iter(range(2**63))
+        position = itertools.count()
 
         def fetch(images: Any) -> Any:
             if isinstance(images, list | tuple):
@@ -319,7 +320,15 @@ def _pil_resize(picture: Image.Image, resample: Image.Resampling) -> Resize:
 def _torch_resize(picture: Image.Image, resample: Image.Resampling) -> Resize:
     pixels = torch.from_numpy(_to_array(picture)).permute(2, 0, 1)[None]  # (1, 3, H, W), channels last in memory
     mode = TORCH_MODES[resample]
-    return lambda height, width: torch.nn.functional.interpolate(pixels, (height, width), mode=mode, antialias=True)[0]
+
+    def resize(height: int, width: int) -> torch.Tensor:
+        source = pixels
+        # torch resizes rows first; Pillow 13, whose roundings between the passes matter, columns first if this holds
+        if height < picture.height and picture.height - height > 2 * (picture.width - width):
+            source = torch.nn.functional.interpolate(pixels, (height, picture.width), mode=mode, antialias=True)
+        return torch.nn.functional.interpolate(source, (height, width), mode=mode, antialias=True)[0]
+
+    return resize
 
 
 def _to_array(picture: Image.Image) -> NDArray[np.uint8]:
