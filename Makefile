@@ -1,0 +1,55 @@
+# Every verb installs what it needs into $(VENV); nothing else is touched.
+PYTHON ?= python3
+VENV ?= .venv
+FLOOR ?= .venv-floor
+OLDEST_TRANSFORMERS = 5.19.0
+TORCH = torch==2.13.0
+
+export HF_HUB_OFFLINE = 1
+export TOKENIZERS_PARALLELISM = false
+
+.PHONY: help setup demo test test-oldest check bench clean
+
+help:
+	@echo "make setup        environment with everything pinned in constraints.txt"
+	@echo "make demo         draw, compose, train in three stages, evaluate: runs/demo/report.html (about 10 minutes)"
+	@echo "make test         the whole suite, on the CPU and offline"
+	@echo "make test-oldest  model, processor and registration on transformers $(OLDEST_TRANSFORMERS)"
+	@echo "make check        ruff and mypy"
+	@echo "make bench        every benchmark; figures go into benchmarks/RESULTS.md"
+
+setup: $(VENV)/installed
+
+# torch first and alone: asked for by another package, it would come with several GB of CUDA libraries.
+$(VENV)/installed: pyproject.toml constraints.txt
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet -c constraints.txt $(TORCH)
+	$(VENV)/bin/pip install --quiet -c constraints.txt -e '.[train,dev]'
+	touch $@
+
+$(FLOOR)/installed: pyproject.toml constraints.txt
+	test -x $(FLOOR)/bin/python || $(PYTHON) -m venv $(FLOOR)
+	sed 's/^transformers==.*/transformers==$(OLDEST_TRANSFORMERS)/' constraints.txt > $(FLOOR)/constraints.txt
+	$(FLOOR)/bin/pip install --quiet -c $(FLOOR)/constraints.txt $(TORCH)
+	$(FLOOR)/bin/pip install --quiet -c $(FLOOR)/constraints.txt -e . accelerate pytest
+	touch $@
+
+demo: setup
+	$(VENV)/bin/amalia-vl demo
+
+test: setup
+	$(VENV)/bin/python -m pytest
+
+test-oldest: $(FLOOR)/installed
+	$(FLOOR)/bin/python -m pytest tests/modeling tests/processing tests/test_registration.py
+
+check: setup
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy src
+
+bench: setup
+	$(VENV)/bin/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) $(FLOOR) build dist src/*.egg-info
