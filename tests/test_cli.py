@@ -113,6 +113,13 @@ def test_train_trains_and_says_where(amalia, picture, tmp_path, capsys):
     assert (output / "training.json").is_file()
 
 
+def test_train_names_a_model_that_is_not_there(picture, tmp_path, capsys):
+    data = Path(picture).with_name("data.jsonl")
+    data.write_text(json.dumps({"messages": TURNS}) + "\n", encoding="utf-8")
+    values = [f"model={tmp_path}/no/where", f"data={data}", f"output={tmp_path / 'out'}"]
+    assert "no/where" in refusal(capsys, "train", RECIPE, *values)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -186,8 +186,8 @@ def _train(arguments: argparse.Namespace) -> None:
         output = train(recipe)
         if os.environ.get("RANK", "0") == "0":  # one line, however many processes a launcher started
             print(f"trained: {output}")
-    except (RecipeError, FileNotFoundError) as error:
-        raise UsageError(str(error)) from error
+    except (RecipeError, OSError) as error:
+        raise UsageError(_first_line(error)) from error
 
 
 def _require_files(paths: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from trl import SFTTrainer
 
 from amalia_vl_hf import AmaliaVLForConditionalGeneration
 from amalia_vl_hf.training.recipe import RecipeError
@@ -78,6 +79,16 @@ def test_accumulated_batches_equal_one_batch(recipe_for, tmp_path):
         trainer.train()
         logs.append([(entry["loss"], entry["grad_norm"]) for entry in trainer.state.log_history if "loss" in entry])
     assert torch.tensor(logs[0]) == pytest.approx(torch.tensor(logs[1]), rel=1e-4)
+
+
+def test_nothing_is_reported_to_anyone(recipe_for, tmp_path, monkeypatch):
+    reported = []
+    monkeypatch.setattr("trl.trainer.base_trainer.send_telemetry", lambda **report: reported.append(report))
+    monkeypatch.delenv("CI", raising=False)
+    trainer = build_trainer(recipe_for("1_align"), tmp_path / "checkpoints")
+    assert reported == []
+    SFTTrainer._send_telemetry(trainer)
+    assert len(reported) == 1, "TRL no longer reports there: the override has lost its use"
 
 
 def test_text_only_samples_train_among_others(recipe_for, samples, pictures):
@@ -164,6 +175,30 @@ def mark_first_entry(state_file):
         return
     state["log_history"][0]["marked"] = 1.0
     state_file.write_text(json.dumps(state), encoding="utf-8")
+
+
+def test_a_run_killed_while_its_result_is_written_ends_the_same(recipe_for, monkeypatch, tmp_path):
+    whole = train(recipe_for("2_instruct", f"output={tmp_path / 'whole'}"))
+    recipe = recipe_for("2_instruct", f"output={tmp_path / 'killed'}")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", interrupt_at("final"))
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe)
+    assert (tmp_path / "killed.partial" / "final").is_dir()
+    output = train(recipe)
+    assert all(torch.equal(weight, weights(output)[name]) for name, weight in weights(whole).items())
+    (tmp_path / "killed.partial").mkdir()  # as if the kill had hit after the rename
+    assert train(recipe) == output
+    assert not (tmp_path / "killed.partial").exists()
+
+
+def interrupt_at(name, rename=Path.rename):
+    def stop(path, target):
+        if path.name == name:
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    return stop
 
 
 def test_training_again_after_the_end_changes_nothing(recipe_for):

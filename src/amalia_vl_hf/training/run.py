@@ -44,11 +44,12 @@ def train(recipe: Recipe) -> Path:
         RecipeError: The output, or the checkpoints to resume from, were made by another recipe or from other data.
     """
     output = Path(recipe.output)
-    origin = {**asdict(recipe), "data_sha256": hashlib.sha256(Path(recipe.data).read_bytes()).hexdigest()}
+    partial = output.with_name(f"{output.name}.partial")
+    origin = {**asdict(recipe), "data_sha256": _sha256(Path(recipe.data))}
     if output.exists():
         _require_same_origin(origin, output / TRAINING_LOG, output)
+        shutil.rmtree(partial, ignore_errors=True)  # left by a kill after the rename
         return output
-    partial = output.with_name(f"{output.name}.partial")
     if (partial / _ORIGIN).exists() or sort_checkpoints(str(partial)):  # a kill before both leaves an empty directory
         _require_same_origin(origin, partial / _ORIGIN, partial)
     trainer = build_trainer(recipe, partial)
@@ -160,6 +161,11 @@ def _publish(
         finished.rename(output)
         shutil.rmtree(partial)
     trainer.accelerator.wait_for_everyone()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _require_same_origin(origin: Mapping[str, Any], record: Path, where: Path) -> None:

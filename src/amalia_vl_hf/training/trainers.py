@@ -33,6 +33,9 @@ class _ByModule(Trainer):
             self.optimizer = kind(groups, **options)
         return self.optimizer
 
+    def _send_telemetry(self) -> None:
+        """Send nothing: TRL would report each run to the Hub."""
+
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add each module's learning rate, and the seconds trained in all runs up to here."""
         if "learning_rate" in logs:
