@@ -159,9 +159,8 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         raise _RefusedError(
             f"its {height}x{width} pixels are more than the {MAX_PIXELS} allowed; a decompression bomb?"
         )
-    if (
-        image.getexif().get(ExifTags.Base.Orientation, 1) != 1
-    ):  # exif_transpose copies even when there is nothing to do
+    image.load()  # decoded here, before its EXIF data are read: a second attempt would hide that it is truncated
+    if _orientation(image) != 1:  # exif_transpose copies even when there is nothing to do
         image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):
         image = _from_16_bit(image)

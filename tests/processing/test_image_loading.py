@@ -1,0 +1,251 @@
+import base64
+import http.server
+import io
+import threading
+import zlib
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from amalia_vl_hf.processing import image_loading_amalia_vl
+from amalia_vl_hf.processing.image_loading_amalia_vl import load_image
+
+COLOURS = np.random.default_rng(0).integers(0, 256, (6, 9, 3), np.uint8)  # (H, W, 3)
+GREYS = COLOURS[..., 0]
+
+
+def encoded(image: Image.Image | None = None, format: str = "PNG", **options) -> bytes:
+    buffer = io.BytesIO()
+    (image or Image.fromarray(COLOURS)).save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def loaded(source) -> np.ndarray:
+    image = load_image(source, index=0)
+    assert image.mode == "RGB"
+    return np.asarray(image)
+
+
+def grey_rgb(values: np.ndarray) -> np.ndarray:
+    return np.repeat(values[..., None], 3, axis=2)
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "foto.png"
+    path.write_bytes(encoded())
+    return path
+
+
+@pytest.fixture
+def server():
+    """An HTTP server on this machine: /foto.png, and 404 for the rest."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            found = self.path == "/foto.png"
+            self.send_response(200 if found else 404)
+            self.end_headers()
+            self.wfile.write(encoded() if found else b"")
+
+        def log_message(self, *arguments):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_address[1]}"
+        running.shutdown()
+
+
+def test_every_kind_of_source_gives_the_same_picture(photo, server):
+    content = encoded()
+    text = base64.b64encode(content).decode()
+    sources = [
+        Image.fromarray(COLOURS),
+        Image.open(photo),
+        COLOURS,
+        np.moveaxis(COLOURS, -1, 0),
+        torch.from_numpy(COLOURS),
+        torch.from_numpy(COLOURS).permute(2, 0, 1),
+        (COLOURS / 255),
+        (COLOURS / 255).astype(np.float32),
+        (torch.from_numpy(COLOURS).double() / 255).requires_grad_(),
+        COLOURS.astype(np.int64),
+        COLOURS.astype(np.uint16) * 257,
+        photo,
+        str(photo),
+        f"{server}/foto.png",
+        content,
+        bytearray(content),
+        memoryview(content),
+        text,
+        f"data:image/png;base64,{text}",
+        {"bytes": content, "path": None},
+        {"bytes": None, "path": str(photo)},
+        {"path": str(photo)},
+        {"bytes": content, "path": "gone.png"},
+    ]
+    for source in sources:
+        assert np.array_equal(loaded(source), COLOURS), type(source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        GREYS,
+        GREYS[..., None],
+        GREYS[None],
+        torch.from_numpy(GREYS),
+        Image.fromarray(GREYS),
+        GREYS.astype(np.uint16) * 257,
+    ],
+)
+def test_grey_becomes_equal_channels(source):
+    assert np.array_equal(loaded(source), grey_rgb(GREYS))
+
+
+def test_bfloat16_tensors_are_read():
+    values = torch.tensor([[0.0, 0.5, 1.0]], dtype=torch.bfloat16)
+    assert loaded(values)[0, :, 0].tolist() == [0, 128, 255]
+
+
+def test_loading_twice_changes_nothing():
+    once = load_image(COLOURS[:3, :3], index=0)  # 3x3x3: the array could be channels first or last, the picture is not
+    assert load_image(once, index=0) is once
+
+
+def test_transparency_is_composed_on_white():
+    alpha = np.dstack([COLOURS, np.full(COLOURS.shape[:2], 0, np.uint8)])
+    half = Image.fromarray(np.array([[[0, 0, 0, 128]]], np.uint8))
+    grey_alpha = Image.fromarray(np.array([[[10, 0], [10, 255]]], np.uint8))
+    for clear in (
+        Image.fromarray(alpha),
+        alpha,
+        np.moveaxis(alpha, -1, 0),
+        torch.from_numpy(alpha),
+        encoded(Image.fromarray(alpha)),
+    ):
+        assert (loaded(clear) == 255).all()
+    assert loaded(half).tolist() == [[[127, 127, 127]]]
+    assert loaded(grey_alpha).tolist() == [[[255] * 3, [10] * 3]]
+    assert loaded(Image.fromarray(alpha).convert("RGBa")).min() == 255  # premultiplied
+
+
+def test_palettes_and_transparent_colours():
+    palette = Image.fromarray(np.array([[0, 1, 2]], np.uint8), "P")
+    palette.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255])
+    assert loaded(palette).tolist() == [[[255, 0, 0], [0, 255, 0], [0, 0, 255]]]
+    palette.info["transparency"] = 1
+    assert loaded(palette).tolist() == [[[255, 0, 0], [255, 255, 255], [0, 0, 255]]]
+    assert loaded(encoded(palette, transparency=2)).tolist()[0][2] == [255, 255, 255]
+    assert loaded(encoded(Image.new("RGB", (1, 1), (1, 2, 3)), transparency=(1, 2, 3))).tolist() == [[[255] * 3]]
+
+
+def test_one_bit_cmyk_and_ycbcr():
+    assert loaded(Image.fromarray(np.array([[True, False]]))).tolist() == [[[255] * 3, [0] * 3]]
+    assert loaded(np.array([[True, False]])).tolist() == [[[255] * 3, [0] * 3]]
+    assert loaded(Image.new("CMYK", (1, 1), (0, 255, 255, 0))).tolist() == [[[255, 0, 0]]]
+    colour = Image.new("RGB", (1, 1), (200, 30, 40))
+    assert np.abs(loaded(colour.convert("YCbCr")).astype(int) - (200, 30, 40)).max() <= 2
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I"])
+def test_sixteen_bits_are_scaled_not_clipped(mode):
+    values = np.array([[0, 128, 129, 257, 32768, 65535]], np.uint16)
+    image = Image.fromarray(values) if mode == "I;16" else Image.fromarray(values.astype(np.int32))
+    assert image.mode == mode
+    expected = [0, 0, 1, 1, 128, 255]
+    assert loaded(image)[0, :, 0].tolist() == expected
+    assert loaded(encoded(image, "TIFF"))[0, :, 0].tolist() == expected
+    assert loaded(values)[0, :, 0].tolist() == expected
+
+
+def test_float_pictures_are_parts_of_one():
+    image = Image.fromarray(np.array([[0.0, 0.5, 1.0]], np.float32))
+    assert image.mode == "F"
+    assert loaded(image)[0, :, 0].tolist() == [0, 128, 255]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    upright = {
+        1: lambda a: a,
+        2: np.fliplr,
+        3: lambda a: np.rot90(a, 2),
+        4: np.flipud,
+        5: lambda a: a.swapaxes(0, 1),
+        6: lambda a: np.rot90(a, -1),
+        7: lambda a: np.rot90(a, 2).swapaxes(0, 1),
+        8: np.rot90,
+    }
+    content = encoded(exif=exif)
+    expected = upright[orientation](COLOURS)
+    assert np.array_equal(loaded(content), expected)
+    once = load_image(content, index=0)
+    assert np.array_equal(loaded(once), expected)  # not turned a second time
+
+
+def test_broken_exif_is_ignored():
+    content = encoded(format="JPEG", exif=b"Exif\x00\x00MM\x00*\x00\x00\x00\x08\xff\xff")
+    assert loaded(content).shape == COLOURS.shape
+    assert loaded(encoded(format="JPEG", exif=b"Exif\x00\x00nonsense")).shape == COLOURS.shape
+
+
+def test_first_frame_of_an_animation():
+    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
+    content = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert loaded(content)[0, 0].tolist() == [255, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (b"", r"image 7 \(0 bytes\) cannot be used: it is empty"),
+        (b"not an image", r"image 7 \(12 bytes\).*not an image"),
+        (encoded()[:60], r"image 7 \(60 bytes\).*truncated"),
+        (encoded(Image.fromarray(COLOURS).resize((200, 200)), "JPEG")[:2000], r"image 7 \(2000 bytes\).*truncated"),
+        ({"bytes": encoded()[:60], "path": "a/b.png"}, r"image 7 \(a/b.png\).*truncated"),
+        ({"bytes": b"", "path": "a/b.png"}, r"\(a/b.png\).*it is empty"),
+        ({"bytes": None, "path": None}, "dict is not an image"),
+        ("/nowhere/foto.png", r"image 7 \(/nowhere/foto.png\) cannot be used: no such file"),
+        ("foto", r"image 7 \(foto\).*no such file"),
+        ("A" * 5000, r"\(A{100}\.\.\.\).*no such file"),
+        ("data:image/png,abc", "a data: URI must be base64"),
+        ("data:image/png;base64,aGVsbG8=", "not an image"),
+        (None, "NoneType is not an image"),
+        (3, "int is not an image"),
+        (np.zeros((0, 4, 3), np.uint8), r"it has no pixels, its shape is \(0, 4, 3\)"),
+        (Image.new("RGB", (0, 5)), "it has no pixels, its size is 5x0"),
+        (np.zeros((5, 4, 2), np.uint8), r"shape \(5, 4, 2\) is neither"),
+        (np.zeros(4, np.uint8), r"shape \(4,\) is neither"),
+        (np.full((2, 2), 1.5), "float64 values must be within 0 and 1.0, found 1.5 to 1.5"),
+        (np.full((2, 2), np.nan), "float64 values must be within 0 and 1.0, found nan"),
+        (np.full((2, 2), 256), "int64 values must be within 0 and 255, found 256"),
+        (np.full((2, 2), -1, np.int8), "int8 values must be within 0 and 255"),
+        (Image.fromarray(np.full((2, 2), 70000, np.int32)), "mode I values must be within 0 and 65535"),
+        (Image.fromarray(np.full((2, 2), 7.0, np.float32)), "float32 values must be within 0 and 1.0"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_by_name(source, message):
+    with pytest.raises(ValueError, match=message):
+        load_image(source, index=7)
+
+
+def test_failed_download_is_refused(server):
+    with pytest.raises(ValueError, match=r"image 2 \(http://127.*nada.png\).*the download failed.*404"):
+        load_image(f"{server}/nada.png", index=2)
+
+
+def test_decompression_bombs_are_refused_before_they_are_decoded(monkeypatch):
+    header = bytearray(encoded(Image.new("1", (8, 8))))
+    header[16:24] = (60_000).to_bytes(4, "big") * 2  # width and height in PNG's first chunk, then its checksum
+    header[29:33] = zlib.crc32(header[12:29]).to_bytes(4, "big")
+    with pytest.raises(ValueError, match=r"image 0 .*decompression bomb.*limit is 178956970"):
+        load_image(bytes(header), index=0)
+    monkeypatch.setattr(image_loading_amalia_vl, "MAX_PIXELS", 50)
+    with pytest.raises(ValueError, match=r"its 6x9 pixels are more than the 50 allowed; a decompression bomb\?"):
+        load_image(COLOURS, index=0)
