@@ -1,0 +1,234 @@
+"""What an image costs: how it is tiled, its visual tokens, the memory they take; and a drawing of the tiles.
+
+`inspect_images` is the command `amalia-vl inspect`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageDraw, ImageFont
+
+from .processing.image_processing_amalia_vl import AmaliaVLImageProcessor
+from .processing.tiling_amalia_vl import TileLayout, resized_size
+
+# AMALIA-VL: AMALIA-9B's decoder (Llama's kind), a SigLIP2-SO400M tower and a connector; bfloat16 throughout.
+PARAMETERS = 9.6e9
+LAYERS, KEY_VALUE_HEADS, HEAD_SIZE, HIDDEN_SIZE, MLP_SIZE = 42, 8, 128, 4096, 12288
+CONTEXT = 16_384  # tokens, text included; AMALIA-VL paper, Table 2, stage 2
+BYTES = 2  # of a bfloat16
+KEY_VALUE_BYTES = 2 * LAYERS * KEY_VALUE_HEADS * HEAD_SIZE * BYTES  # of a token: keys and values of every layer
+# Widest point of a prefill: an MLP's gate, other branch and product, beside the layer's input and its norm
+ACTIVATION_BYTES = (3 * MLP_SIZE + 2 * HIDDEN_SIZE) * BYTES  # of a token
+
+PAPER, INK, SHADE, CUT = (250, 249, 246), (40, 40, 44), (24, 24, 27), (120, 113, 108)
+LONGEST_SIDE, LARGEST_TILE, GAP, CAPTION_WIDTH = 1500, 320, 12, 560  # px, of a drawing
+
+
+@dataclass(frozen=True)
+class ImageReport:
+    """Costs of one image.
+
+    Attributes:
+        name: What the image is called in the report.
+        height: Height of the upright image, in pixels.
+        width: Width of the upright image, in pixels.
+        tile_size: Side of a tile, in pixels.
+        side: Patches on a side of a tile.
+        layout: How the image is tiled.
+        visual_tokens: Positions it takes in the decoder.
+    """
+
+    name: str
+    height: int
+    width: int
+    tile_size: int
+    side: int
+    layout: TileLayout
+    visual_tokens: int
+
+    @property
+    def pixel_bytes(self) -> int:
+        """Size of the image's `pixel_values`, in float32."""
+        return self.layout.num_tiles * 3 * self.tile_size**2 * 4
+
+    def __str__(self) -> str:
+        rows, cols, pad_rows, pad_cols = self.layout
+        thumbnail = self.side**2
+        grid = f"none, only the {self.tile_size} px thumbnail"
+        tokens = f"{self.visual_tokens} = {thumbnail} + 1 newline"
+        if rows:
+            kept_rows, kept_cols = rows * self.side - 2 * pad_rows, cols * self.side - 2 * pad_cols
+            grid = f"{rows} x {cols} tiles of {self.tile_size} px, and the thumbnail: {self.layout.num_tiles} in all"
+            tokens = f"{self.visual_tokens} = {thumbnail} (thumbnail) + {kept_rows} rows x ({kept_cols} + 1 newline)"
+        padding = "none"
+        if pad_rows:
+            padding = f"{pad_rows} rows of patches cut above, {pad_rows} below"
+        if pad_cols:
+            padding = f"{pad_cols} columns of patches cut at the left, {pad_cols} at the right"
+        lines = (
+            f"{self.name}: {self.height} px high, {self.width} px wide",
+            f"  grid           {grid}",
+            f"  padding        {padding}",
+            f"  visual tokens  {tokens}",
+            f"  pixel_values   {_megabytes(self.pixel_bytes)} in float32",
+        )
+        return "\n".join(lines)
+
+
+def inspect_image(image: Any, image_processor: AmaliaVLImageProcessor, max_tiles: int | None = None) -> ImageReport:
+    """Work out what one image costs.
+
+    Args:
+        image: Anything the image processor reads.
+        image_processor: Says how images are tiled.
+        max_tiles: Most tiles, if not the processor's own.
+
+    Raises:
+        ValueError: If the image cannot be used.
+    """
+    picture = image_processor.fetch_images(image)
+    tile_size = image_processor.size["height"]
+    return ImageReport(
+        name=str(image) if isinstance(image, str | Path) else "image",
+        height=picture.height,
+        width=picture.width,
+        tile_size=tile_size,
+        side=tile_size // image_processor.patch_size,
+        layout=image_processor.tile_layout(picture.height, picture.width, max_tiles=max_tiles),
+        visual_tokens=image_processor.num_visual_tokens(picture.height, picture.width, max_tiles=max_tiles),
+    )
+
+
+def memory_estimate(visual_tokens: int) -> dict[str, float]:
+    """Estimate what AMALIA-VL's 9.6 billion parameters and these tokens take on a device, in bytes.
+
+    `weights` in bfloat16; `cache`, the keys and values of the visual tokens; `activations`, the widest point of their
+    prefill with a memory-efficient attention. Text and a framework's own buffers come on top.
+
+    Examples:
+        >>> {name: f"{size / 1e9:.1f} GB" for name, size in memory_estimate(7776).items()}
+        {'weights': '19.2 GB', 'cache': '1.3 GB', 'activations': '0.7 GB'}
+    """
+    return {
+        "weights": PARAMETERS * BYTES,
+        "cache": float(visual_tokens * KEY_VALUE_BYTES),
+        "activations": float(visual_tokens * ACTIVATION_BYTES),
+    }
+
+
+def inspect_images(
+    images: Sequence[str], out: str | None = None, max_tiles: int | None = None, model: str | None = None
+) -> str:
+    """Report on image files and, if asked, draw their tiles.
+
+    Args:
+        images: Image files.
+        out: Where to write the drawing; with several images the name is numbered, one file each.
+        max_tiles: Most tiles of an image, if not the model's own.
+        model: Directory or Hub id whose tiling to use; AMALIA-VL's if unset.
+
+    Returns:
+        The report, as text for people.
+
+    Raises:
+        ValueError: If an image cannot be used.
+    """
+    image_processor = AmaliaVLImageProcessor.from_pretrained(model) if model else AmaliaVLImageProcessor()
+    reports = [inspect_image(image, image_processor, max_tiles) for image in images]
+    blocks = [str(report) for report in reports]
+    blocks.append(_total(sum(report.visual_tokens for report in reports), len(reports)))
+    for number, image in enumerate(images, start=1):
+        if out:
+            path = Path(out) if len(images) == 1 else Path(out).with_stem(f"{Path(out).stem}-{number}")
+            draw_tiles(image, image_processor, max_tiles).save(path)
+            blocks.append(f"Tiles of {image} drawn in {path}")
+    return "\n\n".join(blocks)
+
+
+def _total(visual_tokens: int, count: int) -> str:
+    """Sum up one prompt that holds all the images."""
+    sizes = memory_estimate(visual_tokens)
+    parts = " + ".join(f"{size / 1e9:.1f} GB {name}" for name, size in sizes.items())
+    share = 100 * visual_tokens / CONTEXT
+    too_many = "; they do not fit: lower --max-tiles" if visual_tokens > CONTEXT else ""
+    return (
+        f"{'This image' if count == 1 else f'These {count} images'} in one prompt of AMALIA-VL (9.6 B, bfloat16)\n"
+        f"  context        {visual_tokens} visual tokens, {share:.0f} % of {CONTEXT}{too_many}\n"
+        f"  memory         {parts} = {sum(sizes.values()) / 1e9:.1f} GB, before text"
+    )
+
+
+def _megabytes(size: float) -> str:
+    return f"{size / 1e6:.1f} MB"
+
+
+def draw_tiles(image: Any, image_processor: AmaliaVLImageProcessor, max_tiles: int | None = None) -> Image.Image:
+    """Draw an image as the model sees it: thumbnail and tiles apart, numbered in the order of `pixel_values`.
+
+    Padding is black; what of it the model cuts before the decoder is hatched.
+
+    Args:
+        image: Anything the image processor reads.
+        image_processor: Says how images are tiled.
+        max_tiles: Most tiles, if not the processor's own.
+
+    Raises:
+        ValueError: If the image cannot be used.
+    """
+    picture = image_processor.fetch_images(image)
+    report = inspect_image(picture, image_processor, max_tiles)
+    rows, cols = report.layout.grid
+    side = min(LARGEST_TILE, LONGEST_SIDE // max(rows, cols + 1))  # px, of a drawn tile
+    step = side + GAP
+    sheet = Image.new("RGB", (max((1 + cols) * step + 3 * GAP, CAPTION_WIDTH), max(rows, 1) * step + 3 * GAP), PAPER)
+    _place(sheet, picture.resize((side, side), Image.Resampling.LANCZOS), (GAP, GAP), number=0)
+    canvas = _canvas(picture, report).resize((max(cols, 1) * side, max(rows, 1) * side), Image.Resampling.LANCZOS)
+    _hatch_cut(canvas, report)
+    for index in range(rows * cols):
+        row, col = divmod(index, cols)
+        tile = canvas.crop((col * side, row * side, (col + 1) * side, (row + 1) * side))
+        _place(sheet, tile, (3 * GAP + (1 + col) * step, GAP + row * step), number=index + 1)
+    tiles = f"thumbnail (0) and {rows} x {cols} tiles" if rows else "thumbnail (0), no tiles"
+    hatched = "; hatched: padding that is cut" if report.layout.pad_rows or report.layout.pad_cols else ""
+    caption = f"{tiles}: {report.visual_tokens} visual tokens{hatched}"
+    ImageDraw.Draw(sheet).text((GAP, sheet.height - 1.2 * GAP), caption, INK, ImageFont.load_default(16), anchor="ls")
+    return sheet
+
+
+def _canvas(picture: Image.Image, report: ImageReport) -> Image.Image:
+    """Fit the picture on its canvas of tiles, with black bars."""
+    size, grid = report.tile_size, report.layout.grid
+    canvas = Image.new("RGB", (max(grid.cols, 1) * size, max(grid.rows, 1) * size))
+    if grid.rows:
+        height, width = resized_size(picture.height, picture.width, grid, size)
+        resized = picture.resize((width, height), Image.Resampling.BICUBIC)
+        canvas.paste(resized, ((canvas.width - width) // 2, (canvas.height - height) // 2))
+    return canvas
+
+
+def _hatch_cut(canvas: Image.Image, report: ImageReport) -> None:
+    """Hatch the bars whose features the model cuts, whole patches of them."""
+    _, cols, pad_rows, pad_cols = report.layout
+    patch = canvas.width / (max(cols, 1) * report.side)  # px, of a drawn patch
+    top, left = round(pad_rows * patch), round(pad_cols * patch)
+    if not (top or left):
+        return
+    hatch = Image.new("RGB", canvas.size, SHADE)
+    draw = ImageDraw.Draw(hatch)
+    for start in range(-canvas.height, canvas.width, 12):
+        draw.line((start, canvas.height, start + canvas.height, 0), CUT, 2)
+    cut = Image.new("L", canvas.size, 255)
+    ImageDraw.Draw(cut).rectangle((left, top, canvas.width - left - 1, canvas.height - top - 1), 0)
+    canvas.paste(hatch, mask=cut)
+
+
+def _place(sheet: Image.Image, tile: Image.Image, corner: tuple[int, int], number: int) -> None:
+    """Paste a tile with its number on a badge."""
+    sheet.paste(tile, corner)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(18)
+    x, y = corner
+    draw.rectangle((x, y, x + tile.width - 1, y + tile.height - 1), outline=INK)
+    draw.rounded_rectangle((x + 6, y + 6, x + 40, y + 32), 6, fill=PAPER, outline=INK)
+    draw.text((x + 23, y + 19), str(number), INK, font, anchor="mm")
