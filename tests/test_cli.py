@@ -142,6 +142,11 @@ def test_train_names_a_model_that_is_not_there(picture, tmp_path, capsys):
     assert "no/where" in refusal(capsys, "train", RECIPE, *values)
 
 
+def test_demo_does_not_mix_two_runs(tmp_path, capsys):
+    (tmp_path / "settings.json").write_text('{"seed": 5}', encoding="utf-8")
+    assert "holds another run (seed was 5, now 0" in refusal(capsys, "demo", "--out", str(tmp_path))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

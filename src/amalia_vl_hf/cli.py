@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from subprocess import CalledProcessError
 
 # Heavy imports are inside the commands, so that `--help` answers at once.
 
@@ -170,7 +171,10 @@ def _inspect(arguments: argparse.Namespace) -> None:
 def _demo(arguments: argparse.Namespace) -> None:
     from .demo import run
 
-    run(Path(arguments.out), arguments.seed)
+    try:
+        run(Path(arguments.out), arguments.seed)
+    except (ValueError, FileNotFoundError, CalledProcessError) as error:
+        raise UsageError(_first_line(error)) from error
 
 
 def _train(arguments: argparse.Namespace) -> None:
