@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -212,7 +213,7 @@ def test_training_again_after_the_end_changes_nothing(recipe_for):
 def test_an_output_of_another_recipe_is_not_taken_for_this_one(recipe_for):
     recipe = recipe_for("1_align")
     train(recipe)
-    with pytest.raises(RecipeError, match=r"1_align comes from another recipe or data \(seed was 0, now 5\)"):
+    with pytest.raises(RecipeError, match=r"1_align comes from another recipe, data or model \(seed was 0, now 5\)"):
         train(replace(recipe, seed=5))
 
 
@@ -225,8 +226,21 @@ def test_checkpoints_of_other_data_are_not_resumed(recipe_for, samples, tmp_path
     record = Path(f"{recipe.output}.partial")
     (record / "training.json").rename(record / "recipe.json")
     data.write_text(samples["sft"].read_text(encoding="utf-8").replace("azul", "verde"), encoding="utf-8")
-    with pytest.raises(RecipeError, match=r"1_align\.partial comes from another recipe or data \(data_sha256 was"):
+    with pytest.raises(
+        RecipeError, match=r"1_align\.partial comes from another recipe, data or model \(data_sha256 was"
+    ):
         train(recipe)
+
+
+def test_a_stage_is_not_taken_for_trained_when_the_one_before_was_trained_anew(recipe_for):
+    align = recipe_for("1_align")
+    instruct = recipe_for("2_instruct", f"model={align.output}", "steps=1")
+    train(align)
+    train(instruct)
+    shutil.rmtree(align.output)
+    train(replace(align, seed=5))
+    with pytest.raises(RecipeError, match=r"2_instruct comes from .* \(model_log_sha256 was"):
+        train(instruct)
 
 
 def test_a_foreign_directory_is_not_overwritten(recipe_for):

@@ -90,7 +90,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 
     Paths in a recipe are relative to the directory the command runs in.
 
-    >>> load_recipe("recipes/tiny/1_align.yaml", ["learning_rates.connector=2e-3"])  # doctest: +SKIP
+    An example: `load_recipe("recipes/tiny/1_align.yaml", ["seed=1", "learning_rates.connector=1e-3"])`.
 
     Raises:
         RecipeError: Unknown key, wrong type, missing value or values that contradict each other; all faults at once.

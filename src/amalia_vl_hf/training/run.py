@@ -41,11 +41,12 @@ def train(recipe: Recipe) -> Path:
         The output directory.
 
     Raises:
-        RecipeError: The output, or the checkpoints to resume from, were made by another recipe or from other data.
+        RecipeError: The output, or the checkpoints to resume from, were made by another recipe or from other data, or
+            from a model that has been trained anew since.
     """
     output = Path(recipe.output)
     partial = output.with_name(f"{output.name}.partial")
-    origin = {**asdict(recipe), "data_sha256": _sha256(Path(recipe.data))}
+    origin = _origin(recipe)
     if output.exists():
         _require_same_origin(origin, output / TRAINING_LOG, output)
         shutil.rmtree(partial, ignore_errors=True)  # left by a kill after the rename
@@ -168,6 +169,13 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _origin(recipe: Recipe) -> dict[str, Any]:
+    """Everything the weights follow from: what the paths hold may change while the recipe stays."""
+    log = Path(recipe.model) / TRAINING_LOG  # differs each time a model is trained; a composed one has none
+    model = _sha256(log) if log.exists() else None
+    return {**asdict(recipe), "data_sha256": _sha256(Path(recipe.data)), "model_log_sha256": model}
+
+
 def _require_same_origin(origin: Mapping[str, Any], record: Path, where: Path) -> None:
     try:
         earlier = json.loads(record.read_text(encoding="utf-8"))["origin"]
@@ -177,7 +185,9 @@ def _require_same_origin(origin: Mapping[str, Any], record: Path, where: Path) -
     different = [key for key in now if earlier.get(key) != now[key]]
     if different:
         listed = "; ".join(f"{key} was {earlier.get(key)!r}, now {now[key]!r}" for key in different)
-        raise RecipeError(f"{where} comes from another recipe or data ({listed}); delete it or choose another output")
+        raise RecipeError(
+            f"{where} comes from another recipe, data or model ({listed}); delete it or choose another output"
+        )
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:
