@@ -1,0 +1,105 @@
+"""Preprocessing against stock LLaVA-NeXT's Pillow processor: CPU time on one thread, bytes of `pixel_values`.
+
+Pictures are decoded beforehand and lie in memory as Pillow images. The contestants take turns, and each figure is the
+median of its turns. `pil` gives stock's pixels bit by bit, which is checked; `torch` is within 2 grey levels.
+"""
+
+import json
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from PIL import Image
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import LlavaNextProcessor, PreTrainedTokenizerFast
+from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
+
+from amalia_vl_hf import AmaliaVLImageProcessor, AmaliaVLProcessor
+from amalia_vl_hf.processing.tiling_amalia_vl import generate_pinpoints
+
+TILE, MAX_TILES, PATCH = 384, 12, 16
+SIZES = {"640x480": (480, 640), "1920x1080": (1080, 1920), "4032x3024": (3024, 4032)}  # height, width
+TURNS = 11
+
+
+def stock_processor() -> LlavaNextImageProcessorPil:
+    """LLaVA-NeXT's processor with SigLIP's values and AMALIA-VL's tiling."""
+    side = {"height": TILE, "width": TILE}
+    pinpoints = [list(pinpoint) for pinpoint in generate_pinpoints(MAX_TILES, TILE)]
+    half = [0.5, 0.5, 0.5]
+    return LlavaNextImageProcessorPil(
+        size=side, crop_size=side, image_grid_pinpoints=pinpoints, image_mean=half, image_std=half
+    )
+
+
+def photograph(height: int, width: int) -> Image.Image:
+    """Soft shapes with some grain."""
+    generator = np.random.default_rng(0)
+    shapes = Image.fromarray(generator.integers(0, 256, (13, 17, 3), np.uint8)).resize((width, height))
+    grain = generator.integers(-12, 13, (height, width, 1))
+    return Image.fromarray((np.asarray(shapes) + grain).clip(0, 255).astype(np.uint8))
+
+
+def tokenizer() -> PreTrainedTokenizerFast:
+    """Three words are enough to fill in image tokens."""
+    words = Tokenizer(models.WordLevel({"?": 0, "<image>": 1, "olá": 2}, unk_token="?"))
+    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    words.add_special_tokens(["<image>"])
+    return PreTrainedTokenizerFast(tokenizer_object=words, unk_token="?", pad_token="?")
+
+
+def race(contestants: dict[str, Callable[[], object]]) -> dict[str, float]:
+    """Median milliseconds of each, taking turns after a turn to warm up."""
+    times: dict[str, list[float]] = {name: [] for name in contestants}
+    for _ in range(TURNS + 1):
+        for name, run in contestants.items():
+            start = time.process_time()
+            run()
+            times[name].append(1000 * (time.process_time() - start))
+    return {name: statistics.median(turns[1:]) for name, turns in times.items()}
+
+
+def compare(name: str, ours: float, stock: float, unit: str) -> dict[str, dict[str, float | str]]:
+    """Print a row; `ratio` says how many times less ours takes."""
+    print(f"{name:<34}{ours:>12.1f}{stock:>12.1f}{stock / ours:>9.2f}  {unit}")
+    return {name: {"ours": round(ours, 2), "stock": round(stock, 2), "ratio": round(stock / ours, 2), "unit": unit}}
+
+
+def main() -> None:
+    """Print a row for each comparison, then all of them as JSON."""
+    torch.set_num_threads(1)
+    stock = stock_processor()
+    ours = {name: AmaliaVLImageProcessor(resampler=name) for name in ("pil", "torch")}
+    words = tokenizer()
+    stock_whole = LlavaNextProcessor(stock, words, patch_size=PATCH, vision_feature_select_strategy="full")
+    ours_whole = AmaliaVLProcessor(ours["torch"], words)
+    results = {}
+    print(f"{'':<34}{'ours':>12}{'stock':>12}{'stock/ours':>12}")
+    for name, size in SIZES.items():
+        picture = photograph(*size)
+        assert torch.equal(
+            ours["pil"](picture)["pixel_values"], stock(picture, return_tensors="pt")["pixel_values"][0]
+        )
+        prompt = {"images": picture, "text": "<image> olá", "return_tensors": "pt"}
+        times = race(
+            {
+                "stock": lambda picture=picture: stock(picture, return_tensors="pt"),
+                "pil": lambda picture=picture: ours["pil"](picture),
+                "torch": lambda picture=picture: ours["torch"](picture),
+                "stock with text": lambda prompt=prompt: stock_whole(**prompt),
+                "torch with text": lambda prompt=prompt: ours_whole(**prompt),
+            }
+        )
+        for resampler in ("torch", "pil"):
+            results |= compare(f"{resampler} {name}", times[resampler], times["stock"], "ms")
+        results |= compare(f"processor, torch {name}", times["torch with text"], times["stock with text"], "ms")
+    batch = [photograph(300, 200), photograph(1152, 1536)]
+    sizes = [processor(batch, return_tensors="pt")["pixel_values"].nbytes / 1e6 for processor in (ours["pil"], stock)]
+    results |= compare("pixel_values, 200x300 + 12 tiles", *sizes, "MB")
+    print(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main()
