@@ -96,7 +96,7 @@ def test_text_only_samples_train_among_others(recipe_for, samples, pictures):
     turns = [{"role": "user", "content": "Olá"}, {"role": "assistant", "content": "olá"}]
     lines = samples["sft"].read_text(encoding="utf-8").splitlines()
     mixed = pictures / "mixed.jsonl"
-    mixed.write_text("\n".join([lines[0], *[json.dumps({"messages": turns})] * 3]), encoding="utf-8")
+    mixed.write_text("\n".join([*[json.dumps({"messages": turns})] * 3, lines[0]]), encoding="utf-8")
     output = train(recipe_for("2_instruct", f"data={mixed}", "batch_size=1", "steps=4"))
     record = json.loads((output / "training.json").read_text(encoding="utf-8"))
     assert all(entry["loss"] > 0 for entry in record["log_history"] if "loss" in entry)
