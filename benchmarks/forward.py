@@ -1,19 +1,18 @@
-"""Forward, prefill and a training step against stock LLaVA-NeXT, same weights: CPU time on one thread, peak memory.
+"""Forward and prefill against stock LLaVA-NeXT, same weights: CPU time on one thread, peak memory.
 
 The tower has its real depth (27 layers) and geometry (384 px, patch 16, 12 tiles) at a reduced width. Stock reads
 feature layer -2, so it computes a layer, a norm and a pooling head that it drops; it pads a batch to the
-most tiles of an image. Memory is measured in a process of its own for each side.
+most tiles of an image.
 """
 
+import itertools
 import json
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
+from torch.profiler import ProfilerActivity, profile
 from transformers import LlamaConfig, LlavaNextConfig, LlavaNextForConditionalGeneration, SiglipVisionConfig
 
 from amalia_vl_hf import AmaliaVLConfig, AmaliaVLForConditionalGeneration
@@ -94,15 +93,7 @@ def prefill(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Ten
         return model(**batch, use_cache=True, logits_to_keep=1).logits
 
 
-def training_step(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Forward and backward of every parameter."""
-    model.zero_grad()
-    logits = model(**batch, use_cache=False).logits
-    logits.float().square().mean().backward()
-    return logits.detach()
-
-
-ACTIONS = {"forward": forward, "prefill": prefill, "training step": training_step}
+ACTIONS = {"forward": forward, "prefill": prefill}
 Side = tuple[torch.nn.Module, dict[str, torch.Tensor]]
 
 
@@ -119,24 +110,13 @@ def check_equal(ours: Side, stock: Side) -> None:
     torch.testing.assert_close(forward(*ours)[real], forward(*stock)[real], atol=1e-4, rtol=0)
 
 
-def peak_mebibytes(side: str, case: str, action: str) -> float:
-    """Peak resident memory of a process that does one action, less what it held before."""
-    code = [sys.executable, __file__, side, case, action]
-    return float(subprocess.run(code, stdout=subprocess.PIPE, text=True, check=True, timeout=600).stdout)
-
-
-def measure_memory(side: str, case: str, action: str) -> None:
-    """Body of that process: prints mebibytes."""
-    model, batch = models()[side == "stock"], batches(CASES[case])[side == "stock"]
-    Path("/proc/self/clear_refs").write_text("5")  # Linux: forget the peak of building the model
-    before = status_kibibytes("VmRSS")
-    ACTIONS[action](model, batch)
-    print((status_kibibytes("VmHWM") - before) / 1024)
-
-
-def status_kibibytes(name: str) -> int:
-    """Read one figure of this process from the kernel."""
-    return next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if name in line)
+def peak_mebibytes(action: Callable[..., torch.Tensor], side: Side) -> float:
+    """Most memory that one call held at a time, by torch's own accounting, beyond what was there before."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        action(*side)
+    events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
+    changes = [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
+    return max(itertools.accumulate(changes)) / 2**20
 
 
 def main() -> None:
@@ -149,7 +129,7 @@ def main() -> None:
         for name, action in ACTIONS.items():
             times = [(cpu_seconds(action, ours), cpu_seconds(action, stock)) for _ in range(PAIRS)]
             own, other = (statistics.median(side) for side in zip(*times, strict=True))
-            memory = [peak_mebibytes(side, case, name) for side in ("ours", "stock")]
+            memory = [peak_mebibytes(action, side) for side in (ours, stock)]
             for quantity, values, unit in (("time", (own, other), "CPU s"), ("memory", memory, "MiB")):
                 ratio = values[0] / values[1]
                 label = f"{name}, {case}"
@@ -165,4 +145,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    measure_memory(*sys.argv[1:]) if len(sys.argv) > 1 else main()
+    main()
