@@ -106,11 +106,10 @@ def tiny_llava_next(feature_layer: int = -1, text=None, vision=None, seed: int =
     config = LlavaNextConfig(
         text_config=text or tiny_text_config(),
         vision_config=vision or tiny_vision_config(),
-        image_token_index=IMAGE_TOKEN_ID,
         vision_feature_layer=feature_layer,
         vision_feature_select_strategy="full",
         image_grid_pinpoints=[list(size) for size in PINPOINTS],
-        **changes,
+        **{"image_token_index": IMAGE_TOKEN_ID, **changes},
     )
     torch.manual_seed(seed)
     return LlavaNextForConditionalGeneration(config).eval()
