@@ -16,9 +16,11 @@ from PIL import Image, ImageDraw, ImageFont
 Split = Literal["train", "test"]
 Gender = Literal["m", "f"]
 Point = tuple[float, float]
+Ink = tuple[int, int, int] | int
 Box = tuple[float, float, float, float]
 
 MAX_SHAPES = 4
+SIGN_INDEX = MAX_SHAPES + 1
 SIGN_HEIGHT, SIGN_WIDTH, MARGIN = 44, 120, 4  # pixels
 
 
@@ -146,7 +148,7 @@ def draw_scene(rng: random.Random, split: Split) -> Scene:
 
 def _draw_shape(rng: random.Random, split: Split, name: ShapeName, quadrant: Quadrant) -> Shape:
     colour = rng.choice([colour for colour in COLOURS if shape_split(name, colour, quadrant) == split])
-    return Shape(name, colour, quadrant, rng.uniform(0.75, 0.95), rng.uniform(-1, 1), rng.uniform(-1, 1))
+    return Shape(name, colour, quadrant, rng.uniform(0.8, 0.95), rng.uniform(-0.3, 0.3), rng.uniform(-0.3, 0.3))
 
 
 def _draw_sign(rng: random.Random, split: Split) -> Sign:
@@ -170,6 +172,23 @@ def render(scene: Scene) -> Image.Image:
     pen.rectangle((left, top, right, bottom), fill=scene.sign.plate, outline=scene.sign.ink, width=2)
     font = _fitting_font(scene.sign.word, right - left - 8, bottom - top - 8)
     pen.text(((left + right) / 2, (top + bottom) / 2), scene.sign.word, fill=scene.sign.ink, font=font, anchor="mm")
+    return picture
+
+
+def object_map(scene: Scene) -> Image.Image:
+    """Draw which object each pixel shows.
+
+    Returns:
+        A grey picture of the size of the scene's: 0 where nothing is, 1 to 4 on the shapes in their order, and
+        `SIGN_INDEX` on the sign.
+    """
+    picture = Image.new("L", (scene.width, scene.height), 0)
+    pen = ImageDraw.Draw(picture)
+    for index, shape in enumerate(scene.shapes, start=1):
+        y, x, radius = shape_place(scene, shape)
+        _OUTLINES[shape.name.singular](pen, (y, x), radius, index)
+    top, left, bottom, right = sign_box(scene)
+    pen.rectangle((left, top, right, bottom), fill=SIGN_INDEX)
     return picture
 
 
@@ -224,16 +243,16 @@ def _fitting_font(word: str, width: float, height: float) -> ImageFont.FreeTypeF
     raise ValueError(f"the word {word!r} does not fit into {width} x {height} pixels, even at the smallest size")
 
 
-def _circle(pen: ImageDraw.ImageDraw, centre: Point, radius: float, rgb: tuple[int, int, int]) -> None:
+def _circle(pen: ImageDraw.ImageDraw, centre: Point, radius: float, ink: Ink) -> None:
     y, x = centre
-    pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=rgb)
+    pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=ink)
 
 
-def _polygon(corners: list[Point]) -> Callable[[ImageDraw.ImageDraw, Point, float, tuple[int, int, int]], None]:
+def _polygon(corners: list[Point]) -> Callable[[ImageDraw.ImageDraw, Point, float, Ink], None]:
     """A pen stroke that fills a polygon given by (row, column) corners on the unit circle's scale."""
 
-    def fill(pen: ImageDraw.ImageDraw, centre: Point, radius: float, rgb: tuple[int, int, int]) -> None:
-        pen.polygon([(centre[1] + radius * x, centre[0] + radius * y) for y, x in corners], fill=rgb)
+    def fill(pen: ImageDraw.ImageDraw, centre: Point, radius: float, ink: Ink) -> None:
+        pen.polygon([(centre[1] + radius * x, centre[0] + radius * y) for y, x in corners], fill=ink)
 
     return fill
 

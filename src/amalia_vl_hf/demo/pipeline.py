@@ -1,0 +1,153 @@
+"""Run the demo step by step; every finished step is kept, so that a run that was killed goes on where it was."""
+
+import json
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from transformers import AutoTokenizer, LlamaForCausalLM, PreTrainedModel, SiglipVisionModel
+from transformers.utils import logging
+
+from ..conversion.compose import compose
+from ..data.scene_sets import SetSizes, write_sets
+from .backbones import BackboneSizes, demo_texts, warmed_up_decoder, warmed_up_tower
+from .report import write_report
+from .results import STAGES, Result, collect, table, targets
+from .tokenizer import train_tokenizer
+
+# The recipes lie beside the package in the repository, where a user reads and changes them.
+RECIPES = Path(__file__).parents[3] / "recipes" / "tiny"
+
+
+@dataclass(frozen=True)
+class DemoSizes:
+    """How much is drawn, how large the model is, and values that replace the recipes' own, `key=value` by stage."""
+
+    sets: SetSizes
+    backbones: BackboneSizes
+    overrides: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+FULL = DemoSizes(
+    SetSizes(captions=3000, instructions=8000, preferences=1200, questions=100, test_preferences=100), BackboneSizes()
+)
+
+
+def run(out: Path, seed: int, sizes: DemoSizes = FULL) -> list[Result]:
+    """Draw data, compose a tiny model, train its three stages, evaluate each, and write results and a report.
+
+    Args:
+        out: Folder for everything; what is already finished there is kept.
+        seed: Of data, first weights and training order.
+        sizes: The demo's own when left out; tests take far smaller ones.
+
+    Returns:
+        One result a stage.
+
+    Raises:
+        ValueError: `out` holds a run with another seed or other sizes.
+        FileNotFoundError: The recipes are not beside the package.
+    """
+    if not RECIPES.is_dir():
+        raise FileNotFoundError(
+            f"{RECIPES} is missing: run the demo from a clone of the repository, installed with -e"
+        )
+    _claim(out, {"seed": seed, **asdict(sizes)})
+    logging.disable_progress_bar()  # of loading and saving; ours stay
+    began = time.monotonic()
+    write_sets(out / "data", seed, sizes.sets)
+    _compose(out, seed, sizes.backbones)
+    before = "0_base"
+    for stage in STAGES:
+        _announce(f"training {stage}", began)
+        _train(out, seed, stage, before, sizes.overrides.get(stage, ()))
+        _announce(f"evaluating {stage}", began)
+        _evaluate(out, stage)
+        before = stage
+    results = collect(out)
+    _write_json(out / "results.json", [result.as_row() for result in results])
+    report = write_report(out, results)
+    _announce("done", began)
+    print(f"\n{table(results)}\n\n{targets(results)}\n\nreport: {report}")
+    return results
+
+
+def _claim(out: Path, settings: Mapping[str, object]) -> None:
+    """Record what `out` is made with, or refuse to mix two runs."""
+    record = out / "settings.json"
+    wanted = json.loads(json.dumps(settings))
+    if record.exists():
+        found = json.loads(record.read_text(encoding="utf-8"))
+        different = [key for key in wanted if found.get(key) != wanted[key]]
+        if different:
+            listed = "; ".join(f"{key} was {found.get(key)}, now {wanted[key]}" for key in different)
+            raise ValueError(f"{out} holds another run ({listed}); delete it or choose another --out")
+    out.mkdir(parents=True, exist_ok=True)
+    _write_json(record, wanted)
+
+
+def _compose(out: Path, seed: int, sizes: BackboneSizes) -> None:
+    """Warm up the two backbones, each apart and kept, and join them into `0_base`."""
+    folder = out / "backbones"
+    texts = demo_texts(random.Random(f"{seed} tokenizer"), sizes.decoder_scenes)  # noqa: S311
+    _once(folder / "tokenizer", lambda path: train_tokenizer(texts, sizes.vocab_size).save_pretrained(path))
+    tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
+    _once(folder / "tower", lambda path: _save(warmed_up_tower(sizes, seed), path))
+    _once(folder / "decoder", lambda path: _save(warmed_up_decoder(tokenizer, sizes, seed), path))
+
+    def join(path: Path) -> None:
+        tower = SiglipVisionModel.from_pretrained(folder / "tower")
+        decoder = LlamaForCausalLM.from_pretrained(folder / "decoder")
+        model, processor = compose(tower, decoder, tokenizer, max_tiles=sizes.max_tiles, seed=seed)
+        _save(model, path)
+        processor.save_pretrained(path)
+
+    _once(out / "0_base", join)
+
+
+def _train(out: Path, seed: int, stage: str, before: str, overrides: tuple[str, ...]) -> None:
+    """Run one stage's recipe as a user would; it goes on from its own checkpoints."""
+    values = (
+        f"model={out / before}",
+        f"data={out / 'data' / stage.partition('_')[2] / 'samples.jsonl'}",
+        f"output={out / stage}",
+        f"seed={seed}",
+    )
+    _python("amalia_vl_hf.cli", "train", str(RECIPES / f"{stage}.yaml"), *values, *overrides)
+
+
+def _evaluate(out: Path, stage: str) -> None:
+    result = out / "evaluation" / f"{stage}.json"
+    if not result.exists():
+        _python("amalia_vl_hf.evaluation.held_out", str(out / stage), str(out / "data"), str(result))
+
+
+def _python(module: str, *arguments: str) -> None:
+    """Run a module in a process of its own, which shares this one's terminal."""
+    subprocess.run([sys.executable, "-m", module, *arguments], check=True)
+
+
+def _once(path: Path, make: Callable[[Path], object]) -> None:
+    """Make a folder unless it is there; it appears under its name only when complete."""
+    if not path.exists():
+        partial = path.with_name(f"{path.name}.partial")
+        make(partial)
+        partial.rename(path)
+
+
+def _save(model: PreTrainedModel, path: Path) -> None:
+    model.save_pretrained(path)
+
+
+def _announce(what: str, began: float) -> None:
+    print(f"== {what} ({time.monotonic() - began:.0f} s)", flush=True)
+
+
+def _write_json(path: Path, value: object) -> None:
+    scratch = path.with_name(f"{path.name}.new")
+    scratch.write_text(json.dumps(value, ensure_ascii=False, indent=1), encoding="utf-8")
+    scratch.rename(path)

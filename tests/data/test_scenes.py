@@ -1,0 +1,122 @@
+"""Scenes: what is drawn belongs to its split, fits its picture, and is where the scene says."""
+
+import random
+
+import numpy as np
+import pytest
+
+from amalia_vl_hf.data.scenes import (
+    COLOURS,
+    PICTURE_SIZES,
+    QUADRANTS,
+    SHAPES,
+    SIGN_INDEX,
+    WORDS,
+    Scene,
+    Shape,
+    Sign,
+    draw_scene,
+    object_map,
+    render,
+    shape_place,
+    shape_split,
+    sign_box,
+    sign_split,
+)
+from amalia_vl_hf.processing.tiling_amalia_vl import generate_pinpoints, select_grid
+
+
+def drawn(split, count=300, seed=0):
+    rng = random.Random(seed)
+    return [draw_scene(rng, split) for _ in range(count)]
+
+
+def objects(scenes):
+    """Everything scenes are made of that a split is about."""
+    shapes = {(shape.name, shape.colour, shape.quadrant) for scene in scenes for shape in scene.shapes}
+    return shapes | {(scene.sign.word, scene.sign.quadrant) for scene in scenes}
+
+
+def test_no_object_of_a_test_scene_occurs_in_a_training_scene():
+    train, test = objects(drawn("train", 3000)), objects(drawn("test", 3000))
+    assert not train & test
+
+
+def test_every_colour_shape_word_and_place_occurs_in_training():
+    scenes = drawn("train", 3000)
+    shapes = [shape for scene in scenes for shape in scene.shapes]
+    assert {shape.name for shape in shapes} == set(SHAPES)
+    assert {shape.colour for shape in shapes} == set(COLOURS)
+    assert {scene.sign.word for scene in scenes} == set(WORDS)
+    assert {(shape.name, shape.colour) for shape in shapes} == {
+        (name, colour) for name in SHAPES for colour in COLOURS
+    }
+
+
+@pytest.mark.parametrize("quadrant", QUADRANTS)
+def test_a_split_holds_out_some_of_everything_in_each_quadrant(quadrant):
+    for colour in COLOURS:
+        assert [shape_split(name, colour, quadrant) for name in SHAPES].count("test") == 1
+    assert [sign_split(word, quadrant) for word in WORDS].count("test") == len(WORDS) // len(QUADRANTS)
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_counts_from_one_to_four_are_common(split):
+    scenes = drawn(split, 1000)
+    most = [max(scene.count(shape.name) for shape in scene.shapes) for scene in scenes]
+    assert all(most.count(number) > 50 for number in (1, 2, 3, 4))
+
+
+def test_the_same_seed_draws_the_same_picture():
+    first, again = (render(draw_scene(random.Random(3), "train")).tobytes() for _ in range(2))
+    assert first == again
+
+
+@pytest.mark.parametrize("scene", drawn("train", 40) + drawn("test", 40))
+def test_objects_are_inside_their_quadrant_and_do_not_overlap(scene):
+    seen = np.asarray(object_map(scene))
+    places = {index: shape.quadrant for index, shape in enumerate(scene.shapes, start=1)}
+    places[SIGN_INDEX] = scene.sign.quadrant
+    assert set(np.unique(seen)) == {0, *places}
+    for index, quadrant in places.items():
+        rows, cols = np.nonzero(seen == index)
+        assert set(2 * rows // scene.height) == {quadrant.row}
+        assert set(2 * cols // scene.width) == {quadrant.col}
+    top, left, bottom, right = sign_box(scene)
+    assert (seen == SIGN_INDEX).sum() == (int(bottom) - int(top) + 1) * (int(right) - int(left) + 1)  # nothing on it
+
+
+@pytest.mark.parametrize("name", SHAPES, ids=lambda name: name.singular)
+def test_a_shape_has_its_colour_at_its_centre(name):
+    scene = Scene(256, 256, (250, 248, 240), (Shape(name, COLOURS[1], QUADRANTS[3]),), Sign("SOL", QUADRANTS[0]))
+    y, x, _ = shape_place(scene, scene.shapes[0])
+    assert render(scene).getpixel((int(x), int(y))) == COLOURS[1].rgb
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_signs_differ_by_their_word(word):
+    def picture(text):
+        return render(Scene(128, 384, (250, 248, 240), (), Sign(text, QUADRANTS[0])))
+
+    others = [picture(other).tobytes() for other in WORDS if other != word]
+    assert picture(word).tobytes() not in others
+
+
+def test_a_word_too_long_for_its_sign_is_refused():
+    scene = Scene(256, 256, (250, 248, 240), (), Sign("OTORRINOLARINGOLOGISTA", QUADRANTS[0]))
+    with pytest.raises(ValueError, match=r"'OTORRINOLARINGOLOGISTA' does not fit into 112\.0 x 36\.0 pixels"):
+        render(scene)
+
+
+def test_pictures_are_really_tiled_in_several_ways():
+    grids = {select_grid(*size, generate_pinpoints(4, 64), 64) for size in PICTURE_SIZES}
+    assert grids == {(2, 2), (1, 3)}
+    assert len(PICTURE_SIZES) > len(grids)  # the same grid with and without padding
+
+
+def test_the_only_shape_of_a_name():
+    twice = tuple(Shape(SHAPES[0], COLOURS[0], quadrant) for quadrant in QUADRANTS[:2])
+    scene = Scene(256, 256, (0, 0, 0), (*twice, Shape(SHAPES[1], COLOURS[1], QUADRANTS[2])), Sign("SOL", QUADRANTS[0]))
+    assert scene.only(SHAPES[0]) is None
+    assert scene.only(SHAPES[1]) == scene.shapes[2]
+    assert scene.only(SHAPES[2]) is None
