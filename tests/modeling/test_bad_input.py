@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from amalia_vl_hf import AmaliaVLForConditionalGeneration
 from tests.modeling.batches import Batch
 from tests.tiny import IMAGE_TOKEN_ID, tiny_model
 
@@ -45,6 +46,10 @@ CASES = {
         "image 1 has .*cut inside an image",
     ),
     "layouts of another shape": ({"tile_layouts": INPUTS["tile_layouts"][0]}, r"shape \(4,\), expected \(tiles, 4\)"),
+    "layouts cast with the pixels": (
+        {"tile_layouts": INPUTS["tile_layouts"].bfloat16()},
+        "tile_layouts is torch.bfloat16, expected integers.*cast along with the pixels",
+    ),
     "negative layout": (with_layout([2, 2, -1, 0]), r"image 0 has the impossible layout \(2, 2, -1, 0\)"),
     "rows without columns": (with_layout([2, 0, 0, 0]), "impossible layout"),
     "padding beyond the grid": (with_layout([2, 2, 5, 0]), "impossible layout.*4 x 4 patches"),
@@ -79,6 +84,13 @@ def test_pixels_and_encoded_images_together():
     encoded = model.get_image_features(INPUTS["pixel_values"], INPUTS["tile_layouts"])
     with pytest.raises(ValueError, match="either pixel_values or mm_encoder_outputs"):
         model(**INPUTS, mm_encoder_outputs={"image": encoded})
+
+
+@pytest.mark.parametrize(("dtype", "message"), [("float17", "`torch.dtype`"), ("int8", "torch.int8")])
+def test_unknown_dtypes_are_refused_on_load(tmp_path, dtype, message):
+    tiny_model().save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        AmaliaVLForConditionalGeneration.from_pretrained(tmp_path, dtype=dtype)
 
 
 def test_the_cases_start_from_a_good_batch():

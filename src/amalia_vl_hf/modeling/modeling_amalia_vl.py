@@ -64,6 +64,10 @@ def split_tile_layouts(tile_layouts: torch.Tensor, tiles: int, side: int) -> lis
     """
     if tile_layouts.ndim != 2 or tile_layouts.shape[1] != 4:
         raise ValueError(f"tile_layouts has shape {tuple(tile_layouts.shape)}, expected (tiles, 4)")
+    if tile_layouts.is_floating_point():
+        raise ValueError(
+            f"tile_layouts is {tile_layouts.dtype}, expected integers; was it cast along with the pixels?"
+        )
     if len(tile_layouts) != tiles:
         raise ValueError(
             f"{tiles} tiles in pixel_values but {len(tile_layouts)} rows in tile_layouts; was only one of them sliced?"
