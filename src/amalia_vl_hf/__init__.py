@@ -3,6 +3,7 @@
 Importing the package registers its classes with every Auto class.
 """
 
+import sys
 from typing import Any
 
 import transformers
@@ -38,11 +39,13 @@ def _register() -> None:
         exist_ok=True,
     )
     # TRL, `transformers serve` and pipelines look a checkpoint's class up by its name on the transformers module.
+    # Importing AutoProcessor runs `transformers/__init__.py` again and leaves a second module in sys.modules: set both.
     names: dict[str, Any] = {"AmaliaVLForConditionalGeneration": AmaliaVLForConditionalGeneration}
-    if not hasattr(transformers, "AutoModelForVision2Seq"):
-        names["AutoModelForVision2Seq"] = AutoModelForVision2Seq
-    for name, value in names.items():
-        setattr(transformers, name, value)
+    for module in (transformers, sys.modules["transformers"]):
+        if not hasattr(module, "AutoModelForVision2Seq"):
+            names["AutoModelForVision2Seq"] = AutoModelForVision2Seq
+        for name, value in names.items():
+            setattr(module, name, value)
 
 
 _register()
