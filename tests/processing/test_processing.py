@@ -11,7 +11,7 @@ from amalia_vl_hf import AmaliaVLImageProcessor, AmaliaVLProcessor
 from amalia_vl_hf.processing.processing_amalia_vl import CHAT_TEMPLATE
 from amalia_vl_hf.processing.tiling_amalia_vl import generate_pinpoints
 from tests.processing.test_image_processing import EXTREMES, stock_processor
-from tests.tiny import tiny_text_config, tiny_tokenizer
+from tests.tiny import tiny_model, tiny_text_config, tiny_tokenizer
 
 TOKENS = 16 + 8 * (6 + 1)  # of the `image` fixture
 
@@ -41,6 +41,19 @@ def test_token_ids_are_those_of_llava_next(tokenizer):
         assert [ids.count(ours.image_token_id) for ids in expected] == [
             ours.num_visual_tokens(image.height, image.width) for image in images
         ]
+
+
+def test_the_model_makes_as_many_features_as_the_processor_counts(tokenizer):
+    processor = AmaliaVLProcessor(AmaliaVLImageProcessor(size=32, patch_size=8), tokenizer)
+    model = tiny_model()
+    generator = random.Random(1)
+    sizes = EXTREMES + [tuple(int(2 ** generator.uniform(0, 9)) for _ in range(2)) for _ in range(200)]
+    for max_tiles in (12, 3, 0):
+        counts = [processor.num_visual_tokens(*size, max_tiles=max_tiles) for size in sizes]
+        images = [Image.new("RGB", (width, height)) for height, width in sizes]
+        with torch.no_grad():
+            features = model.get_image_features(**processor.image_processor(images, max_tiles=max_tiles)).pooler_output
+        assert [len(each) for each in features] == counts
 
 
 def test_outputs_and_their_shapes(processor, image):

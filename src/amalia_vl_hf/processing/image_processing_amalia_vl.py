@@ -27,6 +27,7 @@ from .tiling_amalia_vl import (
 )
 
 TORCH_MODES = {Image.Resampling.BICUBIC: "bicubic", Image.Resampling.BILINEAR: "bilinear"}
+HUB_OPTIONS = ("cache_dir", "local_files_only", "revision", "subfolder", "token")  # where a directory's files are
 BOOKKEEPING = {"auto_map", "feature_extractor_type", "image_processor_type", "processor_class"}  # of saved files
 
 Resize = Callable[[int, int], torch.Tensor]  # (height, width) -> (3, height, width), grey levels
@@ -112,9 +113,7 @@ class AmaliaVLImageProcessor(BaseImageProcessor):
         Raises:
             ValueError: If they belong to another kind of image processor, or ask for what AMALIA-VL does not do.
         """
-        hub_options = {
-            name: kwargs[name] for name in ("cache_dir", "revision", "token", "subfolder") if name in kwargs
-        }
+        hub_options = {name: kwargs[name] for name in HUB_OPTIONS if name in kwargs}
         options, unused = super().get_image_processor_dict(pretrained_model_name_or_path, **kwargs)
         if options.get("image_processor_type") != cls.__name__:
             options = _translate_llava_next(options)
@@ -160,11 +159,8 @@ class AmaliaVLImageProcessor(BaseImageProcessor):
         pixel_values = torch.empty(sum(counts), 3, settings.tile_size, settings.tile_size)
         for picture, layout, tiles in zip(pictures, layouts, torch.split(pixel_values, counts), strict=True):
             _write_tiles(picture, layout, settings, out=tiles)
-        tile_layouts = (
-            torch.tensor(layouts, dtype=torch.int64)
-            .view(-1, 4)
-            .repeat_interleave(torch.tensor(counts, dtype=torch.int64), dim=0)
-        )
+        rows = [layout for layout in layouts for _ in range(layout.num_tiles)]
+        tile_layouts = torch.tensor(rows, dtype=torch.int64).view(-1, 4)
         return BatchFeature({"pixel_values": pixel_values, "tile_layouts": tile_layouts}, tensor_type=return_tensors)
 
     def tile_layout(self, height: int, width: int, **kwargs: Any) -> TileLayout:
