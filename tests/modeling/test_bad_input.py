@@ -48,7 +48,7 @@ CASES = {
     "layouts of another shape": ({"tile_layouts": INPUTS["tile_layouts"][0]}, r"shape \(4,\), expected \(tiles, 4\)"),
     "layouts cast with the pixels": (
         {"tile_layouts": INPUTS["tile_layouts"].bfloat16()},
-        "tile_layouts is torch.bfloat16, expected integers.*cast along with the pixels",
+        "tile_layouts is torch.bfloat16, expected integers.*cast with the pixels",
     ),
     "negative layout": (with_layout([2, 2, -1, 0]), r"image 0 has the impossible layout \(2, 2, -1, 0\)"),
     "rows without columns": (with_layout([2, 0, 0, 0]), "impossible layout"),

@@ -187,6 +187,18 @@ def test_features_are_as_many_as_the_processor_counts(tile, patch, max_tiles):
             assert packed.shape == (num_visual_tokens(layout, side), 32)
 
 
+@pytest.mark.parametrize("tied", [False, True])
+def test_the_vocabulary_grows(tied):
+    model = tiny_model(tiny_config(text=tiny_text_config(tie_word_embeddings=tied), tie_word_embeddings=tied))
+    batch = Batch(MIXED, LENGTHS)
+    with torch.no_grad():
+        before = model(**batch.ours).logits
+        model.resize_token_embeddings(192)
+        after = model(**batch.ours).logits
+    assert model.config.text_config.vocab_size == after.shape[-1] == 192
+    torch.testing.assert_close(after[..., :128], before, atol=1e-6, rtol=0)
+
+
 def test_extreme_images_run():
     batch = Batch(EXTREME, LENGTHS)
     assert tiny_model()(**batch.ours).logits.isfinite().all()

@@ -65,9 +65,7 @@ def split_tile_layouts(tile_layouts: torch.Tensor, tiles: int, side: int) -> lis
     if tile_layouts.ndim != 2 or tile_layouts.shape[1] != 4:
         raise ValueError(f"tile_layouts has shape {tuple(tile_layouts.shape)}, expected (tiles, 4)")
     if tile_layouts.is_floating_point():
-        raise ValueError(
-            f"tile_layouts is {tile_layouts.dtype}, expected integers; was it cast along with the pixels?"
-        )
+        raise ValueError(f"tile_layouts is {tile_layouts.dtype}, expected integers; was it cast with the pixels?")
     if len(tile_layouts) != tiles:
         raise ValueError(
             f"{tiles} tiles in pixel_values but {len(tile_layouts)} rows in tile_layouts; was only one of them sliced?"
@@ -164,14 +162,6 @@ class AmaliaVLModel(AmaliaVLPreTrainedModel):
             *_tower_keys_left_behind(config),
         ]
         self.post_init()
-
-    def get_input_embeddings(self) -> nn.Module:
-        """Returns the decoder's token embeddings."""
-        return self.language_model.get_input_embeddings()
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        """Replaces the decoder's token embeddings."""
-        self.language_model.set_input_embeddings(value)
 
     def encode_tiles(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """Tower and connector over tiles, whatever image they belong to; compiles as one graph.
@@ -373,14 +363,6 @@ class AmaliaVLForConditionalGeneration(AmaliaVLPreTrainedModel, GenerationMixin)
         self.model = AmaliaVLModel(config)
         self.lm_head = nn.Linear(config.text_config.hidden_size, config.text_config.vocab_size, bias=False)
         self.post_init()
-
-    def get_output_embeddings(self) -> nn.Module:
-        """Returns the language-model head."""
-        return self.lm_head
-
-    def set_output_embeddings(self, value: nn.Linear) -> None:
-        """Replaces the language-model head."""
-        self.lm_head = value
 
     def get_image_features(
         self, pixel_values: torch.Tensor, tile_layouts: torch.Tensor, **kwargs: Any
