@@ -39,7 +39,7 @@ def _register() -> None:
         exist_ok=True,
     )
     # TRL, `transformers serve` and pipelines look a checkpoint's class up by its name on the transformers module.
-    # Importing AutoProcessor runs `transformers/__init__.py` again and leaves a second module in sys.modules: set both.
+    # Importing AutoProcessor runs `transformers/__init__.py` again, which leaves a second module in sys.modules.
     names: dict[str, Any] = {"AmaliaVLForConditionalGeneration": AmaliaVLForConditionalGeneration}
     for module in (transformers, sys.modules["transformers"]):
         if not hasattr(module, "AutoModelForVision2Seq"):

@@ -189,6 +189,7 @@ def test_exif_orientation_is_applied(orientation):
     assert np.array_equal(loaded(once), expected)  # not turned a second time
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 def test_broken_exif_is_ignored():
     content = encoded(format="JPEG", exif=b"Exif\x00\x00MM\x00*\x00\x00\x00\x08\xff\xff")
     assert loaded(content).shape == COLOURS.shape

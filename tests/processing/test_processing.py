@@ -140,6 +140,7 @@ def test_slots_and_images_must_agree(processor, image, count, text, message):
         ({"text": None}, "neither text nor an image"),
         ({"text": None, "images": []}, "neither text nor an image"),
         ({"text": [["a", "b"]]}, "sample 0 is list"),
+        ({"text": []}, "text is an empty list"),
         ({"text": "a", "videos": [1]}, "not videos"),
         ({"text": "a", "audio": [1], "videos": [1]}, "not audio or videos"),
     ],

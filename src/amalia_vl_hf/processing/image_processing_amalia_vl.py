@@ -370,7 +370,7 @@ def _translate_llava_next(options: Mapping[str, Any]) -> dict[str, Any]:
         "size": tile_size,
         "resample": options.get("resample", Image.Resampling.BICUBIC),
         "image_grid_pinpoints": pinpoints,
-        "max_tiles": max(height * width for height, width in pinpoints) // tile_size**2,
+        "max_tiles": max((height * width for height, width in pinpoints), default=0) // tile_size**2,
         "image_mean": options["image_mean"],
         "image_std": options["image_std"],
     }

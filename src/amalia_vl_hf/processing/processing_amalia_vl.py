@@ -127,6 +127,8 @@ class AmaliaVLProcessor(ProcessorMixin):
             if not isinstance(content, str):
                 kind = type(content).__name__
                 raise ValueError(f"text must be a string or a list of strings; sample {sample} is {kind}")
+        if not text:
+            raise ValueError("text is an empty list")
         self._check_slots([content.count(self.image_token) for content in text], images)
 
     def _check_slots(self, slots: list[int], images: Any) -> None:
@@ -134,22 +136,14 @@ class AmaliaVLProcessor(ProcessorMixin):
         nested = isinstance(images, list) and any(isinstance(entry, list) for entry in images)
         if nested and len(images) != len(slots):
             raise ValueError(f"{len(slots)} texts but {len(images)} lists of images; give a list for each text")
-        left = len(flatten_images(images))
-        for sample, wanted in enumerate(slots):
-            given = (
-                len(flatten_images(images[sample]))
-                if nested
-                else left
-                if sample == len(slots) - 1
-                else min(wanted, left)
-            )
+        counts = [len(flatten_images(entry)) for entry in images] if nested else _deal(images, slots)
+        for sample, (wanted, given) in enumerate(zip(slots, counts, strict=True)):
             if given != wanted:
                 raise ValueError(
                     f"sample {sample} has {wanted} {self.image_token} slots but {given} images"
                     f"{'' if nested else ' remain for it'}; does its text hold a literal {self.image_token}, "
                     "or does a turn lack its image?"
                 )
-            left -= given
 
     def _process_images(self, images: Any, **kwargs: Any) -> tuple[BatchFeature, list[str]]:
         """Cut the images, and give what each slot becomes; the base class cannot flatten samples without images."""
@@ -221,6 +215,16 @@ class AmaliaVLProcessor(ProcessorMixin):
         if processor_dict is not None and tokenizer.chat_template:
             processor_dict.setdefault("chat_template", tokenizer.chat_template)
         return [image_processor, tokenizer]
+
+
+def _deal(images: Any, slots: list[int]) -> list[int]:
+    """Hand flat images out in order: to each text what its slots ask, to the last one all that remain."""
+    left = len(flatten_images(images))
+    counts = []
+    for wanted in slots[:-1]:
+        counts.append(min(wanted, left))
+        left -= counts[-1]
+    return [*counts, left]
 
 
 def _image_layouts(features: Mapping[str, Any]) -> list[TileLayout]:
