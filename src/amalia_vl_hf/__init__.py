@@ -4,8 +4,6 @@ Importing the package registers its classes with every Auto class.
 """
 
 import sys
-from typing import Any
-
 import transformers
 from transformers import (
     AutoConfig,
@@ -40,12 +38,9 @@ def _register() -> None:
     )
     # TRL, `transformers serve` and pipelines look a checkpoint's class up by its name on the transformers module.
     # Importing AutoProcessor runs `transformers/__init__.py` again, which leaves a second module in sys.modules.
-    names: dict[str, Any] = {"AmaliaVLForConditionalGeneration": AmaliaVLForConditionalGeneration}
     for module in (transformers, sys.modules["transformers"]):
-        if not hasattr(module, "AutoModelForVision2Seq"):
-            names["AutoModelForVision2Seq"] = AutoModelForVision2Seq
-        for name, value in names.items():
-            setattr(module, name, value)
+        module.AmaliaVLForConditionalGeneration = AmaliaVLForConditionalGeneration
+        module.AutoModelForVision2Seq = AutoModelForVision2Seq
 
 
 _register()
