@@ -4,6 +4,8 @@ Importing the package registers its classes with every Auto class.
 """
 
 import sys
+from typing import Any
+
 import transformers
 from transformers import (
     AutoConfig,
@@ -38,7 +40,8 @@ def _register() -> None:
     )
     # TRL, `transformers serve` and pipelines look a checkpoint's class up by its name on the transformers module.
     # Importing AutoProcessor runs `transformers/__init__.py` again, which leaves a second module in sys.modules.
-    for module in (transformers, sys.modules["transformers"]):
+    modules: tuple[Any, ...] = (transformers, sys.modules["transformers"])
+    for module in modules:
         module.AmaliaVLForConditionalGeneration = AmaliaVLForConditionalGeneration
         module.AutoModelForVision2Seq = AutoModelForVision2Seq
 
