@@ -92,10 +92,15 @@ def _add_inspect(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "inspect",
         _inspect,
         "Show how images are tiled, and what they cost in tokens and memory.",
-        "  amalia-vl inspect foto.jpg --out tiles.png\n  amalia-vl inspect a.png b.png --max-tiles 6",
+        "  amalia-vl inspect foto.jpg\n  amalia-vl inspect a.png b.png --max-tiles 6",
     )
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="image file")
-    parser.add_argument("--out", metavar="PNG", help="draw the tiles on the image; with several images, one file each")
+    parser.add_argument(
+        "--out",
+        metavar="PNG",
+        default="tiles.png",
+        help="where to draw the tiles (default: %(default)s); with several images numbered, one file each",
+    )
     parser.add_argument("--max-tiles", type=int, metavar="N", help="most tiles an image is cut into")
     parser.add_argument("--model", help="take the tiling of this directory or Hub id (AMALIA-VL's when left out)")
 
