@@ -14,10 +14,12 @@ from transformers.utils import logging
 
 from ..conversion.compose import compose
 from ..data.scene_sets import SetSizes, write_sets
-from .backbones import BackboneSizes, demo_texts, warmed_up_decoder, warmed_up_tower
+from .decoder import demo_texts, warmed_up_decoder
 from .report import write_report
 from .results import STAGES, Result, collect, table, targets
+from .sizes import BackboneSizes
 from .tokenizer import train_tokenizer
+from .tower import warmed_up_tower
 
 # The recipes lie beside the package in the repository, where a user reads and changes them.
 RECIPES = Path(__file__).parents[3] / "recipes" / "tiny"
@@ -93,7 +95,7 @@ def _claim(out: Path, settings: Mapping[str, object]) -> None:
 def _compose(out: Path, seed: int, sizes: BackboneSizes) -> None:
     """Warm up the two backbones, each apart and kept, and join them into `0_base`."""
     folder = out / "backbones"
-    texts = demo_texts(random.Random(f"{seed} tokenizer"), sizes.decoder_scenes)  # noqa: S311
+    texts = demo_texts(random.Random(f"{seed} tokenizer"), sizes.decoder.scenes // 4)  # noqa: S311
     _once(folder / "tokenizer", lambda path: train_tokenizer(texts, sizes.vocab_size).save_pretrained(path))
     tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
     _once(folder / "tower", lambda path: _save(warmed_up_tower(sizes, seed), path))

@@ -1,0 +1,47 @@
+"""The warm-ups' training loop."""
+
+import math
+import re
+from collections.abc import Callable
+
+import torch
+from torch import nn
+from tqdm import tqdm  # type: ignore[import-untyped]
+from transformers import get_cosine_schedule_with_warmup
+
+from .sizes import WarmUp
+
+_NOT_HIDDEN = re.compile(r"embed|lm_head|^head\.")
+
+
+def minimise(
+    loss: Callable[[torch.Tensor], torch.Tensor], model: nn.Module, rows: int, plan: WarmUp, title: str
+) -> None:
+    """Minimise a loss over shuffled rows: Muon for the hidden matrices, AdamW for all else, rates falling to 0.
+
+    Muon needs about a third of AdamW's steps here; the three stages themselves use AdamW, as the paper does.
+
+    Args:
+        loss: Loss of a batch, given its row numbers.
+        model: Whose parameters are trained.
+        rows: How many rows there are.
+        plan: Steps, batch and rates.
+        title: What the progress bar says.
+    """
+    hidden = [weight for name, weight in model.named_parameters() if weight.ndim == 2 and not _NOT_HIDDEN.search(name)]
+    others = [weight for name, weight in model.named_parameters() if weight.ndim != 2 or _NOT_HIDDEN.search(name)]
+    optimizers = [
+        torch.optim.Muon(hidden, lr=plan.matrix_rate, weight_decay=0.01),
+        torch.optim.AdamW(others, lr=plan.rate, betas=(0.9, 0.95), weight_decay=0.0),
+    ]
+    schedules = [get_cosine_schedule_with_warmup(optimizer, plan.steps // 20, plan.steps) for optimizer in optimizers]
+    order = torch.cat([torch.randperm(rows) for _ in range(math.ceil(plan.steps * plan.batch / rows))])
+    progress = tqdm(torch.split(order[: plan.steps * plan.batch], plan.batch), desc=title, unit="step")
+    for batch in progress:
+        value = loss(batch)
+        model.zero_grad()
+        torch.autograd.backward(value)
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for step in (*optimizers, *schedules):
+            step.step()
+        progress.set_postfix(loss=f"{value.item():.3f}", refresh=False)

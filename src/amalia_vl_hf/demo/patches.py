@@ -1,0 +1,88 @@
+"""What each patch of a scene shows: labels for the tower, words for the decoder."""
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from ..data.scenes import COLOURS, SHAPES, SIGN_INDEX, WORDS, Scene, object_map
+from ..processing.tiling_amalia_vl import TileGrid, generate_pinpoints, layout_for, resized_size, select_grid
+from .sizes import BackboneSizes
+
+Labels = npt.NDArray[np.int64]
+
+# Values of a patch's three labels, "none" included: shape, colour, word.
+LABEL_SIZES = (len(SHAPES) + 1, len(COLOURS) + 1, len(WORDS) + 1)
+LEAST_COVER = 0.1  # share of a patch that an object must cover to be its label
+END_OF_ROW = ("\n",)
+
+
+def patch_labels(scene: Scene, sizes: BackboneSizes) -> Labels:
+    """Label the patches of a scene's tiles, thumbnail first.
+
+    Returns:
+        `(tiles, side**2, 3)`: shape, colour and word; 0 is none, and 1 the first of each list.
+    """
+    tiles = _tiles(object_map(scene), _grid(scene, sizes), sizes.tile_size)  # (tiles, S, S)
+    patches = tiles.reshape(len(tiles), sizes.side, sizes.patch_size, sizes.side, sizes.patch_size).swapaxes(2, 3)
+    patches = patches.reshape(len(tiles), sizes.side**2, sizes.patch_size**2)
+    cover = np.stack([(patches == index).mean(axis=-1) for index in range(1, SIGN_INDEX + 1)], axis=-1)
+    shown = np.where(cover.max(axis=-1) >= LEAST_COVER, cover.argmax(axis=-1) + 1, 0)  # (tiles, side**2)
+    return _facts(scene)[shown]
+
+
+def spelled_patches(scene: Scene, sizes: BackboneSizes) -> list[tuple[str, ...]]:
+    """Spell out a scene in words, patch by patch, where AMALIA-VL has visual tokens.
+
+    Returns:
+        For each visual token the words of what its patch shows, `END_OF_ROW` for newlines; patches of the thumbnail
+        also name the half of the picture that they lie in, upper or lower, left or right.
+    """
+    grid, side = _grid(scene, sizes), sizes.side
+    layout = layout_for(scene.height, scene.width, grid, side)
+    labels = patch_labels(scene, sizes)
+    rows = labels[1:].reshape(grid.rows, grid.cols, side, side, 3).swapaxes(1, 2)
+    rows = rows.reshape(grid.rows * side, grid.cols * side, 3)
+    rows = rows[layout.pad_rows : len(rows) - layout.pad_rows, layout.pad_cols : rows.shape[1] - layout.pad_cols]
+    spelled = [(*_words(patch), *_halves(place, side)) for place, patch in enumerate(labels[0])]
+    for row in rows:
+        spelled += [*(_words(patch) for patch in row), END_OF_ROW]
+    return spelled
+
+
+def _words(patch: Labels) -> tuple[str, ...]:
+    names = (
+        ("", *(name.singular for name in SHAPES)),
+        ("", *(colour.masculine.split()[-1] for colour in COLOURS)),
+        ("", *WORDS),
+    )
+    return tuple(values[label] for values, label in zip(names, patch, strict=True) if label)
+
+
+def _halves(place: int, side: int) -> tuple[str, str]:
+    row, col = divmod(place, side)
+    return ("cima", "baixo")[2 * row // side], ("esquerda", "direita")[2 * col // side]
+
+
+def _facts(scene: Scene) -> Labels:
+    """Shape, colour and word of each object, in the indices of `object_map`: `(SIGN_INDEX + 1, 3)`."""
+    facts = np.zeros((SIGN_INDEX + 1, 3), dtype=np.int64)
+    for index, shape in enumerate(scene.shapes, start=1):
+        facts[index, :2] = SHAPES.index(shape.name) + 1, COLOURS.index(shape.colour) + 1
+    facts[SIGN_INDEX, 2] = WORDS.index(scene.sign.word) + 1
+    return facts
+
+
+def _grid(scene: Scene, sizes: BackboneSizes) -> TileGrid:
+    pinpoints = generate_pinpoints(sizes.max_tiles, sizes.tile_size)
+    return select_grid(scene.height, scene.width, pinpoints, sizes.tile_size)
+
+
+def _tiles(picture: Image.Image, grid: TileGrid, size: int) -> npt.NDArray[np.uint8]:
+    """Cut a picture of indices as the processor cuts a photograph, without mixing neighbours: `(tiles, S, S)`."""
+    height, width = resized_size(picture.height, picture.width, grid, size)
+    canvas = Image.new("L", (grid.cols * size, grid.rows * size), 0)
+    corner = ((canvas.width - width) // 2, (canvas.height - height) // 2)
+    canvas.paste(picture.resize((width, height), Image.Resampling.NEAREST), corner)
+    thumbnail = picture.resize((size, size), Image.Resampling.NEAREST)
+    cut = np.asarray(canvas).reshape(grid.rows, size, grid.cols, size).swapaxes(1, 2).reshape(-1, size, size)
+    return np.concatenate((np.asarray(thumbnail)[None], cut))
