@@ -1,0 +1,157 @@
+"""Whole checkpoints: where they come from, and how a converted one is written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from huggingface_hub import snapshot_download
+from tqdm import tqdm  # type: ignore[import-untyped]
+from transformers import PreTrainedModel, ProcessorMixin
+from transformers.utils import logging
+
+from .rules import Shapes, require_complete
+from .shards import NewTensor, write_shards
+from .staging import staged_directory
+from .tensor_files import FLOATS, read_checkpoint
+
+DTYPES = {"bf16": "BF16", "fp16": "F16", "fp32": "F32"}  # as users write them: as safetensors does
+MAX_SHARD_SIZE = "4GB"
+# What a conversion reads: no pickles, no code.
+HUB_FILES = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
+
+
+class Conversion(NamedTuple):
+    """What a conversion did."""
+
+    directory: Path
+    tensors: int
+    size: int  # bytes of weights
+    dropped: dict[str, str]  # source name -> why it was left behind
+    added: tuple[str, ...]  # tensors that no source holds
+
+
+def find_source(source: str | Path, revision: str | None = None) -> Path:
+    """Give the directory of a checkpoint, downloaded first if it is named by a Hub id.
+
+    Raises:
+        FileNotFoundError: There is neither such a directory nor such a repository, or it holds no `config.json`.
+    """
+    directory = Path(source)
+    if not directory.exists() and str(source).count("/") == 1:
+        try:
+            directory = Path(snapshot_download(str(source), revision=revision, allow_patterns=HUB_FILES))
+        except (OSError, ValueError) as error:  # Hub and network errors are OSErrors, malformed ids ValueErrors
+            reason = str(error).strip().splitlines()[0]
+            raise FileNotFoundError(f"{source} is no directory, and the Hub did not give it: {reason}") from error
+    if not (directory / "config.json").is_file():
+        raise FileNotFoundError(f"{source} holds no config.json: it is no model's directory")
+    return directory
+
+
+def model_type(directory: Path) -> str:
+    """Read what kind of model a directory holds.
+
+    Raises:
+        ValueError: Its config cannot be read.
+    """
+    path = directory / "config.json"
+    try:
+        return str(json.loads(path.read_bytes())["model_type"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"{path} names no model_type: {error!r}") from error
+
+
+def require_type(directory: Path, wanted: str, remedy: str) -> None:
+    """Refuse another kind of checkpoint.
+
+    Raises:
+        ValueError: It is one.
+    """
+    if (found := model_type(directory)) != wanted:
+        raise ValueError(f"{directory} is a {found!r} checkpoint, not {wanted!r}; {remedy}")
+
+
+def stored_dtype(dtype: str | None) -> str | None:
+    """Translate what a user calls a dtype.
+
+    Raises:
+        ValueError: There is no such dtype.
+    """
+    if dtype is None:
+        return None
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype is {dtype!r}; it may be {', '.join(DTYPES)}")
+    return DTYPES[dtype]
+
+
+def empty_model(model_class: type[PreTrainedModel], config: Any) -> PreTrainedModel:
+    """Build a model without memory for its weights."""
+    with torch.device("meta"):
+        return model_class(config)
+
+
+def own_shapes(model: PreTrainedModel) -> dict[str, tuple[int, ...]]:
+    """List the tensors that a model's checkpoint must hold, tied ones once."""
+    shapes = {name: tuple(weight.shape) for name, weight in model.state_dict().items()}
+    if model.config.tie_word_embeddings:
+        shapes.pop("lm_head.weight")
+    return shapes
+
+
+def save_checkpoint(
+    model: PreTrainedModel,
+    processor: ProcessorMixin,
+    tensors: Mapping[str, NewTensor],
+    out: Path,
+    max_shard_size: int | str,
+    wanted: Shapes,
+) -> int:
+    """Write a checkpoint that appears under its final name when it is whole.
+
+    Args:
+        model: Without weights; saves its config, its generation config and its code.
+        processor: Saved beside it.
+        tensors: The weights.
+        out: Must not exist yet.
+        max_shard_size: Most bytes of a file of weights.
+        wanted: What the weights must be.
+
+    Returns:
+        Bytes of weights.
+
+    Raises:
+        ValueError: The weights are not those wanted; nothing is written then.
+        OSError: See `staged_directory` and `write_shards`.
+    """
+    require_complete({name: tensor.shape for name, tensor in tensors.items()}, wanted)
+    size = sum(tensor.size for tensor in tensors.values())
+    with staged_directory(out) as staging:
+        _save_without_weights(model, staging)
+        processor.save_pretrained(staging)
+        with tqdm(total=size, desc=f"writing {out.name}", unit="B", unit_scale=True, disable=None) as progress:
+            write_shards(tensors, staging, max_shard_size=max_shard_size, advance=progress.update)
+        written = read_checkpoint(staging)
+        require_complete({name: tensor.shape for name, tensor in written.items()}, wanted)
+    return size
+
+
+def _save_without_weights(model: PreTrainedModel, directory: Path) -> None:
+    """Have transformers write everything but the weights, without its progress bar over no files."""
+    bar = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        model.save_pretrained(directory, state_dict={})
+    finally:
+        if bar:
+            logging.enable_progress_bar()
+
+
+def give_dtypes(model: PreTrainedModel, dtypes: Mapping[str, str]) -> None:
+    """Give an empty model's weights the dtypes that they will be stored in, which its config will name."""
+    for name, weight in model.named_parameters():
+        if name in dtypes:
+            weight.data = weight.data.to(FLOATS[dtypes[name]])

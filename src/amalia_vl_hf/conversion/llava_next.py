@@ -1,0 +1,253 @@
+"""From `llava_next` checkpoints (the official AMALIA-VL, TowerVision) to `amalia_vl` ones, and back."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+
+from transformers import (
+    GenerationConfig,
+    LlavaNextConfig,
+    LlavaNextForConditionalGeneration,
+    LlavaNextImageProcessorPil,
+    LlavaNextProcessor,
+    PreTrainedModel,
+)
+
+from ..modeling.configuration_amalia_vl import AmaliaVLConfig
+from ..modeling.modeling_amalia_vl import AmaliaVLForConditionalGeneration
+from ..processing.image_processing_amalia_vl import AmaliaVLImageProcessor
+from ..processing.processing_amalia_vl import AmaliaVLProcessor
+from ..processing.tiling_amalia_vl import generate_pinpoints
+from .checkpoints import (
+    MAX_SHARD_SIZE,
+    Conversion,
+    empty_model,
+    find_source,
+    give_dtypes,
+    own_shapes,
+    require_type,
+    save_checkpoint,
+    stored_dtype,
+)
+from .rules import EXPORT_RULES, NEUTRAL, STOCK_RULES, TIED_HEAD, import_rules, plan, rename
+from .shards import NewTensor, filled, stored
+from .tensor_files import StoredTensor, read_checkpoint, stored_blocks
+
+END_OF_TURN = "<|im_end|>"  # ChatML's, which ends every answer
+
+
+def import_checkpoint(
+    source: str | Path,
+    out: str | Path,
+    *,
+    dtype: str | None = None,
+    max_shard_size: int | str = MAX_SHARD_SIZE,
+    revision: str | None = None,
+) -> Conversion:
+    """Turn a `llava_next` checkpoint into an `amalia_vl` one, weight for weight.
+
+    Tiling moves from the model's config to the processor's; the tower ends at its feature layer.
+
+    Args:
+        source: Directory or Hub id, with the key names of transformers 4 or 5, sharded or not.
+        out: Directory to write, which must not exist yet.
+        dtype: "bf16", "fp16" or "fp32"; as stored, when left out.
+        max_shard_size: Most bytes of a file of weights, or "4GB".
+        revision: Of the Hub repository.
+
+    Returns:
+        What was written and what was left behind.
+
+    Raises:
+        ValueError: The checkpoint is no `llava_next` one that AMALIA-VL can express, or is not sound.
+        OSError: A file cannot be read or written; nothing is left under the final name.
+    """
+    directory, cast = find_source(source, revision), stored_dtype(dtype)
+    require_type(directory, "llava_next", "only llava_next checkpoints are imported")
+    held = read_checkpoint(directory)
+    config = AmaliaVLConfig.from_pretrained(directory)
+    _require_plain(config, directory)
+    config.tie_word_embeddings = _is_tied(config, held)
+    rules = import_rules(
+        config.vision_config.num_hidden_layers, config.source_vision_layers, tied=config.tie_word_embeddings
+    )
+    copied, dropped = plan(rules, held)
+    _require_tied_heads({name: held[name] for name, why in dropped.items() if why == TIED_HEAD}, copied, held)
+    tensors = {target: stored(held[name], cast) for target, name in copied.items()}
+    model = empty_model(AmaliaVLForConditionalGeneration, config)
+    give_dtypes(model, {name: tensor.dtype for name, tensor in tensors.items()})
+    processor = AmaliaVLProcessor.from_pretrained(directory)
+    processor.tokenizer.padding_side = "left"  # what batched generation needs
+    model.generation_config = _generation_config(directory, model, processor)
+    size = save_checkpoint(model, processor, tensors, Path(out), max_shard_size, own_shapes(model))
+    return Conversion(Path(out), len(tensors), size, dropped, added=())
+
+
+def _require_plain(config: AmaliaVLConfig, directory: Path) -> None:
+    if getattr(config, "quantization_config", None):
+        raise ValueError(f"{directory} is quantised; convert the checkpoint that it was made from")
+
+
+def _is_tied(config: AmaliaVLConfig, held: Mapping[str, StoredTensor]) -> bool:
+    """Say whether head and input embeddings are one.
+
+    transformers 4 tied them when the text config said so, whatever the whole config says, and stored no head.
+    """
+    stores_head = any(name.endswith("lm_head.weight") for name in held)
+    return config.tie_word_embeddings or (not stores_head and config.text_config.tie_word_embeddings)
+
+
+def _require_tied_heads(
+    heads: Mapping[str, StoredTensor], copied: Mapping[str, str], held: Mapping[str, StoredTensor]
+) -> None:
+    """Refuse to drop a head that is not the input embeddings after all."""
+    embeddings = held.get(copied.get("model.language_model.embed_tokens.weight", ""))
+    for name, head in heads.items():
+        if embeddings is None or not _same(head, embeddings):
+            raise ValueError(f"the config ties {name} to the input embeddings, but its weights are others")
+
+
+def _same(first: StoredTensor, second: StoredTensor) -> bool:
+    if (first.shape, first.dtype) != (second.shape, second.dtype):
+        return False
+    return all(one.equal(other) for one, other in zip(stored_blocks(first), stored_blocks(second), strict=True))
+
+
+def _generation_config(directory: Path, model: PreTrainedModel, processor: AmaliaVLProcessor) -> GenerationConfig:
+    """Carry the source's over; where it is silent, answers end with their turn."""
+    if (directory / "generation_config.json").is_file():
+        config = GenerationConfig.from_pretrained(directory)
+    else:
+        config = GenerationConfig.from_model_config(model.config)
+    tokenizer = processor.tokenizer
+    if config.eos_token_id is None:
+        ends_turns = END_OF_TURN in tokenizer.get_vocab()
+        config.eos_token_id = tokenizer.convert_tokens_to_ids(END_OF_TURN) if ends_turns else tokenizer.eos_token_id
+    if config.pad_token_id is None:
+        config.pad_token_id = tokenizer.pad_token_id
+    return config
+
+
+def export_checkpoint(
+    source: str | Path,
+    out: str | Path,
+    *,
+    dtype: str | None = None,
+    max_shard_size: int | str = MAX_SHARD_SIZE,
+    revision: str | None = None,
+    resampler: str | None = None,
+) -> Conversion:
+    """Turn an `amalia_vl` checkpoint into a `llava_next` one, for what knows no other: vLLM's own loader, the Hub.
+
+    Keys have their legacy names; the norm past the features, which nothing uses but every loader wants, is neutral.
+
+    Args:
+        source: Directory or Hub id.
+        out: Directory to write, which must not exist yet.
+        dtype: "bf16", "fp16" or "fp32"; as stored, when left out.
+        max_shard_size: Most bytes of a file of weights, or "4GB".
+        revision: Of the Hub repository.
+        resampler: "pil" accepts that llava_next resizes otherwise than a processor whose resampler is "torch": some
+            grey levels differ, by at most 2. Such a processor is refused when left out.
+
+    Returns:
+        What was written and what was added.
+
+    Raises:
+        ValueError: The checkpoint uses what llava_next cannot express, or is not sound.
+        OSError: A file cannot be read or written; nothing is left under the final name.
+    """
+    directory, cast = find_source(source, revision), stored_dtype(dtype)
+    require_type(directory, "amalia_vl", "only amalia_vl checkpoints are exported")
+    held = read_checkpoint(directory)
+    config, processor = AmaliaVLConfig.from_pretrained(directory), AmaliaVLProcessor.from_pretrained(directory)
+    _require_plain(config, directory)
+    _require_expressible(config, processor, resampler)
+    tensors = {target: stored(held[name], cast) for target, name in plan(EXPORT_RULES, held).copied.items()}
+    tensors |= _neutral_weights(config, tensors)
+    model = empty_model(LlavaNextForConditionalGeneration, _llava_next_config(config, processor.image_processor))
+    wanted = {rename(STOCK_RULES, name): shape for name, shape in own_shapes(model).items()}
+    give_dtypes(model, {name: tensors[rename(STOCK_RULES, name)].dtype for name in own_shapes(model)})
+    model.generation_config = GenerationConfig.from_pretrained(directory)
+    size = save_checkpoint(model, _llava_next_processor(processor), tensors, Path(out), max_shard_size, wanted)
+    return Conversion(Path(out), len(tensors), size, dropped={}, added=tuple(NEUTRAL))
+
+
+def _require_expressible(config: AmaliaVLConfig, processor: AmaliaVLProcessor, resampler: str | None) -> None:
+    """Refuse what a llava_next checkpoint would silently do otherwise."""
+    images, vision = processor.image_processor, config.vision_config
+    if resampler not in (None, "pil"):
+        raise ValueError(f"resampler is {resampler!r}; only 'pil' can be accepted in the place of the processor's own")
+    if images.resampler != "pil" and resampler != "pil":
+        raise ValueError(
+            f"the processor's resampler is {images.resampler!r}, which llava_next does not have: its pixels would "
+            "differ by up to 2 grey levels; accept that with resampler='pil' (--resampler pil)"
+        )
+    if not _pinpoints(images):
+        raise ValueError("the processor never tiles (max_tiles=0), but llava_next always does")
+    geometry = (images.size["height"], images.patch_size)
+    if geometry != (vision.image_size, vision.patch_size):
+        raise ValueError(
+            f"the processor's tile and patch are {geometry} pixels, the tower's "
+            f"{(vision.image_size, vision.patch_size)}; llava_next takes one pair for both"
+        )
+    if processor.image_token_id != config.image_token_id:
+        raise ValueError(
+            f"{processor.image_token} is token {processor.image_token_id} of the tokenizer, but the config's "
+            f"image_token_id is {config.image_token_id}"
+        )
+
+
+def _pinpoints(images: AmaliaVLImageProcessor) -> list[list[int]]:
+    """List the canvases that images can get, in the order that decides ties."""
+    size = images.size["height"]
+    allowed = images.image_grid_pinpoints or generate_pinpoints(images.max_tiles, size)
+    return [[height, width] for height, width in allowed if height * width <= images.max_tiles * size**2]
+
+
+def _neutral_weights(config: AmaliaVLConfig, tensors: Mapping[str, NewTensor]) -> dict[str, NewTensor]:
+    shape = (config.vision_config.hidden_size,)
+    beside = tensors.get("vision_tower.vision_model.embeddings.patch_embedding.weight")
+    dtype = beside.dtype if beside else "F32"  # without it, the plan is refused as incomplete
+    return {name: filled(value, shape, dtype) for name, value in NEUTRAL.items()}
+
+
+def _llava_next_config(config: AmaliaVLConfig, images: AmaliaVLImageProcessor) -> LlavaNextConfig:
+    return LlavaNextConfig(
+        text_config=copy.deepcopy(config.text_config),
+        vision_config=copy.deepcopy(config.vision_config),
+        image_token_index=config.image_token_id,
+        projector_hidden_act=config.connector_act,
+        multimodal_projector_bias=config.connector_bias,
+        tie_word_embeddings=config.tie_word_embeddings,
+        vision_feature_layer=-1,
+        vision_feature_select_strategy="full",
+        image_grid_pinpoints=_pinpoints(images),
+        image_seq_length=config.patches_per_side**2,
+    )
+
+
+def _llava_next_processor(processor: AmaliaVLProcessor) -> LlavaNextProcessor:
+    images = processor.image_processor
+    size = images.size["height"]
+    return LlavaNextProcessor(
+        LlavaNextImageProcessorPil(
+            size={"shortest_edge": size},
+            crop_size={"height": size, "width": size},
+            image_grid_pinpoints=_pinpoints(images),
+            resample=images.resample,
+            image_mean=_each_channel(images.image_mean),
+            image_std=_each_channel(images.image_std),
+        ),
+        processor.tokenizer,
+        patch_size=images.patch_size,
+        vision_feature_select_strategy="full",
+        chat_template=processor.chat_template,
+        image_token=processor.image_token,
+    )
+
+
+def _each_channel(value: float | list[float]) -> list[float]:
+    return [float(value)] * 3 if isinstance(value, float | int) else value

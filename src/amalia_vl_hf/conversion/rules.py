@@ -1,0 +1,178 @@
+"""How tensors are named on either side: tables of rules, and the plan that holds them against what is there.
+
+A rule either renames or drops, and says why. Every source tensor must match exactly one rule, and the plan must give
+every tensor of the target once, in its shape: a checkpoint that is other than its config says does not get through.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from .tensor_files import FLOATS, StoredTensor
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+SHOWN = 5  # tensors that an error names
+TIED_HEAD = "is the input embeddings again"
+
+
+class Rule(NamedTuple):
+    """What becomes of the source tensors whose whole name matches `pattern`."""
+
+    pattern: str
+    target: str | None  # name in the target, groups as \\1; None drops the tensor
+    reason: str = ""  # why it is dropped
+
+
+class Plan(NamedTuple):
+    """What a conversion will do, before it does anything."""
+
+    copied: dict[str, str]  # target name -> source name
+    dropped: dict[str, str]  # source name -> why
+
+
+def import_rules(kept_layers: int, source_layers: int, *, tied: bool) -> tuple[Rule, ...]:
+    """Rules from `llava_next` to `amalia_vl`.
+
+    Source names are the legacy ones (`language_model.model.`, `vision_tower.vision_model.`), those that transformers 5
+    saves (`vision_tower.`), or those of its modules (`model.language_model.`, `lm_head.`).
+
+    Args:
+        kept_layers: Layers of the tower up to its feature layer.
+        source_layers: Layers of the tower in the source.
+        tied: Whether head and input embeddings are one.
+    """
+    decoder = r"(?:language_model\.model|model\.language_model)"
+    return (
+        *_decoder_rules(decoder, r"(?:language_model\.)?lm_head", tied=tied),
+        Rule(r"(?:model\.)?multi_modal_projector\.(linear_[12]\..+)", r"model.connector.\1"),
+        Rule(r"(?:model\.)?image_newline", "model.image_newline"),
+        *_tower_rules(r"(?:model\.)?vision_tower\.(?:vision_model\.)?", kept_layers, source_layers),
+    )
+
+
+EXPORT_RULES = (
+    Rule(r"lm_head\.weight", "language_model.lm_head.weight"),
+    Rule(r"model\.language_model\.(.+)", r"language_model.model.\1"),
+    Rule(r"model\.connector\.(.+)", r"multi_modal_projector.\1"),
+    Rule(r"model\.image_newline", "image_newline"),
+    Rule(r"model\.vision_tower\.(.+)", r"vision_tower.vision_model.\1"),
+)
+
+# From the names of LlavaNextForConditionalGeneration's modules to the legacy ones.
+STOCK_RULES = (
+    Rule(r"lm_head\.weight", "language_model.lm_head.weight"),
+    Rule(r"model\.language_model\.(.+)", r"language_model.model.\1"),
+    Rule(r"model\.(multi_modal_projector\..+|image_newline)", r"\1"),
+    Rule(r"model\.vision_tower\.(.+)", r"vision_tower.vision_model.\1"),
+)
+
+# Weights that llava_next's classes hold although nothing that they compute is used: what leaves its input unchanged.
+NEUTRAL = {
+    "vision_tower.vision_model.post_layernorm.weight": 1.0,
+    "vision_tower.vision_model.post_layernorm.bias": 0.0,
+}
+
+
+def compose_rules(kept_layers: int, source_layers: int, *, tied: bool) -> tuple[Rule, ...]:
+    """Rules from a SigLIP checkpoint (`vision:`) and a causal language model's (`text:`) to `amalia_vl`.
+
+    Arguments as in `import_rules`; the vision checkpoint holds the vision tower alone or both towers.
+    """
+    return (
+        *_tower_rules(r"vision:(?:vision_model\.)?", kept_layers, source_layers),
+        Rule(r"vision:(?:text_model\..+|logit_scale|logit_bias)", None, "SigLIP's text side"),
+        *_decoder_rules("text:model", "text:lm_head", tied=tied),
+    )
+
+
+def _tower_rules(prefix: str, kept_layers: int, source_layers: int) -> tuple[Rule, ...]:
+    kept, beyond = _layers(range(kept_layers)), _layers(range(kept_layers, source_layers))
+    return (
+        Rule(rf"{prefix}embeddings\.((?:patch|position)_embedding\..+)", r"model.vision_tower.embeddings.\1"),
+        Rule(rf"{prefix}embeddings\.position_ids", None, "is computed from the config"),
+        Rule(rf"{prefix}({kept}.+)", r"model.vision_tower.\1"),
+        Rule(rf"{prefix}{beyond}.+", None, "past the feature layer"),
+        Rule(rf"{prefix}post_layernorm\..+", None, "past the feature layer"),
+        Rule(rf"{prefix}head\..+", None, "past the feature layer"),
+    )
+
+
+def _decoder_rules(prefix: str, head: str, *, tied: bool) -> tuple[Rule, ...]:
+    return (
+        Rule(rf"{head}\.weight", None if tied else "lm_head.weight", TIED_HEAD),
+        Rule(rf"{prefix}\.((?!.*rotary_emb\.inv_freq).+)", r"model.language_model.\1"),
+        Rule(rf"{prefix}\..*rotary_emb\.inv_freq", None, "is computed from the config"),
+    )
+
+
+def _layers(layers: range) -> str:
+    """Pattern of these layers alone; none of them matches nothing."""
+    return rf"encoder\.layers\.(?:{'|'.join(map(str, layers))})\." if layers else r"(?!)"
+
+
+def plan(rules: Sequence[Rule], source: Mapping[str, StoredTensor]) -> Plan:
+    """Match every source tensor with its rule.
+
+    Args:
+        rules: A table of this module.
+        source: What the source holds.
+
+    Raises:
+        ValueError: A tensor matches no rule or several, two tensors become one, or a tensor that is copied does not
+            hold plain floats.
+    """
+    matches = {name: _matches(rules, name) for name in source}
+    if unmatched := [f"{name} ({len(found)} rules)" for name, found in matches.items() if len(found) != 1]:
+        raise ValueError(f"{_some(unmatched)}: a tensor must match exactly one rule; does the config fit the weights?")
+    copied: dict[str, str] = {}
+    dropped: dict[str, str] = {}
+    for name, ((rule, target),) in matches.items():
+        if target is None:
+            dropped[name] = rule.reason
+        elif target in copied:
+            raise ValueError(f"{copied[target]} and {name} would both become {target}")
+        else:
+            copied[target] = name
+    _require_floats({name: source[name].dtype for name in copied.values()})
+    return Plan(copied, dropped)
+
+
+def _matches(rules: Sequence[Rule], name: str) -> list[tuple[Rule, str | None]]:
+    """List the rules that a name matches, and what each makes of it."""
+    found = [(rule, match) for rule in rules if (match := re.fullmatch(rule.pattern, name))]
+    return [(rule, rule.target and match.expand(rule.target)) for rule, match in found]
+
+
+def rename(rules: Sequence[Rule], name: str) -> str:
+    """Rename one tensor by a table that drops nothing."""
+    ((_, target),) = _matches(rules, name)
+    return str(target)
+
+
+def require_complete(found: Shapes, wanted: Shapes) -> None:
+    """Hold the tensors that a plan gives against those of the target model.
+
+    Raises:
+        ValueError: Some are missing, too many, or of another shape.
+    """
+    if missing := sorted(wanted.keys() - found.keys()):
+        raise ValueError(f"the source does not give {_some(missing)}; is a shard missing, or does the config not fit?")
+    if unknown := sorted(found.keys() - wanted.keys()):
+        raise ValueError(f"the model has no place for {_some(unknown)}; does the config fit the weights?")
+    if other := sorted(name for name in wanted if found[name] != wanted[name]):
+        shapes = [f"{name} has shape {list(found[name])}, not {list(wanted[name])}" for name in other]
+        raise ValueError(f"{_some(shapes)}: the config does not fit the weights")
+
+
+def _require_floats(dtypes: Mapping[str, str]) -> None:
+    other = [f"{name} is {dtype}" for name, dtype in sorted(dtypes.items()) if dtype not in FLOATS]
+    if other:
+        raise ValueError(f"{_some(other)}: weights are {', '.join(FLOATS)}; is the checkpoint quantised?")
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more

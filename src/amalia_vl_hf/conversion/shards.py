@@ -1,0 +1,119 @@
+"""Safetensors shards written tensor after tensor, so that memory holds a block of one tensor, never a model."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import struct
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import torch
+from huggingface_hub import split_state_dict_into_shards_factory
+
+from .tensor_files import BLOCK, FLOATS, INDEX, ITEM_BYTES, WEIGHTS, StoredTensor, stored_blocks
+
+Blocks = Callable[[], Iterator[torch.Tensor]]
+PATTERN = WEIGHTS.replace(".", "{suffix}.", 1)  # model-00001-of-00004.safetensors
+
+
+class NewTensor(NamedTuple):
+    """A tensor to be written, whose values are made when its turn comes."""
+
+    dtype: str  # safetensors' name: "BF16"
+    shape: tuple[int, ...]
+    blocks: Blocks  # gives the values flat, in order, in this dtype
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return int(torch.Size(self.shape).numel()) * ITEM_BYTES[self.dtype]
+
+
+def stored(tensor: StoredTensor, dtype: str | None) -> NewTensor:
+    """Copy a tensor out of its file, cast if a dtype is given."""
+    wanted = dtype or tensor.dtype
+    return NewTensor(wanted, tensor.shape, lambda: cast(stored_blocks(tensor), wanted))
+
+
+def filled(value: float, shape: tuple[int, ...], dtype: str) -> NewTensor:
+    """Make a small tensor of one value."""
+    return in_memory(torch.full(shape, value), dtype)
+
+
+def in_memory(tensor: torch.Tensor, dtype: str) -> NewTensor:
+    """Write a tensor that is in memory, cast."""
+    return NewTensor(dtype, tuple(tensor.shape), lambda: cast(torch.split(tensor.flatten(), BLOCK), dtype))
+
+
+def cast(blocks: Iterable[torch.Tensor], dtype: str) -> Iterator[torch.Tensor]:
+    """Cast values block by block.
+
+    Raises:
+        ValueError: If a finite value is too large for the dtype; only fp16 is that narrow.
+    """
+    for block in blocks:
+        result = block.to(FLOATS[dtype])
+        if dtype == "F16" and (result.isinf() & block.isfinite()).any():
+            raise ValueError(f"fp16 ends at 65504, but a weight is {block.abs().max().item():.6g}; use bf16 or fp32")
+        yield result
+
+
+def write_shards(
+    tensors: Mapping[str, NewTensor],
+    directory: Path,
+    *,
+    max_shard_size: int | str,
+    advance: Callable[[int], object],
+) -> None:
+    """Write a checkpoint's weights as transformers does: one file, or shards and an index.
+
+    Args:
+        tensors: By name. Shards take them sorted by name.
+        directory: Where to.
+        max_shard_size: Most bytes of a shard, or "4GB"; a larger tensor has a shard of its own.
+        advance: Told how many bytes were written, each time.
+
+    Raises:
+        OSError: There is not enough room; nothing is written then.
+        ValueError: A source changed while it was read, or a value does not fit its dtype.
+    """
+    free, needed = shutil.disk_usage(directory).free, sum(tensor.size for tensor in tensors.values())
+    if needed > free:
+        raise OSError(f"{directory.parent} has {free / 1e9:.3g} GB free, but the weights take {needed / 1e9:.3g} GB")
+    split = split_state_dict_into_shards_factory(
+        dict(sorted(tensors.items())),
+        get_storage_size=lambda tensor: tensor.size,
+        filename_pattern=PATTERN,
+        max_shard_size=max_shard_size,
+    )
+    for name, members in split.filename_to_tensors.items():
+        with (directory / name).open("wb") as file:
+            _write_file({member: tensors[member] for member in members}, file, advance)
+    if split.is_sharded:
+        parameters = sum(torch.Size(tensor.shape).numel() for tensor in tensors.values())
+        index = {
+            "metadata": {"total_parameters": parameters, "total_size": needed},
+            "weight_map": dict(sorted(split.tensor_to_filename.items())),
+        }
+        (directory / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+
+
+def _write_file(tensors: Mapping[str, NewTensor], file: BinaryIO, advance: Callable[[int], object]) -> None:
+    """Write one file in the safetensors library's order: wide dtypes first, so that all are aligned; then names."""
+    ordered = sorted(tensors.items(), key=lambda item: (-ITEM_BYTES[item[1].dtype], item[0]))
+    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for name, tensor in ordered:
+        header[name] = {"dtype": tensor.dtype, "shape": tensor.shape, "data_offsets": [end, end := end + tensor.size]}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    file.write(struct.pack("<Q", len(text)) + text)
+    for name, tensor in ordered:
+        written = 0
+        for block in tensor.blocks():
+            written += file.write(block.view(torch.uint8).numpy())  # type: ignore[call-overload]
+            advance(block.nbytes)
+        if written != tensor.size:
+            raise ValueError(f"tensor {name} gave {written} bytes, but {tensor.size} were announced")

@@ -1,0 +1,183 @@
+"""Safetensors files read with suspicion: what a checkpoint holds, known from its headers before any weight is read."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")  # formats that run code when they are read
+MAX_HEADER = 100_000_000  # bytes; the limit of the safetensors library
+BLOCK = 2**24  # bytes held in memory at a time
+
+# safetensors' names of the dtypes that weights may have
+FLOATS = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
+ITEM_BYTES = {
+    **dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2"), 1),
+    **dict.fromkeys(("U16", "I16", "F16", "BF16"), 2),
+    **dict.fromkeys(("U32", "I32", "F32"), 4),
+    **dict.fromkeys(("U64", "I64", "F64"), 8),
+}
+
+
+class StoredTensor(NamedTuple):
+    """Where a tensor lies in a file."""
+
+    file: Path
+    dtype: str  # safetensors' name: "BF16"
+    shape: tuple[int, ...]
+    offset: int  # bytes from the file's start
+    size: int  # bytes
+
+
+def read_checkpoint(directory: Path) -> dict[str, StoredTensor]:
+    """List the tensors of a directory, sharded or not, from the headers of its safetensors files.
+
+    Args:
+        directory: Holds `model.safetensors`, or `model.safetensors.index.json` and the shards that it names.
+
+    Raises:
+        ValueError: There are no safetensors weights (pickles are never read) or they are ambiguous; an index names
+            anything but files beside it, or disagrees with them; a header is truncated or tampered with.
+    """
+    weights, index = directory / WEIGHTS, directory / INDEX
+    if weights.is_file() and index.is_file():
+        raise ValueError(f"{directory} has both {WEIGHTS} and {INDEX}; which of them is the model? Remove the other")
+    if weights.is_file():
+        return read_header(weights)
+    if index.is_file():
+        return _read_shards(directory, _read_index(index))
+    pickles = sorted(path.name for path in directory.glob("*") if path.suffix in PICKLES)
+    found = f", only {', '.join(pickles)}: pickled weights can run code and are never read" if pickles else ""
+    raise ValueError(f"{directory} has neither {WEIGHTS} nor {INDEX}{found}")
+
+
+def _read_index(path: Path) -> dict[str, str]:
+    """Read which file holds which tensor, `{tensor: file name}`."""
+    index = _parse_json(path.read_bytes(), path)
+    weight_map = index.get("weight_map")
+    if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
+        raise ValueError(f"{path} has no weight_map of tensors to file names")
+    for name in sorted(set(weight_map.values())):
+        if Path(name).name != name or "\\" in name or not name.endswith(".safetensors"):
+            raise ValueError(f"{path} names {name!r}; a shard is a .safetensors file beside its index, never a path")
+        if not (path.parent / name).is_file():
+            raise ValueError(f"{path} names {name}, which is missing; was the download cut?")
+    return weight_map
+
+
+def _read_shards(directory: Path, weight_map: Mapping[str, str]) -> dict[str, StoredTensor]:
+    tensors: dict[str, StoredTensor] = {}
+    for file in sorted(set(weight_map.values())):
+        shard = read_header(directory / file)
+        if twice := sorted(tensors.keys() & shard.keys()):
+            raise ValueError(f"tensor {twice[0]} is in both {tensors[twice[0]].file.name} and {file}")
+        tensors |= shard
+    for name in sorted(weight_map.keys() | tensors.keys()):
+        held = tensors[name].file.name if name in tensors else "no file"
+        if weight_map.get(name) != held:
+            raise ValueError(f"{INDEX} places tensor {name} in {weight_map.get(name, 'no file')}, but {held} holds it")
+    return tensors
+
+
+def read_header(path: Path) -> dict[str, StoredTensor]:
+    """Read a safetensors file's header and hold it against the file.
+
+    The file is 8 bytes of header length (little endian), the header (JSON), then the tensors' bytes without gaps.
+
+    Raises:
+        ValueError: If the header is truncated, malformed, or describes other bytes than those that follow it.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = struct.unpack("<Q", file.read(8))[0] if size >= 8 else -1
+        if not 0 <= length <= min(size - 8, MAX_HEADER):
+            raise ValueError(f"{path} is not a safetensors file: {size} bytes cannot hold a header of {length}")
+        header = _parse_json(file.read(length), path)
+    header.pop("__metadata__", None)
+    start = 8 + length
+    tensors = {name: _stored(path, name, entry, start) for name, entry in header.items()}
+    end = start
+    for name, tensor in sorted(tensors.items(), key=lambda item: (item[1].offset, item[1].size)):
+        if tensor.offset != end:
+            raise ValueError(f"{path}: tensor {name} starts at byte {tensor.offset}, but the one before ends at {end}")
+        end += tensor.size
+    if end != size:
+        raise ValueError(f"{path} has {size} bytes, but its header describes {end}; was the download cut?")
+    return tensors
+
+
+def _stored(path: Path, name: str, entry: Any, start: int) -> StoredTensor:
+    """Check one entry of a header: `{"dtype": ..., "shape": [...], "data_offsets": [begin, end]}`."""
+    if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
+        raise ValueError(f"{path}: tensor {name} is not described by dtype, shape and data_offsets")
+    dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if not isinstance(dtype, str) or dtype not in ITEM_BYTES:
+        raise ValueError(f"{path}: tensor {name} has the unknown dtype {dtype!r}")
+    if not _are_sizes(shape) or not _are_sizes(offsets) or len(offsets) != 2:
+        raise ValueError(
+            f"{path}: tensor {name} has shape {shape} and data_offsets {offsets}; both are lists of sizes"
+        )
+    size = math.prod(shape) * ITEM_BYTES[dtype]
+    if offsets[1] - offsets[0] != size:
+        raise ValueError(f"{path}: tensor {name}, {dtype} {shape}, takes {size} bytes, but data_offsets are {offsets}")
+    return StoredTensor(path, dtype, tuple(shape), start + offsets[0], size)
+
+
+def _are_sizes(values: Any) -> bool:
+    return isinstance(values, list) and all(type(value) is int and value >= 0 for value in values)
+
+
+def _parse_json(text: bytes, path: Path) -> dict[str, Any]:
+    def refuse_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        parsed = dict(pairs)
+        if len(parsed) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"{twice} is there twice")
+        return parsed
+
+    try:
+        parsed = json.loads(text, object_pairs_hook=refuse_doubles)
+    except (ValueError, RecursionError) as error:  # also of text that is not UTF-8
+        raise ValueError(f"{path} cannot be read: {error}; is it truncated, or was it tampered with?") from error
+    if not isinstance(parsed, dict):
+        raise ValueError(f"{path} holds a {type(parsed).__name__}, not an object, where its tensors are described")
+    return parsed
+
+
+def stored_blocks(tensor: StoredTensor) -> Iterator[torch.Tensor]:
+    """Read a tensor flat, block by block of whole rows; a block is valid until the next one is asked for.
+
+    Raises:
+        ValueError: If its dtype is none of the three that weights have, or the file ends early.
+    """
+    if tensor.dtype not in FLOATS:
+        raise ValueError(f"{tensor.file} holds {tensor.dtype} where weights are {', '.join(FLOATS)}")
+    row = math.prod(tensor.shape[1:]) * ITEM_BYTES[tensor.dtype] or 1  # bytes
+    buffer = bytearray(min(max(BLOCK // row, 1) * row, tensor.size))
+    with tensor.file.open("rb", buffering=0) as file:
+        file.seek(tensor.offset)
+        left = tensor.size
+        while left:
+            block = memoryview(buffer)[: min(left, len(buffer))]
+            _fill(file, block, tensor.file)
+            left -= len(block)
+            yield torch.frombuffer(block, dtype=FLOATS[tensor.dtype])
+
+
+def _fill(file: Any, block: memoryview, path: Path) -> None:
+    """Read until the block is full: one read may give less."""
+    filled = 0
+    while filled < len(block):
+        count = file.readinto(block[filled:])
+        if not count:
+            raise ValueError(f"{path} ended while it was read; is something writing to it?")
+        filled += count
