@@ -48,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_ask(commands)
     _add_inspect(commands)
+    _add_push(commands)
     _add_train(commands)
     _add_demo(commands)
     return parser
@@ -103,6 +104,25 @@ def _add_inspect(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--max-tiles", type=int, metavar="N", help="most tiles an image is cut into")
     parser.add_argument("--model", help="take the tiling of this directory or Hub id (AMALIA-VL's when left out)")
+
+
+def _add_push(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _add(
+        commands,
+        "push",
+        _push,
+        "Publish a model on the Hub in one commit; the same command sends what is missing after a failure.",
+        "  amalia-vl push runs/demo/3_prefer organisation/name --dry-run --unverified\n"
+        "  amalia-vl push amalia-vl organisation/name --private --eval results.json",
+    )
+    parser.add_argument("directory", metavar="DIR", help="model and processor, with card.yaml and verify.json")
+    parser.add_argument("repo_id", metavar="REPO_ID", help="organisation/name")
+    parser.add_argument("--private", action="store_true", help="make a private repository, and refuse a public one")
+    parser.add_argument("--revision", metavar="BRANCH", help="branch, made when it is not there (main)")
+    parser.add_argument("--card", metavar="YAML", help="licence, base_model, datasets, widget_image (DIR/card.yaml)")
+    parser.add_argument("--eval", metavar="JSON", help="evaluation results for the card")
+    parser.add_argument("--unverified", action="store_true", help="publish without a report of `convert verify`")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be sent, and change nothing")
 
 
 def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -171,6 +191,32 @@ def _inspect(arguments: argparse.Namespace) -> None:
         print(inspect_images(arguments.images, arguments.out, arguments.max_tiles, arguments.model))
     except (ValueError, OSError) as error:
         raise UsageError(_first_line(error)) from error
+
+
+def _push(arguments: argparse.Namespace) -> None:
+    directory = Path(arguments.directory)
+    if not directory.is_dir():
+        raise UsageError(f"no such directory: {directory}")
+    from .conversion.hub import Release, describe, push
+
+    release = Release(
+        directory,
+        arguments.repo_id,
+        private=arguments.private,
+        revision=arguments.revision,
+        facts=Path(arguments.card) if arguments.card else None,
+        results=Path(arguments.eval) if arguments.eval else None,
+    )
+    try:
+        if not arguments.dry_run:
+            print(f"published: {push(release, unverified=arguments.unverified)}")
+            return
+        files, problems = describe(release, unverified=arguments.unverified)
+        print(files)
+    except (ValueError, OSError) as error:
+        raise UsageError(_first_line(error)) from error
+    if problems:
+        raise UsageError("; ".join(problems))
 
 
 def _demo(arguments: argparse.Namespace) -> None:
