@@ -18,7 +18,7 @@ from .optimise import minimise
 from .patches import spelled_patches
 from .sizes import HEAD_WIDTH, BackboneSizes
 
-MOST_WORDS = 5  # that spell out a patch: shape, colour, word, two halves
+MOST_WORDS = 5  # that spell out a patch, one for each kind of label
 NO_WORD = 0  # `<unk>`, which nothing spelled here needs
 EMBEDDING_STD = 0.4  # as large as what a layer adds; Llama's 0.02 suits widths in the thousands
 MATRIX_STD = 0.05

@@ -10,8 +10,14 @@ from .sizes import BackboneSizes
 
 Labels = npt.NDArray[np.int64]
 
-# Values of a patch's three labels, "none" included: shape, colour, word.
-LABEL_SIZES = (len(SHAPES) + 1, len(COLOURS) + 1, len(WORDS) + 1)
+# Values of a patch's five labels: shape, colour, word, each with "none" first; half of its tile by height, by width.
+LABEL_VALUES = (
+    ("", *(name.singular for name in SHAPES)),
+    ("", *(colour.masculine.split()[-1] for colour in COLOURS)),
+    ("", *WORDS),
+    ("cima", "baixo"),
+    ("esquerda", "direita"),
+)
 LEAST_COVER = 0.1  # share of a patch that an object must cover to be its label
 END_OF_ROW = ("\n",)
 
@@ -20,47 +26,44 @@ def patch_labels(scene: Scene, sizes: BackboneSizes) -> Labels:
     """Label the patches of a scene's tiles, thumbnail first.
 
     Returns:
-        `(tiles, side**2, 3)`: shape, colour and word; 0 is none, and 1 the first of each list.
+        `(tiles, side**2, 5)`: places in `LABEL_VALUES`.
     """
     tiles = _tiles(object_map(scene), _grid(scene, sizes), sizes.tile_size)  # (tiles, S, S)
     patches = tiles.reshape(len(tiles), sizes.side, sizes.patch_size, sizes.side, sizes.patch_size).swapaxes(2, 3)
     patches = patches.reshape(len(tiles), sizes.side**2, sizes.patch_size**2)
     cover = np.stack([(patches == index).mean(axis=-1) for index in range(1, SIGN_INDEX + 1)], axis=-1)
     shown = np.where(cover.max(axis=-1) >= LEAST_COVER, cover.argmax(axis=-1) + 1, 0)  # (tiles, side**2)
-    return _facts(scene)[shown]
+    halves = np.broadcast_to(_halves(sizes.side), (*shown.shape, 2))
+    return np.concatenate((_facts(scene)[shown], halves), axis=-1)
 
 
 def spelled_patches(scene: Scene, sizes: BackboneSizes) -> list[tuple[str, ...]]:
     """Spell out a scene in words, patch by patch, where AMALIA-VL has visual tokens.
 
     Returns:
-        For each visual token the words of what its patch shows, `END_OF_ROW` for newlines; patches of the thumbnail
-        also name the half of the picture that they lie in, upper or lower, left or right.
+        For each visual token the words of its patch's labels, `END_OF_ROW` for newlines.
     """
     grid, side = _grid(scene, sizes), sizes.side
     layout = layout_for(scene.height, scene.width, grid, side)
     labels = patch_labels(scene, sizes)
-    rows = labels[1:].reshape(grid.rows, grid.cols, side, side, 3).swapaxes(1, 2)
-    rows = rows.reshape(grid.rows * side, grid.cols * side, 3)
+    rows = labels[1:].reshape(grid.rows, grid.cols, side, side, 5).swapaxes(1, 2)
+    rows = rows.reshape(grid.rows * side, grid.cols * side, 5)
     rows = rows[layout.pad_rows : len(rows) - layout.pad_rows, layout.pad_cols : rows.shape[1] - layout.pad_cols]
-    spelled = [(*_words(patch), *_halves(place, side)) for place, patch in enumerate(labels[0])]
+    spelled = [_words(patch) for patch in labels[0]]
     for row in rows:
         spelled += [*(_words(patch) for patch in row), END_OF_ROW]
     return spelled
 
 
 def _words(patch: Labels) -> tuple[str, ...]:
-    names = (
-        ("", *(name.singular for name in SHAPES)),
-        ("", *(colour.masculine.split()[-1] for colour in COLOURS)),
-        ("", *WORDS),
-    )
-    return tuple(values[label] for values, label in zip(names, patch, strict=True) if label)
+    words = (values[label] for values, label in zip(LABEL_VALUES, patch, strict=True))
+    return tuple(word for word in words if word)
 
 
-def _halves(place: int, side: int) -> tuple[str, str]:
-    row, col = divmod(place, side)
-    return ("cima", "baixo")[2 * row // side], ("esquerda", "direita")[2 * col // side]
+def _halves(side: int) -> Labels:
+    """The half of its tile that each patch lies in, by height and by width: `(side**2, 2)`."""
+    rows, cols = np.divmod(np.arange(side**2), side)
+    return np.stack((2 * rows // side, 2 * cols // side), axis=-1)
 
 
 def _facts(scene: Scene) -> Labels:

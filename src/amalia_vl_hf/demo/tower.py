@@ -1,6 +1,7 @@
 """A small SigLIP tower that has learnt what patches show."""
 
 import random
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -12,53 +13,52 @@ from transformers import SiglipVisionConfig, SiglipVisionModel
 from ..data.scenes import draw_scene, render
 from ..processing.image_processing_amalia_vl import AmaliaVLImageProcessor
 from .optimise import minimise
-from .patches import LABEL_SIZES, patch_labels
+from .patches import LABEL_VALUES, patch_labels
 from .sizes import HEAD_WIDTH, BackboneSizes
+
+CODE_STD = 0.5  # features of size 1 for two to five labels a patch
 
 
 def warmed_up_tower(sizes: BackboneSizes, seed: int) -> SiglipVisionModel:
-    """Train a tower to say, for each patch of training scenes, which shape, colour and word it shows.
+    """Train a tower to say, for each patch of training scenes, what it shows and in which half of its tile it lies.
 
-    The head that says it is thrown away; it reads the patches before the tower's last norm, where AMALIA-VL takes its
-    features.
+    Every label has a random code, and the features of a patch, taken before the tower's last norm as AMALIA-VL takes
+    them, approach the sum of its labels' codes: they come out well scaled and without a common part.
     """
     torch.manual_seed(seed)
     tower = SiglipVisionModel(_config(sizes))
     norm, tower.post_layernorm = tower.post_layernorm, nn.Identity()
-    head = nn.Linear(sizes.tower_width, sum(LABEL_SIZES))
+    codes = [CODE_STD * torch.randn(len(values), sizes.tower_width) for values in LABEL_VALUES]
     tiles, labels = labelled_tiles(sizes, random.Random(f"{seed} tower"))  # noqa: S311
 
     def loss(rows: torch.Tensor) -> torch.Tensor:
-        pixels = tiles[rows].float() / 127.5 - 1
-        scores = torch.split(head(tower(pixel_values=pixels).last_hidden_state), list(LABEL_SIZES), dim=-1)
-        parts = zip(scores, labels[rows].unbind(-1), strict=True)
-        return torch.stack([F.cross_entropy(score.flatten(0, 1), label.flatten()) for score, label in parts]).sum()
+        features = tower(pixel_values=tiles[rows].float() / 127.5 - 1).last_hidden_state
+        return code_loss(features, labels[rows], codes)
 
-    both = nn.ModuleDict({"tower": tower, "head": head})
-    minimise(loss, both, len(tiles), sizes.tower, "warming up the tower on labels")
+    minimise(loss, tower, len(tiles), sizes.tower, "warming up the tower on labels")
     tower.post_layernorm = norm
-    rescale(tower, 1 / _feature_size(tower, tiles[: sizes.tower.batch]))
     return tower
 
 
-@torch.no_grad()
-def rescale(tower: SiglipVisionModel, factor: float) -> None:
-    """Multiply a tower's features by `factor` without changing what they say.
+def code_loss(features: torch.Tensor, labels: torch.Tensor, codes: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Squared distance of features to the sum of their labels' codes, plus cross-entropy of each label.
 
-    Its layers add to a residual stream and read it through norms, which no scale changes: everything that is written
-    to the stream is multiplied. Features many times larger than word embeddings would drown what the decoder adds.
+    Args:
+        features: `(tiles, side**2, width)`.
+        labels: `(tiles, side**2, kinds of label)`.
+        codes: `(values, width)` for each kind of label.
     """
-    for name, weight in tower.named_parameters():
-        if name.startswith("embeddings.") or ".out_proj." in name or ".fc2." in name:
-            weight.mul_(factor)
+    kinds = list(zip(labels.unbind(-1), codes, strict=True))
+    target = torch.stack([code[label] for label, code in kinds]).sum(dim=0)
+    wrong = [F.cross_entropy((features @ code.T).flatten(0, 1), label.flatten()) for label, code in kinds]
+    return F.mse_loss(features, target) + torch.stack(wrong).sum()
 
 
 def labelled_tiles(sizes: BackboneSizes, rng: random.Random) -> tuple[torch.Tensor, torch.Tensor]:
     """Draw training scenes and cut them into tiles.
 
     Returns:
-        Tiles `(tiles, 3, S, S)` as grey levels in uint8, and for each of their patches the shape, colour and word it
-        shows, `(tiles, side**2, 3)`; 0 is none.
+        Tiles `(tiles, 3, S, S)` as grey levels in uint8, and the labels of their patches, `(tiles, side**2, 5)`.
     """
     processor = AmaliaVLImageProcessor(
         size=sizes.tile_size, patch_size=sizes.patch_size, max_tiles=sizes.max_tiles, resampler="torch"
@@ -70,13 +70,6 @@ def labelled_tiles(sizes: BackboneSizes, rng: random.Random) -> tuple[torch.Tens
         tiles.append(((pixels + 1) * 127.5).round().to(torch.uint8))
         labels.append(patch_labels(scene, sizes))
     return torch.cat(tiles), torch.from_numpy(np.concatenate(labels))
-
-
-@torch.no_grad()
-def _feature_size(tower: SiglipVisionModel, tiles: torch.Tensor) -> float:
-    """Root mean square of the features of some tiles, taken before the last norm."""
-    features = tower(pixel_values=tiles.float() / 127.5 - 1, output_hidden_states=True).hidden_states[-1]
-    return features.pow(2).mean().sqrt().item()
 
 
 def _config(sizes: BackboneSizes) -> SiglipVisionConfig:

@@ -1,0 +1,93 @@
+"""The demo's whole chain at a minute size: killed in the middle, run again, and read back."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from amalia_vl_hf.data.scene_sets import SetSizes
+from amalia_vl_hf.demo.pipeline import DemoSizes, run
+from amalia_vl_hf.demo.sizes import BackboneSizes, WarmUp
+
+SMALL = ("epochs=null", "steps=4", "batch_size=2", "save_steps=1", "log_steps=1", "accumulation=1")
+SIZES = DemoSizes(
+    SetSizes(captions=8, instructions=8, preferences=8, questions=1, test_preferences=2),
+    BackboneSizes(
+        tile_size=32,
+        tower_width=16,
+        tower_layers=1,
+        decoder_width=16,
+        decoder_layers=1,
+        vocab_size=300,
+        tower=WarmUp(scenes=4, steps=2, batch=4, rate=1e-3, matrix_rate=0.01),
+        decoder=WarmUp(scenes=8, steps=2, batch=4, rate=1e-3, matrix_rate=0.01),
+    ),
+    {stage: SMALL for stage in ("1_align", "2_instruct", "3_prefer")},
+)
+FIGURES = {"loss_start", "loss_end", "exact_match", "exact_match_by_kind", "preference_accuracy", "seconds"}
+
+
+def started(out: Path) -> subprocess.Popen:
+    """Start the demo in a process group of its own, as a terminal does."""
+    code = f"from tests.test_demo import SIZES, run, Path; run(Path({str(out)!r}), 0, SIZES)"
+    return subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+
+
+@pytest.fixture(scope="module")
+def killed_and_resumed(tmp_path_factory):
+    """A run killed in the middle of stage 1, then run again to its end; with what was finished at the kill."""
+    out = tmp_path_factory.mktemp("demo") / "run"
+    first = started(out)
+    while not list((out / "1_align.partial").glob("checkpoint-*/trainer_state.json")):
+        assert first.poll() is None, "the demo ended before stage 1 had a checkpoint"
+        time.sleep(0.05)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait()
+    finished = {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors") if ".partial" not in str(path)}
+    return out, finished, run(out, 0, SIZES)
+
+
+def test_results_have_a_row_a_stage_with_every_figure(killed_and_resumed):
+    out, _, results = killed_and_resumed
+    rows = json.loads((out / "results.json").read_text(encoding="utf-8"))
+    assert [row["stage"] for row in rows] == ["1_align", "2_instruct", "3_prefer"]
+    assert all(row.keys() >= FIGURES for row in rows)
+    assert rows == [json.loads(json.dumps(result.as_row())) for result in results]
+
+
+def test_stage_1_changes_the_connector_alone_and_the_others_everything(killed_and_resumed):
+    _, _, (align, instruct, prefer) = killed_and_resumed
+    assert align.changed_modules == ("connector",)
+    assert instruct.changed_modules == prefer.changed_modules == ("connector", "decoder", "tower")
+
+
+def test_what_was_finished_when_it_was_killed_is_not_made_again(killed_and_resumed):
+    _, finished, _ = killed_and_resumed
+    assert any(path.parent.name == "0_base" for path in finished)
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+
+
+def test_nothing_half_done_is_left(killed_and_resumed):
+    out, _, _ = killed_and_resumed
+    assert not [path for path in out.rglob("*") if path.name.endswith((".partial", ".new"))]
+
+
+def test_the_report_is_one_file_with_pictures_and_every_stage(killed_and_resumed):
+    out, _, _ = killed_and_resumed
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") == 5  # one question of each kind
+    assert all(stage in page for stage in ("1_align", "2_instruct", "3_prefer"))
+    assert "warmed up first" in page
+    assert "src=" not in page
+    assert "http" not in page
+
+
+def test_another_seed_or_size_does_not_mix_with_a_run(killed_and_resumed):
+    out, _, _ = killed_and_resumed
+    with pytest.raises(ValueError, match=r"holds another run \(seed was 0, now 1\); delete it or choose another --out"):
+        run(out, 1, SIZES)
