@@ -225,7 +225,7 @@ def _stage_table(recipes: Sequence[Recipe]) -> str:
     for recipe in recipes:
         stage = recipe.training_stage
         rates = ", ".join(f"{module} {rate:g}" for module, rate in stage.learning_rates.items())
-        duration = f"{recipe.steps} passos" if recipe.steps else f"{recipe.epochs:g} épocas"
+        duration = f"passos: {recipe.steps}" if recipe.steps else f"épocas: {recipe.epochs:g}"
         batch = f"{recipe.batch_size} × {recipe.accumulation}"
         lines.append(_row([stage.name, stage.method, rates, stage.schedule, batch, duration, str(stage.max_tiles)]))
     return "\n".join(lines)
