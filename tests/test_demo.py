@@ -89,5 +89,7 @@ def test_the_report_is_one_file_with_pictures_and_every_stage(killed_and_resumed
 
 def test_another_seed_or_size_does_not_mix_with_a_run(killed_and_resumed):
     out, _, _ = killed_and_resumed
-    with pytest.raises(ValueError, match=r"holds another run \(seed was 0, now 1\); delete it or choose another --out"):
+    with pytest.raises(
+        ValueError, match=r"holds another run \(seed was 0, now 1\); delete it or choose another --out"
+    ):
         run(out, 1, SIZES)
