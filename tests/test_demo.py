@@ -27,7 +27,7 @@ SIZES = DemoSizes(
         tower=WarmUp(scenes=4, steps=2, batch=4, rate=1e-3, matrix_rate=0.01),
         decoder=WarmUp(scenes=8, steps=2, batch=4, rate=1e-3, matrix_rate=0.01),
     ),
-    {stage: SMALL for stage in ("1_align", "2_instruct", "3_prefer")},
+    dict.fromkeys(("1_align", "2_instruct", "3_prefer"), SMALL),
 )
 FIGURES = {"loss_start", "loss_end", "exact_match", "exact_match_by_kind", "preference_accuracy", "seconds"}
 

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -110,9 +111,16 @@ NO_BAG = [NO_WORD] * MOST_WORDS
 
 
 def _bag(words: Sequence[str], tokenizer: Any) -> list[int]:
-    """Token ids of a patch's words, as they stand inside a sentence, filled up with `NO_WORD`."""
-    ids = [token for word in words for token in tokenizer.encode(word if word == "\n" else f" {word}")]
+    """Token ids of a patch's words, filled up with `NO_WORD`."""
+    ids = [token for word in words for token in _word_ids(word, tokenizer)]
     return (ids + NO_BAG)[:MOST_WORDS]
+
+
+@lru_cache
+def _word_ids(word: str, tokenizer: Any) -> list[int]:
+    """Token ids of a word as it stands inside a sentence."""
+    ids: list[int] = tokenizer.encode(word if word == "\n" else f" {word}", add_special_tokens=False)
+    return ids
 
 
 def _spliced(values: list[int], start: int, count: int) -> list[int]:
