@@ -20,9 +20,11 @@ from urllib.parse import unquote, urlsplit
 
 import yaml
 
-LFS_FROM = 2048  # bytes from which a file goes to the object store; the real hub also looks at names
+LFS_FROM = 16384  # bytes from which a file goes to the object store; the real hub also looks at names
 TOKEN = "hf_loopback"
 WAIT = 60.0  # s; no handler holds a connection longer
+
+Answer = tuple[int, Any, dict[str, str]]  # status, content or what becomes JSON, headers
 
 ROUTES = (
     ("create", "POST", r"/api/repos/create"),
@@ -46,13 +48,19 @@ class Fault:
         status: Answered instead of doing anything.
         cut: `"before"` closes the connection without doing anything, `"after"` once all is done.
         times: How many requests it strikes.
+        hold: Keeps the request until it is set.
+        then: The fault that follows when this one has struck as often as it does.
+        reached: Set when a request is struck.
+        finished: Set when a struck request is over.
     """
 
     status: int | None = None
     cut: str | None = None
     times: int = 1
     hold: threading.Event | None = None
+    then: dict[str, Any] | None = None
     reached: threading.Event = field(default_factory=threading.Event)
+    finished: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass
@@ -153,30 +161,53 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(404, {"error": f"no route {self.command} {path}"})
 
     def _answer(self, name: str, groups: dict[str, str], body: bytes) -> None:
+        fault = self._next_fault(name)
+        if fault is None:
+            self._send(*self._result(name, groups, body))
+            return
+        fault.reached.set()
+        if fault.hold:
+            fault.hold.wait(WAIT)
+        try:
+            self._strike(fault, name, groups, body)
+        finally:
+            fault.finished.set()
+
+    def _strike(self, fault: Fault, name: str, groups: dict[str, str], body: bytes) -> None:
+        if fault.status:
+            self._send(fault.status, b"<html>")  # a gateway's page, no JSON
+        elif fault.cut == "before":
+            self.close_connection = True
+        else:
+            result = self._result(name, groups, body)
+            if fault.cut == "after":
+                self.close_connection = True
+            else:
+                self._send(*result)
+
+    def _next_fault(self, name: str) -> Fault | None:
+        """Count the request, and take one strike off the endpoint's fault."""
         hub = self.server_state
         with hub.lock:
             hub.requests[name] += 1
             fault = hub.faults.get(name)
-            if fault and fault.times:
-                fault.times -= 1
-            else:
-                fault = None
-        if fault and fault.hold:
-            fault.reached.set()
-            fault.hold.wait(WAIT)
-        if fault and fault.cut == "before":
-            return self._cut()
-        if fault and fault.status:
-            return self._send(fault.status, None)  # a gateway's page is no JSON
+            if fault is None:
+                return None
+            fault.times -= 1
+            if not fault.times:
+                del hub.faults[name]
+                if fault.then:
+                    hub.faults[name] = Fault(**fault.then)
+            return fault
+
+    def _result(self, name: str, groups: dict[str, str], body: bytes) -> Answer:
         try:
-            with hub.lock:
-                status, answer, headers = getattr(self, "_" + name.replace("-", "_"))(groups, body)
+            with self.server_state.lock:
+                answer: Answer = getattr(self, "_" + name.replace("-", "_"))(groups, body)
+                return answer
         except _RefusedError as refusal:
             code = {"X-Error-Code": refusal.code} if refusal.code else {}
-            return self._send(refusal.status, {"error": str(refusal)}, {"X-Error-Message": str(refusal), **code})
-        if fault and fault.cut == "after":
-            return self._cut()
-        self._send(status, answer, headers)
+            return refusal.status, {"error": str(refusal)}, {"X-Error-Message": str(refusal), **code}
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding") != "chunked":
@@ -188,11 +219,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.rfile.readline()
         return b"".join(chunks)
 
-    def _cut(self) -> None:
-        self.close_connection = True
-
     def _send(self, status: int, answer: Any, headers: dict[str, str] | None = None) -> None:
-        content = answer if isinstance(answer, bytes) else b"<html>" if answer is None else json.dumps(answer).encode()
+        content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
         self.send_response(status)
         for name, value in {"Content-Length": str(len(content)), **(headers or {})}.items():
             self.send_header(name, value)
@@ -219,7 +247,7 @@ class _Handler(BaseHTTPRequestHandler):
             raise _RefusedError(404, f"Invalid rev id: {groups['revision']}", "RevisionNotFound")
         return commit
 
-    def _create(self, groups: dict[str, str], body: bytes) -> tuple[int, Any, dict[str, str]]:
+    def _create(self, groups: dict[str, str], body: bytes) -> Answer:
         self._require_token()
         asked = json.loads(body)
         repo = f"{asked['organization']}/{asked['name']}"
@@ -231,7 +259,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.server_state.repositories[repo] = Repository(private, {"main": [first]})
         return 200, answer, {}
 
-    def _validate_yaml(self, groups: dict[str, str], body: bytes) -> tuple[int, Any, dict[str, str]]:
+    def _validate_yaml(self, groups: dict[str, str], body: bytes) -> Answer:
         card = json.loads(body)["content"].split("---\n")
         try:
             valid = len(card) > 2 and isinstance(yaml.safe_load(card[1]), dict)
@@ -240,7 +268,7 @@ class _Handler(BaseHTTPRequestHandler):
         errors = [] if valid else [{"message": "no valid metadata"}]
         return 200 if valid else 400, {"errors": errors, "warnings": []}, {}
 
-    def _branch(self, groups: dict[str, str], body: bytes) -> tuple[int, Any, dict[str, str]]:
+    def _branch(self, groups: dict[str, str], body: bytes) -> Answer:
         self._require_token()
         repository = self._repository(groups)
         if groups["branch"] in repository.branches:
@@ -248,19 +276,19 @@ class _Handler(BaseHTTPRequestHandler):
         repository.branches[groups["branch"]] = repository.branches["main"][:1]
         return 200, {}, {}
 
-    def _info(self, groups: dict[str, str], body: bytes) -> tuple[int, Any, dict[str, str]]:
+    def _info(self, groups: dict[str, str], body: bytes) -> Answer:
         head, files = self._at(groups)
         siblings = [{"rfilename": path} for path in files]
         private = self._repository(groups).private
         return 200, {"id": groups["repo"], "sha": head, "private": private, "siblings": siblings, "tags": []}, {}
 
-    def _tree(self, groups: dict[str, str], body: bytes) -> tuple[int, Any, dict[str, str]]:
+    def _tree(self, groups: dict[str, str], body: bytes) -> Answer:
         _, files = self._at(groups)
         if groups["folder"]:
             raise _RefusedError(404, f"no folder {groups['folder']}", "EntryNotFound")
         return 200, [_entry(path, content) for path, content in files.items()], {}
 
-    def _preupload(self, groups: dict[str, str], body: bytes) -> tuple[int, Any, dict[str, str]]:
+    def _preupload(self, groups: dict[str, str], body: bytes) -> Answer:
         self._require_token()
         _, files = self._at(groups)
         answers = []
@@ -270,7 +298,7 @@ class _Handler(BaseHTTPRequestHandler):
             answers.append({"path": file["path"], "uploadMode": mode, "shouldIgnore": False, "oid": oid})
         return 200, {"files": answers}, {}
 
-    def _lfs_batch(self, groups: dict[str, str], body: bytes) -> tuple[int, Any, dict[str, str]]:
+    def _lfs_batch(self, groups: dict[str, str], body: bytes) -> Answer:
         self._require_token()
         hub = self.server_state
         objects = []
@@ -279,13 +307,13 @@ class _Handler(BaseHTTPRequestHandler):
             objects.append({**asked, **({"actions": {"upload": upload}} if upload else {})})
         return 200, {"transfer": "basic", "objects": objects}, {}
 
-    def _lfs_put(self, groups: dict[str, str], body: bytes) -> tuple[int, Any, dict[str, str]]:
+    def _lfs_put(self, groups: dict[str, str], body: bytes) -> Answer:
         if hashlib.sha256(body).hexdigest() != groups["oid"]:
             raise _RefusedError(400, "the bytes do not have the promised SHA-256")
         self.server_state.objects[groups["oid"]] = body
         return 200, {}, {}
 
-    def _commit(self, groups: dict[str, str], body: bytes) -> tuple[int, Any, dict[str, str]]:
+    def _commit(self, groups: dict[str, str], body: bytes) -> Answer:
         self._require_token()
         head, files = self._at(groups)
         files = dict(files)
@@ -305,7 +333,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._repository(groups).branches[groups["revision"]].append((commit, files))
         return 200, {"commitUrl": f"{self.server_state.url}/{groups['repo']}/commit/{commit}", "commitOid": commit}, {}
 
-    def _resolve(self, groups: dict[str, str], body: bytes) -> tuple[int, Any, dict[str, str]]:
+    def _resolve(self, groups: dict[str, str], body: bytes) -> Answer:
         head, files = self._at(groups)
         if groups["path"] not in files:
             raise _RefusedError(404, f"no file {groups['path']}", "EntryNotFound")

@@ -212,7 +212,8 @@ def _remote_files(api: HfApi, repo_id: str, revision: str) -> dict[str, tuple[in
 
 def _describe_sending(api: HfApi, release: Release, contents: Contents) -> str:
     try:
-        remote = _remote_files(api, release.repo_id, release.revision or "main")
+        head = api.repo_info(release.repo_id, revision=release.revision).sha
+        remote = _remote_files(api, release.repo_id, str(head))
     except (RepositoryNotFoundError, RevisionNotFoundError):
         remote = {}
     except (HTTPError, OSError, ValueError) as error:
@@ -231,6 +232,8 @@ def _is_transient(error: BaseException) -> bool:
 
 def _reason(error: BaseException) -> str:
     """Say an error and its cause in one line; huggingface_hub's take several."""
+    if isinstance(error, json.JSONDecodeError):
+        return "its answer was no JSON, as when a gateway answers in its place"
     said = " ".join(str(error).split()) or type(error).__name__
     return f"{said} ({_reason(error.__cause__)})" if error.__cause__ and str(error.__cause__) not in said else said
 
