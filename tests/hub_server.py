@@ -142,6 +142,7 @@ class _RefusedError(Exception):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = WAIT
+    disable_nagle_algorithm = True  # or each answer waits 40 ms for an acknowledgement of its headers
     server_state: HubServer
 
     def do_GET(self) -> None:
