@@ -14,7 +14,7 @@ from subprocess import CalledProcessError
 
 DEMO_MODEL = "runs/demo/3_prefer"
 
-Command = Callable[[argparse.Namespace], None]
+Command = Callable[[argparse.Namespace], int | None]  # an exit code, or None for 0
 
 
 class UsageError(Exception):
@@ -28,16 +28,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Words after `amalia-vl`; those of the process by default.
 
     Returns:
-        Exit code: 0, or 2 for what the user has to put right.
+        Exit code: 0, 1 for checkpoints that differ, or 2 for what the user has to put right.
     """
     parsed = _parser().parse_args(arguments)
     command: Command = parsed.command
     try:
-        command(parsed)
+        return command(parsed) or 0
     except UsageError as error:
         print(f"amalia-vl: {error}", file=sys.stderr)
         return 2
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -48,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_ask(commands)
     _add_inspect(commands)
+    _add_convert(commands)
     _add_push(commands)
     _add_train(commands)
     _add_demo(commands)
@@ -104,6 +104,12 @@ def _add_inspect(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--max-tiles", type=int, metavar="N", help="most tiles an image is cut into")
     parser.add_argument("--model", help="take the tiling of this directory or Hub id (AMALIA-VL's when left out)")
+
+
+def _add_convert(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from .conversion.command import EXAMPLES, add_convert
+
+    add_convert(_add(commands, "convert", _convert, "Convert checkpoints, and prove that nothing changed.", EXAMPLES))
 
 
 def _add_push(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -189,6 +195,13 @@ def _inspect(arguments: argparse.Namespace) -> None:
 
     try:
         print(inspect_images(arguments.images, arguments.out, arguments.max_tiles, arguments.model))
+    except (ValueError, OSError) as error:
+        raise UsageError(_first_line(error)) from error
+
+
+def _convert(arguments: argparse.Namespace) -> int:
+    try:
+        return int(arguments.convert(arguments))
     except (ValueError, OSError) as error:
         raise UsageError(_first_line(error)) from error
 

@@ -13,10 +13,10 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 from transformers import PreTrainedModel, ProcessorMixin
 from transformers.utils import logging
 
-from .rules import Shapes, require_complete
+from .rules import TIED_HEAD, Plan, Shapes, require_complete
 from .shards import NewTensor, write_shards
 from .staging import staged_directory
-from .tensor_files import FLOATS, read_checkpoint
+from .tensor_files import FLOATS, StoredTensor, read_checkpoint, stored_blocks
 
 DTYPES = {"bf16": "BF16", "fp16": "F16", "fp32": "F32"}  # as users write them: as safetensors does
 MAX_SHARD_SIZE = "4GB"
@@ -89,9 +89,29 @@ def stored_dtype(dtype: str | None) -> str | None:
 
 
 def empty_model(model_class: type[PreTrainedModel], config: Any) -> PreTrainedModel:
-    """Build a model without memory for its weights."""
-    with torch.device("meta"):
-        return model_class(config)
+    """Build a model without memory for its weights.
+
+    Raises:
+        ValueError: The config describes no model.
+    """
+    try:
+        with torch.device("meta"):
+            return model_class(config)
+    except Exception as error:  # a hostile config fails anywhere inside transformers and torch
+        raise ValueError(f"the config describes no {model_class.__name__}: {error!r}") from error
+
+
+def read_config(config_class: Any, directory: Path) -> Any:
+    """Read a directory's config.
+
+    Raises:
+        ValueError: It cannot be read, or not by this class.
+    """
+    try:
+        return config_class.from_pretrained(directory)
+    except Exception as error:  # KeyError for unknown parts, validation errors of huggingface_hub...
+        reason = str(error).strip().splitlines()[0] if isinstance(error, ValueError) else repr(error)
+        raise ValueError(f"{directory / 'config.json'} cannot be used: {reason}") from error
 
 
 def own_shapes(model: PreTrainedModel) -> dict[str, tuple[int, ...]]:
@@ -148,6 +168,24 @@ def _save_without_weights(model: PreTrainedModel, directory: Path) -> None:
     finally:
         if bar:
             logging.enable_progress_bar()
+
+
+def require_tied_heads(plan: Plan, held: Mapping[str, StoredTensor]) -> None:
+    """Refuse to drop a head as tied that is not the input embeddings after all.
+
+    Raises:
+        ValueError: It holds other values.
+    """
+    embeddings = held.get(plan.copied.get("model.language_model.embed_tokens.weight", ""))
+    for name, why in plan.dropped.items():
+        if why == TIED_HEAD and (embeddings is None or not _same(held[name], embeddings)):
+            raise ValueError(f"the config ties {name} to the input embeddings, but its weights are others")
+
+
+def _same(first: StoredTensor, second: StoredTensor) -> bool:
+    if (first.shape, first.dtype) != (second.shape, second.dtype):
+        return False
+    return all(one.equal(other) for one, other in zip(stored_blocks(first), stored_blocks(second), strict=True))
 
 
 def give_dtypes(model: PreTrainedModel, dtypes: Mapping[str, str]) -> None:

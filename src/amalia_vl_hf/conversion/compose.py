@@ -3,20 +3,37 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import GenerationConfig, PreTrainedModel
+from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrainedModel
 
 from ..modeling.configuration_amalia_vl import AmaliaVLConfig
 from ..modeling.modeling_amalia_vl import AmaliaVLForConditionalGeneration
 from ..processing.image_processing_amalia_vl import AmaliaVLImageProcessor
 from ..processing.processing_amalia_vl import AmaliaVLProcessor
 from ..processing.tiling_amalia_vl import UNTILED, TileLayout, num_visual_tokens
+from .checkpoints import (
+    MAX_SHARD_SIZE,
+    Conversion,
+    empty_model,
+    find_source,
+    give_dtypes,
+    own_shapes,
+    read_config,
+    require_tied_heads,
+    save_checkpoint,
+    stored_dtype,
+)
+from .rules import Rule, compose_rules, plan
+from .shards import NewTensor, in_memory, stored
+from .tensor_files import FLOATS, StoredTensor, read_checkpoint, stored_blocks
 
 IMAGE_TOKEN = "<image>"
 END_OF_TURN = "<|im_end|>"  # ChatML's, which ends every answer
+EMBEDDINGS, HEAD = "model.language_model.embed_tokens.weight", "lm_head.weight"
 VOCAB_MULTIPLE = 64  # embedding rows, so that the head's matrix splits evenly over tensor cores and ranks
 
 State = dict[str, torch.Tensor]
@@ -53,7 +70,7 @@ def compose(
             positions do not fit.
     """
     vision_model = getattr(vision_model, "vision_model", vision_model)
-    tokenizer = _extended(tokenizer, text_model)
+    tokenizer = _extended(tokenizer, len(text_model.get_input_embeddings().weight))
     config = _config(vision_model.config, text_model.config, tokenizer, drop_vision_layers)
     _require_positions(config, max_tiles)
     processor = AmaliaVLProcessor(_image_processor(config, max_tiles), tokenizer)
@@ -64,17 +81,103 @@ def compose(
         **_new_weights(config, seed),
     }
     model = _load(config, state, next(text_model.parameters()).dtype)
-    model.generation_config = GenerationConfig(
+    model.generation_config = _generation_config(tokenizer)
+    return model, processor
+
+
+def compose_checkpoint(
+    vision: str | Path,
+    text: str | Path,
+    out: str | Path,
+    *,
+    max_tiles: int,
+    seed: int,
+    drop_vision_layers: int = 0,
+    dtype: str | None = None,
+    max_shard_size: int | str = MAX_SHARD_SIZE,
+) -> Conversion:
+    """Write what `compose` gives, out of checkpoints that need not fit into memory.
+
+    Args:
+        vision: Directory or Hub id of a SigLIP checkpoint, of both towers or of the vision tower.
+        text: Directory or Hub id of a causal language model, with its tokenizer.
+        out: Directory to write, which must not exist yet.
+        max_tiles: As in `compose`, like the two that follow.
+        seed: Of the new weights.
+        drop_vision_layers: Layers left out at the tower's end.
+        dtype: "bf16", "fp16" or "fp32"; the text model's, when left out.
+        max_shard_size: Most bytes of a file of weights, or "4GB".
+
+    Returns:
+        What was written, left behind and added.
+
+    Raises:
+        ValueError: The parts do not fit, see `compose`, or a checkpoint is not sound.
+        OSError: A file cannot be read or written; nothing is left under the final name.
+    """
+    directories = {"vision": find_source(vision), "text": find_source(text)}
+    held = {
+        f"{part}:{name}": tensor
+        for part, directory in directories.items()
+        for name, tensor in read_checkpoint(directory).items()
+    }
+    vision_config, text_config = (read_config(AutoConfig, directory) for directory in directories.values())
+    vision_config = getattr(vision_config, "vision_config", vision_config)
+    tokenizer = _extended(AutoTokenizer.from_pretrained(directories["text"]), text_config.vocab_size)
+    config = _config(vision_config, text_config, tokenizer, drop_vision_layers)
+    _require_positions(config, max_tiles)
+    planned = plan(_rules(config, vision_config.num_hidden_layers), held)
+    require_tied_heads(planned, held)
+    sources = {target: held[name] for target, name in planned.copied.items()}
+    new = _new_weights(config, seed)
+    tensors = _composed_tensors(config, sources, new, stored_dtype(dtype))
+    model = empty_model(AmaliaVLForConditionalGeneration, config)
+    give_dtypes(model, {name: tensor.dtype for name, tensor in tensors.items()})
+    model.generation_config = _generation_config(tokenizer)
+    processor = AmaliaVLProcessor(_image_processor(config, max_tiles), tokenizer)
+    size = save_checkpoint(model, processor, tensors, Path(out), max_shard_size, own_shapes(model))
+    return Conversion(Path(out), len(tensors), size, planned.dropped, added=tuple(new))
+
+
+def _rules(config: AmaliaVLConfig, source_layers: int) -> tuple[Rule, ...]:
+    return compose_rules(config.vision_config.num_hidden_layers, source_layers, tied=config.tie_word_embeddings)
+
+
+def _composed_tensors(
+    config: AmaliaVLConfig, sources: Mapping[str, StoredTensor], new: State, dtype: str | None
+) -> dict[str, NewTensor]:
+    """Plan every weight: copied, with rows for new tokens, or new."""
+    if EMBEDDINGS not in sources:
+        raise ValueError("the text checkpoint has no model.embed_tokens.weight: it is no causal language model's")
+    dtype = dtype or sources[EMBEDDINGS].dtype
+    tensors = {name: stored(tensor, dtype) for name, tensor in sources.items()}
+    for name in {EMBEDDINGS, HEAD} & sources.keys():
+        tensors[name] = _stored_with_mean_rows(sources[name], config.text_config.vocab_size, dtype)
+    return tensors | {name: in_memory(weight, dtype) for name, weight in new.items()}
+
+
+def _stored_with_mean_rows(tensor: StoredTensor, rows: int, dtype: str) -> NewTensor:
+    width = tensor.shape[-1]
+
+    def blocks() -> Iterator[torch.Tensor]:
+        yield from stored(tensor, dtype).blocks()
+        mean = _mean_row(block.view(-1, width) for block in stored_blocks(tensor))
+        for _ in range(rows - tensor.shape[0]):
+            yield mean.to(FLOATS[dtype])
+
+    return NewTensor(dtype, (rows, width), blocks)
+
+
+def _generation_config(tokenizer: Any) -> GenerationConfig:
+    return GenerationConfig(
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.convert_tokens_to_ids(END_OF_TURN),
         pad_token_id=tokenizer.pad_token_id,
     )
-    return model, processor
 
 
-def _extended(tokenizer: Any, text_model: PreTrainedModel) -> Any:
+def _extended(tokenizer: Any, rows: int) -> Any:
     """Return a copy of the tokenizer that knows `<image>` and pads left, as batched generation needs."""
-    rows = text_model.get_input_embeddings().weight.shape[0]
     if len(tokenizer) > rows:
         raise ValueError(f"the tokenizer has {len(tokenizer)} tokens but the text model {rows} embedding rows")
     if END_OF_TURN not in tokenizer.get_vocab():
@@ -149,9 +252,17 @@ def _decoder_weights(text_model: PreTrainedModel, rows: int, *, tied: bool) -> S
 
 
 def _with_mean_rows(weight: torch.Tensor, rows: int) -> torch.Tensor:
-    """Append rows that are the mean of the others, taken in fp32."""
-    mean = weight.float().mean(dim=0, keepdim=True).to(weight)
+    """Append rows that are the mean of the others."""
+    mean = _mean_row(torch.split(weight, 4096)).to(weight)
     return torch.cat((weight, mean.expand(rows - len(weight), -1)))
+
+
+def _mean_row(blocks: Iterable[torch.Tensor]) -> torch.Tensor:
+    """Average rows that come in blocks `(rows, width)`, in fp64, so that the blocks' size does not show."""
+    total, count = torch.zeros((), dtype=torch.float64), 0
+    for block in blocks:
+        total, count = total + block.double().sum(dim=0), count + len(block)
+    return total / count  # (width,)
 
 
 def _new_weights(config: AmaliaVLConfig, seed: int) -> State:

@@ -27,15 +27,16 @@ from .checkpoints import (
     find_source,
     give_dtypes,
     own_shapes,
+    read_config,
+    require_tied_heads,
     require_type,
     save_checkpoint,
     stored_dtype,
 )
-from .rules import EXPORT_RULES, NEUTRAL, STOCK_RULES, TIED_HEAD, import_rules, plan, rename
+from .compose import END_OF_TURN
+from .rules import EXPORT_RULES, NEUTRAL, STOCK_RULES, import_rules, plan, rename
 from .shards import NewTensor, filled, stored
-from .tensor_files import StoredTensor, read_checkpoint, stored_blocks
-
-END_OF_TURN = "<|im_end|>"  # ChatML's, which ends every answer
+from .tensor_files import StoredTensor, read_checkpoint
 
 
 def import_checkpoint(
@@ -67,22 +68,22 @@ def import_checkpoint(
     directory, cast = find_source(source, revision), stored_dtype(dtype)
     require_type(directory, "llava_next", "only llava_next checkpoints are imported")
     held = read_checkpoint(directory)
-    config = AmaliaVLConfig.from_pretrained(directory)
+    config = read_config(AmaliaVLConfig, directory)
     _require_plain(config, directory)
-    config.tie_word_embeddings = _is_tied(config, held)
+    config.tie_word_embeddings = is_tied(config, held)
     rules = import_rules(
         config.vision_config.num_hidden_layers, config.source_vision_layers, tied=config.tie_word_embeddings
     )
-    copied, dropped = plan(rules, held)
-    _require_tied_heads({name: held[name] for name, why in dropped.items() if why == TIED_HEAD}, copied, held)
-    tensors = {target: stored(held[name], cast) for target, name in copied.items()}
+    planned = plan(rules, held)
+    require_tied_heads(planned, held)
+    tensors = {target: stored(held[name], cast) for target, name in planned.copied.items()}
     model = empty_model(AmaliaVLForConditionalGeneration, config)
     give_dtypes(model, {name: tensor.dtype for name, tensor in tensors.items()})
     processor = AmaliaVLProcessor.from_pretrained(directory)
     processor.tokenizer.padding_side = "left"  # what batched generation needs
     model.generation_config = _generation_config(directory, model, processor)
     size = save_checkpoint(model, processor, tensors, Path(out), max_shard_size, own_shapes(model))
-    return Conversion(Path(out), len(tensors), size, dropped, added=())
+    return Conversion(Path(out), len(tensors), size, planned.dropped, added=())
 
 
 def _require_plain(config: AmaliaVLConfig, directory: Path) -> None:
@@ -90,29 +91,13 @@ def _require_plain(config: AmaliaVLConfig, directory: Path) -> None:
         raise ValueError(f"{directory} is quantised; convert the checkpoint that it was made from")
 
 
-def _is_tied(config: AmaliaVLConfig, held: Mapping[str, StoredTensor]) -> bool:
+def is_tied(config: AmaliaVLConfig | LlavaNextConfig, held: Mapping[str, StoredTensor]) -> bool:
     """Say whether head and input embeddings are one.
 
     transformers 4 tied them when the text config said so, whatever the whole config says, and stored no head.
     """
     stores_head = any(name.endswith("lm_head.weight") for name in held)
     return config.tie_word_embeddings or (not stores_head and config.text_config.tie_word_embeddings)
-
-
-def _require_tied_heads(
-    heads: Mapping[str, StoredTensor], copied: Mapping[str, str], held: Mapping[str, StoredTensor]
-) -> None:
-    """Refuse to drop a head that is not the input embeddings after all."""
-    embeddings = held.get(copied.get("model.language_model.embed_tokens.weight", ""))
-    for name, head in heads.items():
-        if embeddings is None or not _same(head, embeddings):
-            raise ValueError(f"the config ties {name} to the input embeddings, but its weights are others")
-
-
-def _same(first: StoredTensor, second: StoredTensor) -> bool:
-    if (first.shape, first.dtype) != (second.shape, second.dtype):
-        return False
-    return all(one.equal(other) for one, other in zip(stored_blocks(first), stored_blocks(second), strict=True))
 
 
 def _generation_config(directory: Path, model: PreTrainedModel, processor: AmaliaVLProcessor) -> GenerationConfig:
@@ -162,7 +147,7 @@ def export_checkpoint(
     directory, cast = find_source(source, revision), stored_dtype(dtype)
     require_type(directory, "amalia_vl", "only amalia_vl checkpoints are exported")
     held = read_checkpoint(directory)
-    config, processor = AmaliaVLConfig.from_pretrained(directory), AmaliaVLProcessor.from_pretrained(directory)
+    config, processor = read_config(AmaliaVLConfig, directory), AmaliaVLProcessor.from_pretrained(directory)
     _require_plain(config, directory)
     _require_expressible(config, processor, resampler)
     tensors = {target: stored(held[name], cast) for target, name in plan(EXPORT_RULES, held).copied.items()}

@@ -102,7 +102,8 @@ def write_shards(
 
 def _write_file(tensors: Mapping[str, NewTensor], file: BinaryIO, advance: Callable[[int], object]) -> None:
     """Write one file in the safetensors library's order: wide dtypes first, so that all are aligned; then names."""
-    ordered = sorted(tensors.items(), key=lambda item: (-ITEM_BYTES[item[1].dtype], item[0]))
+    dtypes = list(FLOATS)
+    ordered = sorted(tensors.items(), key=lambda item: (dtypes.index(item[1].dtype), item[0]))
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}
     end = 0
     for name, tensor in ordered:

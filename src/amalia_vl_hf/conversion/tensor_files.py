@@ -17,8 +17,8 @@ PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")  # formats that run code when
 MAX_HEADER = 100_000_000  # bytes; the limit of the safetensors library
 BLOCK = 2**24  # bytes held in memory at a time
 
-# safetensors' names of the dtypes that weights may have
-FLOATS = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
+# safetensors' names of the dtypes that weights may have, in the order in which its files hold them
+FLOATS = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 ITEM_BYTES = {
     **dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2"), 1),
     **dict.fromkeys(("U16", "I16", "F16", "BF16"), 2),
@@ -122,9 +122,7 @@ def _stored(path: Path, name: str, entry: Any, start: int) -> StoredTensor:
     if not isinstance(dtype, str) or dtype not in ITEM_BYTES:
         raise ValueError(f"{path}: tensor {name} has the unknown dtype {dtype!r}")
     if not _are_sizes(shape) or not _are_sizes(offsets) or len(offsets) != 2:
-        raise ValueError(
-            f"{path}: tensor {name} has shape {shape} and data_offsets {offsets}; both are lists of sizes"
-        )
+        raise ValueError(f"{path}: tensor {name} has shape {shape} and data_offsets {offsets}, not lists of sizes")
     size = math.prod(shape) * ITEM_BYTES[dtype]
     if offsets[1] - offsets[0] != size:
         raise ValueError(f"{path}: tensor {name}, {dtype} {shape}, takes {size} bytes, but data_offsets are {offsets}")

@@ -1,0 +1,261 @@
+"""Do two checkpoints compute the same? Either of them may be an `amalia_vl` or a `llava_next` one."""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from tqdm import tqdm  # type: ignore[import-untyped]
+from transformers import (
+    AutoTokenizer,
+    LlavaNextConfig,
+    LlavaNextForConditionalGeneration,
+    LlavaNextImageProcessorPil,
+    LlavaNextProcessor,
+    PreTrainedModel,
+    ProcessorMixin,
+)
+
+from ..modeling.modeling_amalia_vl import AmaliaVLForConditionalGeneration
+from ..processing.image_loading_amalia_vl import load_image
+from ..processing.processing_amalia_vl import AmaliaVLProcessor
+from .checkpoints import find_source, model_type, stored_dtype
+from .llava_next import is_tied
+from .tensor_files import FLOATS, read_checkpoint
+
+STAGES = ("input ids", "pixels", "tower", "connector", "packed features", "logits", "greedy tokens")
+QUESTION = "O que se vê na imagem?"
+GENERATED = ((0.8, 0.6), (1.5, 2.9), (3.4, 1.2), (0.05, 2.0))  # height and width in tiles: small, wide, tall, extreme
+SCORED = 32  # last positions whose logits are compared
+NEW_TOKENS = 16
+IMAGE_FILES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+
+
+class Sample(NamedTuple):
+    """One question, about a picture or not."""
+
+    name: str
+    picture: Image.Image | None
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How far two checkpoints are apart at one stage."""
+
+    stage: str
+    difference: float | None  # largest of all values of all samples; ids: how many differ; None: shapes differ, or NaN
+    sample: str  # where it is largest
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `verify` found; `passed` is what `push` asks for."""
+
+    passed: bool
+    first: str
+    second: str
+    dtype: str
+    tolerance: float
+    samples: list[str]
+    stages: list[Drift]
+
+    def table(self) -> str:
+        """Lay the report out for reading."""
+        rows = [f"{'stage':<18}{'largest difference':>20}  sample"]
+        for drift in self.stages:
+            shown = "other shapes or NaN" if drift.difference is None else f"{drift.difference:.3g}"
+            rows.append(f"{drift.stage:<18}{shown:>20}  {'all' if drift.difference == 0 else drift.sample}")
+        verdict = "the same" if self.passed else "NOT the same"
+        return "\n".join([*rows, f"{verdict}: {self.first} and {self.second}, {self.dtype}"])
+
+    def json(self) -> str:
+        """Write the report for programs."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+
+def verify(
+    first: str | Path,
+    second: str | Path,
+    *,
+    images: str | Path | None = None,
+    dtype: str = "fp32",
+    tolerance: float = 0.0,
+) -> Report:
+    """Run two checkpoints over the same pictures and compare what comes out of every stage.
+
+    A `llava_next` side runs in stock classes of transformers with Pillow's resizing, an `amalia_vl` side in ours. One
+    model is in memory at a time. What a conversion gives is equal bit by bit, so nothing is tolerated by default;
+    tolerance is for sides whose dtypes were converted (bf16 keeps 8 bits: 1e-2 is usual for logits).
+
+    Args:
+        first: Directory or Hub id.
+        second: Directory or Hub id.
+        images: Directory of pictures; made-up ones of four shapes when left out. A sample without image comes besides.
+        dtype: What both are run in: "fp32", "bf16" or "fp16".
+        tolerance: Largest absolute difference of pixels, activations and logits; ids and tokens must be equal.
+
+    Returns:
+        The largest difference at each stage.
+
+    Raises:
+        ValueError: A side is neither kind of checkpoint or lacks weights, or a picture cannot be read.
+        OSError: A side is not there.
+    """
+    directories = [find_source(side) for side in (first, second)]
+    processors = [_processor(directory) for directory in directories]
+    torch_dtype = FLOATS[stored_dtype(dtype) or "F32"]
+    pictures = _read_images(Path(images)) if images else _make_images(_tile_size(processors[0]))
+    samples = [Sample("text only", None), *pictures]
+    chat = all(processor.chat_template for processor in processors)
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder, f"{number}.safetensors") for number in range(len(samples))]
+        model = _model(directories[0], torch_dtype)
+        for sample, file in zip(tqdm(samples, desc=f"running {first}", disable=None), files, strict=True):
+            save_file(_observe(model, processors[0], sample, chat), file)
+        del model  # before the next one is loaded: memory holds one of them
+        model = _model(directories[1], torch_dtype)
+        drifts: dict[str, Drift] = {}
+        for sample, file in zip(tqdm(samples, desc=f"running {second}", disable=None), files, strict=True):
+            _compare(load_file(file), _observe(model, processors[1], sample, chat), sample.name, drifts)
+    stages = [drifts[stage] for stage in STAGES if stage in drifts]
+    passed = all(_is_within(drift, tolerance) for drift in stages)
+    return Report(passed, str(first), str(second), dtype, tolerance, [sample.name for sample in samples], stages)
+
+
+def _processor(directory: Path) -> ProcessorMixin:
+    kind = model_type(directory)
+    if kind == "amalia_vl":
+        return AmaliaVLProcessor.from_pretrained(directory)
+    if kind != "llava_next":
+        raise ValueError(f"{directory} is a {kind!r} checkpoint; amalia_vl and llava_next ones can be compared")
+    ours = AmaliaVLProcessor.from_pretrained(directory)  # reads what old directories lack: patch size, strategy
+    return LlavaNextProcessor(
+        LlavaNextImageProcessorPil.from_pretrained(directory),
+        AutoTokenizer.from_pretrained(directory),
+        patch_size=ours.image_processor.patch_size,
+        vision_feature_select_strategy="full",
+        chat_template=ours.chat_template,
+        image_token=ours.image_token,
+    )
+
+
+def _tile_size(processor: ProcessorMixin) -> int:
+    return int(max(dict(processor.image_processor.size).values()))
+
+
+def _model(directory: Path, dtype: torch.dtype) -> PreTrainedModel:
+    """Load one side, none of whose weights may be new."""
+    options: dict[str, Any] = {"dtype": dtype, "output_loading_info": True}
+    if model_type(directory) == "llava_next":
+        config = LlavaNextConfig.from_pretrained(directory)
+        config.tie_word_embeddings = is_tied(config, read_checkpoint(directory))
+        model, report = LlavaNextForConditionalGeneration.from_pretrained(directory, config=config, **options)
+    else:
+        model, report = AmaliaVLForConditionalGeneration.from_pretrained(directory, **options)
+    if missing := sorted(report["missing_keys"]):
+        raise ValueError(f"{directory} lacks weights of its own model: {', '.join(missing)}")
+    return model.eval()
+
+
+def _read_images(directory: Path) -> list[Sample]:
+    """Read a directory's pictures as ours reads them, so that both sides get the same upright RGB pixels."""
+    files = sorted(path for path in directory.iterdir() if path.suffix.lower() in IMAGE_FILES)
+    if not files:
+        raise ValueError(f"{directory} holds no images: {', '.join(sorted(IMAGE_FILES))}")
+    return [Sample(path.name, load_image(path, number)) for number, path in enumerate(files)]
+
+
+def _make_images(tile_size: int) -> list[Sample]:
+    """Make coloured noise of several shapes, coarse enough to survive resizing."""
+    generator = np.random.default_rng(0)
+    sizes = [(max(1, round(rows * tile_size)), max(1, round(cols * tile_size))) for rows, cols in GENERATED]
+    noise = [Image.fromarray(generator.integers(0, 256, (9, 9, 3), dtype=np.uint8)) for _ in sizes]
+    return [
+        Sample(f"{height}x{width}", picture.resize((width, height), Image.Resampling.BICUBIC))
+        for (height, width), picture in zip(sizes, noise, strict=True)
+    ]
+
+
+def _observe(model: PreTrainedModel, processor: ProcessorMixin, sample: Sample, chat: bool) -> dict[str, torch.Tensor]:
+    """Run one sample, and keep what comes out of each stage, on the CPU."""
+    inputs = _inputs(processor, sample.picture, chat)
+    seen: dict[str, torch.Tensor] = {"input ids": inputs["input_ids"]}
+    hooks = []
+    if sample.picture is not None:
+        pixels = inputs["pixel_values"]
+        seen["pixels"] = pixels[0] if pixels.ndim == 5 else pixels  # (tiles, 3, S, S)
+        hooks = _watch(model, seen, slots=inputs["input_ids"] == processor.image_token_id)
+    try:
+        with torch.no_grad():
+            seen["logits"] = model(**inputs, logits_to_keep=SCORED).logits
+    finally:
+        for hook in hooks:
+            hook.remove()
+    seen["greedy tokens"] = model.generate(**inputs, max_new_tokens=NEW_TOKENS, do_sample=False)
+    return {stage: value.detach().clone().contiguous() for stage, value in seen.items()}
+
+
+def _inputs(processor: ProcessorMixin, picture: Image.Image | None, chat: bool) -> Any:
+    """Prepare one question, as a chat in string form where both sides know how chats are written."""
+    text = QUESTION if picture is None else f"{processor.image_token}\n{QUESTION}"
+    begin = processor.tokenizer.bos_token
+    if chat:
+        turns = [{"role": "user", "content": text}]
+        text = processor.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    begins = bool(begin) and text.startswith(begin)  # then the tokenizer must not add another
+    images = {} if picture is None else {"images": [picture]}
+    return processor(text=[text], **images, add_special_tokens=not begins, return_tensors="pt")
+
+
+def _watch(model: PreTrainedModel, seen: dict[str, torch.Tensor], slots: torch.Tensor) -> list[Any]:
+    """Keep what passes the connector, and what is placed in the `<image>` slots `(1, tokens)`."""
+
+    def keep_features(_: torch.nn.Module, inputs: tuple[torch.Tensor], output: torch.Tensor) -> None:
+        seen["tower"], seen["connector"] = inputs[0], output
+
+    def keep_packed(_: torch.nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
+        seen["packed features"] = named["inputs_embeds"][slots]
+
+    body = model.model
+    connector = body.connector if hasattr(body, "connector") else body.multi_modal_projector
+    return [
+        connector.register_forward_hook(keep_features),
+        body.language_model.register_forward_pre_hook(keep_packed, with_kwargs=True),
+    ]
+
+
+def _compare(
+    expected: dict[str, torch.Tensor], actual: dict[str, torch.Tensor], sample: str, drifts: dict[str, Drift]
+) -> None:
+    """Note the sample at the stages where it drifts the most so far."""
+    for stage in expected:
+        drift = Drift(stage, _difference(expected[stage], actual[stage]), sample)
+        worst = drifts.get(stage)
+        if worst is None or _rank(drift) > _rank(worst):
+            drifts[stage] = drift
+
+
+def _rank(drift: Drift) -> float:
+    return math.inf if drift.difference is None else drift.difference
+
+
+def _difference(expected: torch.Tensor, actual: torch.Tensor) -> float | None:
+    if expected.shape != actual.shape:
+        return None
+    if not expected.is_floating_point():
+        return float((expected != actual).sum())
+    difference = (expected.double() - actual.double()).abs().max().item()
+    return difference if math.isfinite(difference) else None
+
+
+def _is_within(drift: Drift, tolerance: float) -> bool:
+    exact = drift.stage in ("input ids", "greedy tokens")
+    return drift.difference is not None and drift.difference <= (0.0 if exact else tolerance)
