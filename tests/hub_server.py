@@ -85,6 +85,7 @@ class HubServer:
         self.repositories: dict[str, Repository] = {}
         self.objects: dict[str, bytes] = {}
         self.faults: dict[str, Fault] = {}
+        self.store: str | None = None  # where clients are sent with large files, this server when None
         self.requests: Counter[str] = Counter()
         self.lock = threading.Lock()
         hub = self
@@ -304,7 +305,7 @@ class _Handler(BaseHTTPRequestHandler):
         hub = self.server_state
         objects = []
         for asked in json.loads(body)["objects"]:
-            upload = {} if asked["oid"] in hub.objects else {"href": f"{hub.url}/lfs/{asked['oid']}"}
+            upload = {} if asked["oid"] in hub.objects else {"href": f"{hub.store or hub.url}/lfs/{asked['oid']}"}
             objects.append({**asked, **({"actions": {"upload": upload}} if upload else {})})
         return 200, {"transfer": "basic", "objects": objects}, {}
 

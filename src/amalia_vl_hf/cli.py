@@ -127,6 +127,7 @@ def _add_push(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument("--revision", metavar="BRANCH", help="branch, made when it is not there (main)")
     parser.add_argument("--card", metavar="YAML", help="licence, base_model, datasets, widget_image (DIR/card.yaml)")
     parser.add_argument("--eval", metavar="JSON", help="evaluation results for the card")
+    parser.add_argument("--with-llava-next", metavar="REPO_ID", help="publish the llava_next export there as well")
     parser.add_argument("--unverified", action="store_true", help="publish without a report of `convert verify`")
     parser.add_argument("--dry-run", action="store_true", help="say what would be sent, and change nothing")
 
@@ -219,10 +220,12 @@ def _push(arguments: argparse.Namespace) -> None:
         revision=arguments.revision,
         facts=Path(arguments.card) if arguments.card else None,
         results=Path(arguments.eval) if arguments.eval else None,
+        export_id=arguments.with_llava_next,
     )
     try:
         if not arguments.dry_run:
-            print(f"published: {push(release, unverified=arguments.unverified)}")
+            for address in push(release, unverified=arguments.unverified):
+                print(f"published: {address}")
             return
         files, problems = describe(release, unverified=arguments.unverified)
         print(files)

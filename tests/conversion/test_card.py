@@ -13,6 +13,7 @@ from amalia_vl_hf import AmaliaVLProcessor
 from amalia_vl_hf.conversion.card import (
     NO_RESULTS,
     CardError,
+    Place,
     build_card,
     read_facts,
     read_results,
@@ -22,6 +23,7 @@ from amalia_vl_hf.conversion.card import (
 from tests.conversion.publishable import FACTS, SCORES, write_log, write_model
 
 REPO = "amalia-llm/exemplo"
+PLACE = Place(REPO)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +44,7 @@ def scores(tmp_path):
 
 
 def test_metadata_are_what_the_hub_reads(model, facts):
-    card = ModelCard(build_card(model, REPO, facts, []))
+    card = ModelCard(build_card(model, PLACE, facts, []))
     metadata = yaml.safe_load(card.content.split("---")[1])
     assert metadata["language"] == ["pt", "en"]
     assert metadata["pipeline_tag"] == "image-text-to-text"
@@ -58,15 +60,26 @@ def test_metadata_are_what_the_hub_reads(model, facts):
 
 
 def test_portuguese_comes_first_and_no_slot_is_left(model, facts):
-    text = build_card(model, REPO, facts, [])
+    text = build_card(model, PLACE, facts, [])
     assert text.index("## Utilização") < text.index("## English")
     assert "$" not in text
     assert f'from_pretrained("{REPO}", trust_remote_code=True)' in text
     assert NO_RESULTS in text
 
 
+def test_an_export_has_a_card_of_its_own(model, facts):
+    export = "amalia-llm/exemplo-llava-next"
+    own = build_card(model, Place(REPO, export), facts, [])
+    assert f"vllm serve {export}\n" in own
+    card = build_card(model, Place(REPO, export, is_export=True), facts, [])
+    assert f'AutoProcessor.from_pretrained("{export}")' in card
+    assert "trust_remote_code" not in card
+    assert f"pelo Pillow; de `{REPO}`" in card
+    assert "amalia-vl convert export DIRETORIA" in build_card(model, PLACE, facts, [])
+
+
 def test_figures_are_the_models_own(model, facts):
-    text = build_card(model, REPO, facts, [])
+    text = build_card(model, PLACE, facts, [])
     processor = AmaliaVLProcessor.from_pretrained(model)
     most = max(processor.num_visual_tokens(32 * rows, 32 * cols) for rows in (1, 2, 3, 4) for cols in (1, 2, 3, 4))
     assert f"até 4 mosaicos de 32 px; até {most} elementos visuais" in text
@@ -76,12 +89,12 @@ def test_figures_are_the_models_own(model, facts):
 
 
 def test_python_in_the_card_is_python(model, facts):
-    for block in re.findall(r"```python\n(.*?)```", build_card(model, REPO, facts, []), re.DOTALL):
+    for block in re.findall(r"```python\n(.*?)```", build_card(model, PLACE, facts, []), re.DOTALL):
         compile(block, "card", "exec")
 
 
 def test_results_become_a_table_a_model_index_and_a_results_file(model, facts, scores):
-    card = ModelCard(build_card(model, REPO, facts, scores))
+    card = ModelCard(build_card(model, PLACE, facts, scores))
     assert "| amalia-llm/POPE-PT | pope_pt | f1 | 89.4 |" in card.text
     assert NO_RESULTS not in card.text
     name, entries = model_index_to_eval_results(card.data.to_dict()["model-index"])
@@ -99,7 +112,7 @@ def test_every_stage_back_to_the_first_is_tabled(model, facts, tmp_path):
     first, second = shutil.copytree(model, tmp_path / "1_align"), shutil.copytree(model, tmp_path / "2_instruct")
     write_log(second, "instruct", before=first, steps=7, learning_rates={"tower": 3e-5}, max_tiles=4)
     rows = [
-        line for line in build_card(second, REPO, facts, []).splitlines() if line.startswith(("| align", "| inst"))
+        line for line in build_card(second, PLACE, facts, []).splitlines() if line.startswith(("| align", "| inst"))
     ]
     assert rows == [
         "| align | sft | connector 0.001 | constant | 2 × 4 | épocas: 1 | 0 |",
@@ -127,7 +140,7 @@ def test_slots_without_a_value_are_named_together(model, tmp_path):
     untrained = shutil.copytree(model, tmp_path / "model", ignore=shutil.ignore_patterns("training.json"))
     facts = {"license": "apache-2.0", "datasets": []}
     with pytest.raises(CardError) as caught:
-        build_card(untrained, REPO, facts, [])
+        build_card(untrained, PLACE, facts, [])
     named = [re.match(r"slot (\w+) has no value", problem)[1] for problem in caught.value.problems]
     assert sorted(named) == ["base_model", "stages", "widget_image"]
 

@@ -64,7 +64,7 @@ def published(hub, repo=REPO, revision="main"):
 
 
 def test_one_commit_holds_everything_byte_for_byte(hub, api, model):
-    address = push(Release(model, REPO), api=api)
+    (address,) = push(Release(model, REPO), api=api)
     assert published(hub) == local(Release(model, REPO))
     assert hub.commits(REPO) == 1
     assert address == f"{hub.url}/{REPO}/commit/{hub.repositories[REPO].at('main')[0]}"
@@ -154,6 +154,30 @@ def test_shards_are_pushed_with_their_index(hub, api, model):
     assert shards <= published(hub).keys()
 
 
+def test_the_export_is_published_beside_the_model(hub, api, model, tmp_path):
+    addresses = push(Release(model, REPO, export_id="org/export"), api=api)
+    assert [address.split("/commit/")[0] for address in addresses] == [f"{hub.url}/{REPO}", f"{hub.url}/org/export"]
+    assert [hub.commits(repo) for repo in (REPO, "org/export")] == [1, 1]
+    assert not [path for path in published(hub, "org/export") if path.endswith(".py")]
+    assert json.loads(published(hub, "org/export")["config.json"])["model_type"] == "llava_next"
+    exported = tmp_path / "exported"
+    exported.mkdir()
+    for path, content in published(hub, "org/export").items():
+        (exported / path).write_bytes(content)
+    same = AmaliaVLForConditionalGeneration.from_pretrained(exported)
+    assert digest_of(same) == digest_of(AmaliaVLForConditionalGeneration.from_pretrained(model))
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_model_that_llava_next_cannot_express_is_not_published_at_all(hub, api, model):
+    processor = AmaliaVLProcessor.from_pretrained(model)
+    processor.image_processor.max_tiles = 0
+    processor.save_pretrained(model)
+    with pytest.raises(ValueError, match="llava_next always does"):
+        push(Release(model, REPO, export_id="org/export"), api=api)
+    assert not hub.requests
+
+
 def test_a_branch_is_made_and_main_stays(hub, api, model):
     push(Release(model, REPO, revision="v1.0"), api=api)
     assert published(hub, revision="v1.0") == local(Release(model, REPO))
@@ -185,12 +209,13 @@ def test_results_are_published(hub, api, model, tmp_path):
 def test_a_dry_run_says_what_would_be_sent_and_changes_nothing(hub, api, model):
     (model / "card.yaml").write_text("license: apache-2.0")
     (model / "verify.json").unlink()
-    text, problems = describe(Release(model, REPO), api=api)
+    text, problems = describe(Release(model, REPO, export_id="org/export"), api=api)
     assert not hub.repositories
     assert hub.requests.keys() <= {"tree", "info"}
     weights = (model / "model.safetensors").stat().st_size
     assert f"{weights:,}  model.safetensors\n" in text
-    assert text.splitlines()[-1].endswith(f"bytes to send, in {len(gather(model))} files")
+    assert text.splitlines()[-1].endswith("made when it is pushed, for org/export")
+    assert text.splitlines()[-2].endswith(f"bytes to send, in {len(gather(model))} files")
     assert [problem.split(":")[0] for problem in problems[1:]] == ["card"] * 3
     assert "verify.json is missing" in problems[0]
 

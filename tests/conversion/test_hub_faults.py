@@ -42,7 +42,8 @@ CASES = [
     Case("lfs-put", "403", {"status": 403, "times": FOREVER}, False),
     Case("commit", "cut after, then cut before", {"cut": "after", "then": {"cut": "before", "times": FOREVER}}, True),
 ]
-KILLS = [*(Case(endpoint, "kill -9", {}, False) for endpoint in ENDPOINTS)]
+KILLS = [Case(endpoint, "kill -9", {}, False) for endpoint in ENDPOINTS]
+NO_STORE = Case("lfs-put", "the store cannot be reached", {"times": FOREVER}, False)
 
 
 class Outcome(NamedTuple):
@@ -75,15 +76,17 @@ class Bench:
         files = hub.files(REPO)
         return "old" if files == self.old else "new" if files == self.new else "MIXED"
 
-    def run(self, case: Case, *, kill: bool = False) -> Outcome:
-        """Push under a fault, look at the hub, then push again without it."""
+    def run(self, case: Case, *, kill: bool = False, store: str | None = None) -> Outcome:
+        """Push under a fault, or with a store that is not there, look at the hub, and push again without either."""
         with HubServer() as hub:
             hub.repositories[REPO], hub.objects = copy.deepcopy(self.repository), dict(self.objects)
+            hub.store = store
             began = time.monotonic()
             said = self._killed(hub, case) if kill else self._faulty(hub, case)
             seconds = time.monotonic() - began
             state = self.state(hub)
             hub.faults.clear()
+            hub.store = None
             push(self.release, api=HfApi(hub.url, token=TOKEN))
             return Outcome(state, said, hub.commits(REPO) - 1, self.state(hub), seconds)
 
@@ -191,6 +194,15 @@ def test_a_hub_that_is_gone_is_said(bench, short_waits):
         pass
     with pytest.raises(PushError, match=f"{gone.url} did not take {REPO}: .*Connection refused"):
         push(bench.release, api=HfApi(gone.url, token=TOKEN))
+
+
+def test_a_store_that_is_gone_is_said(bench, short_waits):
+    with HubServer() as gone:
+        pass
+    outcome = bench.run(NO_STORE, store=gone.url)
+    assert "Error while uploading" in outcome.said
+    assert "Connection refused" in outcome.said
+    assert (outcome.state, outcome.rerun, outcome.new_commits) == ("old", "new", 1)
 
 
 def test_a_wrong_token_is_said_at_once(bench):

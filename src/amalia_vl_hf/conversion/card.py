@@ -60,12 +60,27 @@ class Score:
     value: float
 
 
-def build_card(directory: Path, repo_id: str, facts: Mapping[str, Any], scores: Sequence[Score]) -> str:
+@dataclass(frozen=True)
+class Place:
+    """Where a card stands.
+
+    Args:
+        repo_id: The model's repository, `organisation/name`.
+        export_id: That of its `llava_next` export, if it has one.
+        is_export: Whether the card is the export's.
+    """
+
+    repo_id: str
+    export_id: str | None = None
+    is_export: bool = False
+
+
+def build_card(directory: Path, place: Place, facts: Mapping[str, Any], scores: Sequence[Score]) -> str:
     """Fill the template.
 
     Args:
-        directory: The model.
-        repo_id: Where it is published, `organisation/name`.
+        directory: The model, also for the card of its export.
+        place: Where the card stands.
         facts: As `read_facts` gives them.
         scores: As `read_results` gives them; without any the card says so.
 
@@ -79,8 +94,7 @@ def build_card(directory: Path, repo_id: str, facts: Mapping[str, Any], scores: 
         **{name: json.dumps(value, ensure_ascii=False) for name, value in facts.items() if name != "license"},
         **({"license": facts["license"]} if "license" in facts else {}),
         **_architecture(directory),
-        "repo_id": repo_id,
-        "model_name": repo_id.split("/")[-1],
+        **_usage(place),
         "evaluation": _score_table(scores) if scores else NO_RESULTS,
     }
     template = Template(TEMPLATE.read_text(encoding="utf-8"))
@@ -187,6 +201,23 @@ def _log_before(log: Path, model: str, sha256: str) -> Path:
     raise CardError(
         [f"slot stages has no value: {log} began with {model}, whose training log is not in {candidates[0].parent}"]
     )
+
+
+def _usage(place: Place) -> dict[str, str]:
+    """Say how the repository is loaded and served."""
+    repo_id, trust = place.repo_id, ", trust_remote_code=True"
+    form = "o código vem no repositório; com `amalia-vl-hf` instalado e importado, `trust_remote_code` é dispensável"
+    if place.is_export and place.export_id:
+        repo_id, trust = place.export_id, ""
+        form = f"formato `llava_next`, sem código próprio, imagens redimensionadas pelo Pillow; de `{place.repo_id}`"
+    exporting = "amalia-vl convert export DIRETORIA --out EXPORTACAO\nvllm serve EXPORTACAO"
+    return {
+        "repo_id": repo_id,
+        "model_name": repo_id.split("/")[-1],
+        "form": form,
+        "trust": trust,
+        "serving": f"vllm serve {place.export_id}" if place.export_id else exporting,
+    }
 
 
 def _architecture(directory: Path) -> dict[str, str]:

@@ -7,15 +7,17 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_session, set_client_factory
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
-from .card import CardError, build_card, read_facts, read_results, results_yaml
+from .card import CardError, Place, build_card, read_facts, read_results, results_yaml
+from .llava_next import export_checkpoint
 from .repository import CARD, LICENSE, RESULTS, Contents, differences, gather, license_text, size_of, total_size
 
 VERIFICATION = "verify.json"  # in the model's directory, written by `amalia-vl convert verify`
@@ -47,6 +49,8 @@ class Release:
         revision: Branch, made when it is not there; `main` when left out.
         facts: YAML with what only a person knows, `card.yaml` in the directory when left out.
         results: JSON with evaluation results.
+        export_id: Repository of the model's `llava_next` export, which needs no code and which vLLM reads; none when
+            left out.
     """
 
     directory: Path
@@ -55,10 +59,11 @@ class Release:
     revision: str | None = None
     facts: Path | None = None
     results: Path | None = None
+    export_id: str | None = None
 
 
-def push(release: Release, *, unverified: bool = False, api: HfApi | None = None) -> str:
-    """Publish a model in one commit; doing it again sends only what is missing.
+def push(release: Release, *, unverified: bool = False, api: HfApi | None = None) -> list[str]:
+    """Publish a model in one commit, and its export in one; doing it again sends only what is missing.
 
     A commit names the one before as its parent, so that trying again after a lost answer cannot make a second one.
 
@@ -68,20 +73,24 @@ def push(release: Release, *, unverified: bool = False, api: HfApi | None = None
         api: The Hub; the one of `HF_ENDPOINT` when left out.
 
     Returns:
-        Address of the commit.
+        Addresses of the commits.
 
     Raises:
         PushError: The model is not verified, or the Hub refused or could not be reached.
-        ValueError: The directory holds what is not published, or lacks what is needed.
+        ValueError: The directory holds what is not published, or lacks what is needed; or llava_next cannot express
+            the model whose export is wanted.
         CardError: The card has slots without a value.
     """
     if not unverified:
         _require_verified(release.directory)
     contents = contents_of(release)
     api = api or HfApi()
-    with _bounded_requests():
-        commit = _publish(api, release, contents)
-    return f"{api.endpoint}/{release.repo_id}/commit/{commit}"
+    with TemporaryDirectory(prefix=".export-", dir=release.directory.parent) as scratch, _bounded_requests():
+        wanted = [(release, contents)]
+        if release.export_id:
+            wanted.append((replace(release, repo_id=release.export_id), _exported(release, Path(scratch))))
+        commits = [(each.repo_id, _publish(api, each, files)) for each, files in wanted]
+    return [f"{api.endpoint}/{repo_id}/commit/{commit}" for repo_id, commit in commits]
 
 
 def describe(release: Release, *, unverified: bool = False, api: HfApi | None = None) -> tuple[str, list[str]]:
@@ -108,6 +117,8 @@ def describe(release: Release, *, unverified: bool = False, api: HfApi | None = 
     lines.append(f"{total_size(contents, contents):>16,}  bytes in {len(contents)} files for {release.repo_id}")
     with _bounded_requests():
         lines.append(_describe_sending(api or HfApi(), release, contents))
+    if release.export_id:
+        lines.append(f"{'':>16}  and its llava_next export, made when it is pushed, for {release.export_id}")
     return "\n".join(lines), problems
 
 
@@ -118,14 +129,25 @@ def contents_of(release: Release) -> dict[str, Path | bytes]:
         ValueError: The directory holds what is not published, or lacks what is needed.
         CardError: The card has slots without a value.
     """
-    contents = gather(release.directory)
+    return _completed(gather(release.directory), release, is_export=False)
+
+
+def _exported(release: Release, scratch: Path) -> dict[str, Path | bytes]:
+    """Export the model and gather that; Pillow resizes for it whatever the processor's resampler is."""
+    export_checkpoint(release.directory, scratch / "export", resampler="pil")
+    return _completed(gather(scratch / "export", remote_code=False), release, is_export=True)
+
+
+def _completed(files: dict[str, Path | bytes], release: Release, *, is_export: bool) -> dict[str, Path | bytes]:
+    """Add what is not in a model's directory: card, licence and results."""
     facts = read_facts(release.facts or release.directory / "card.yaml")
     results = read_results(release.results) if release.results else []
-    contents[CARD] = build_card(release.directory, release.repo_id, facts, results).encode()
-    contents[LICENSE] = license_text(release.directory, facts["license"])
+    place = Place(release.repo_id, release.export_id, is_export)
+    files[CARD] = build_card(release.directory, place, facts, results).encode()
+    files[LICENSE] = license_text(release.directory, facts["license"])
     if results:
-        contents[RESULTS] = results_yaml(results).encode()
-    return contents
+        files[RESULTS] = results_yaml(results).encode()
+    return files
 
 
 def _require_verified(directory: Path) -> None:
