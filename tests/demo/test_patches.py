@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from amalia_vl_hf import AmaliaVLImageProcessor
-from amalia_vl_hf.data.scenes import COLOURS, SHAPES, draw_scene, render
+from amalia_vl_hf.data.scenes import COLOURS, draw_scene, render
 from amalia_vl_hf.demo.patches import END_OF_ROW, LABEL_VALUES, patch_labels, spelled_patches
 from amalia_vl_hf.demo.sizes import BackboneSizes
 
@@ -29,13 +29,14 @@ def test_a_labelled_patch_shows_its_colour(scene):
 
 @pytest.mark.parametrize("scene", SCENES)
 def test_words_take_as_many_places_as_visual_tokens(scene):
-    tokens = PROCESSOR.num_visual_tokens(scene.height, scene.width)
-    assert len(spelled_patches(scene, SIZES)) == tokens
+    for tiled in (True, False):
+        tokens = PROCESSOR.num_visual_tokens(scene.height, scene.width, max_tiles=None if tiled else 0)
+        assert len(spelled_patches(scene, SIZES, tiled=tiled)) == tokens
 
 
 @pytest.mark.parametrize("scene", SCENES)
 def test_every_shape_and_the_sign_are_named(scene):
-    spelled = spelled_patches(scene, SIZES)
+    spelled = spelled_patches(scene, SIZES, tiled=True)
     for shape in scene.shapes:
         assert any(shape.name.singular in words for words in spelled)
     assert any(scene.sign.word in words for words in spelled)
@@ -43,16 +44,17 @@ def test_every_shape_and_the_sign_are_named(scene):
 
 @pytest.mark.parametrize("scene", SCENES)
 def test_rows_of_the_grid_end_alike(scene):
-    grid = spelled_patches(scene, SIZES)[SIZES.side**2 :]
+    grid = spelled_patches(scene, SIZES, tiled=True)[SIZES.side**2 :]
     ends = [place for place, words in enumerate(grid) if words == END_OF_ROW]
     assert {after - before for before, after in zip([-1, *ends], ends, strict=False)} == {ends[0] + 1}
     assert ends[-1] == len(grid) - 1
 
 
-def test_halves_of_a_tile():
+def test_only_the_thumbnail_says_in_which_half_its_patches_lie():
     labels = patch_labels(SCENES[0], SIZES)
     upper, left = LABEL_VALUES[3].index("cima"), LABEL_VALUES[4].index("esquerda")
-    assert labels[0, :, 3].reshape(4, 4).tolist() == [[upper] * 4] * 2 + [[1 - upper] * 4] * 2
-    assert labels[0, :, 4].reshape(4, 4).tolist() == [[left] * 2 + [1 - left] * 2] * 4
+    lower, right = LABEL_VALUES[3].index("baixo"), LABEL_VALUES[4].index("direita")
+    assert labels[0, :, 3].reshape(4, 4).tolist() == [[upper] * 4] * 2 + [[lower] * 4] * 2
+    assert labels[0, :, 4].reshape(4, 4).tolist() == [[left] * 2 + [right] * 2] * 4
+    assert not labels[1:, :, 3:].any()
     assert labels.shape[1:] == (16, len(LABEL_VALUES))
-    assert labels[..., 0].max() <= len(SHAPES)

@@ -23,6 +23,7 @@ MOST_WORDS = 5  # that spell out a patch, one for each kind of label
 NO_WORD = 0  # `<unk>`, which nothing spelled here needs
 EMBEDDING_STD = 0.4  # as large as what a layer adds; Llama's 0.02 suits widths in the thousands
 MATRIX_STD = 0.05
+TILED_SHARE = 0.6  # of the spelled scenes; the others are as short as stage 1's pictures
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def spelled_chat(scene: Scene, rng: random.Random, tokenizer: Any, sizes: Backbo
     encoded = tokenizer.apply_chat_template(
         messages, chat_template=CHAT_TEMPLATE, return_dict=True, return_assistant_tokens_mask=True
     )
-    bags = [_bag(words, tokenizer) for words in spelled_patches(scene, sizes)]
+    bags = [_bag(words, tokenizer) for words in spelled_patches(scene, sizes, tiled=rng.random() < TILED_SHARE)]
     start = len(tokenizer.encode("<s><|im_start|>user\n", add_special_tokens=False))
     before, after = [NO_BAG] * start, [NO_BAG] * (len(encoded["input_ids"]) - start)
     return SpelledChat(

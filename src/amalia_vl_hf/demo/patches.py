@@ -10,13 +10,14 @@ from .sizes import BackboneSizes
 
 Labels = npt.NDArray[np.int64]
 
-# Values of a patch's five labels: shape, colour, word, each with "none" first; half of its tile by height, by width.
+# Values of a patch's five labels, "none" first: shape, colour, word, half of the picture by height, and by width. A tile
+# shows a part of the picture, so only the thumbnail's patches, whose objects are smaller, have halves.
 LABEL_VALUES = (
     ("", *(name.singular for name in SHAPES)),
     ("", *(colour.masculine.split()[-1] for colour in COLOURS)),
     ("", *WORDS),
-    ("cima", "baixo"),
-    ("esquerda", "direita"),
+    ("", "cima", "baixo"),
+    ("", "esquerda", "direita"),
 )
 LEAST_COVER = 0.1  # share of a patch that an object must cover to be its label
 END_OF_ROW = ("\n",)
@@ -33,23 +34,31 @@ def patch_labels(scene: Scene, sizes: BackboneSizes) -> Labels:
     patches = patches.reshape(len(tiles), sizes.side**2, sizes.patch_size**2)
     cover = np.stack([(patches == index).mean(axis=-1) for index in range(1, SIGN_INDEX + 1)], axis=-1)
     shown = np.where(cover.max(axis=-1) >= LEAST_COVER, cover.argmax(axis=-1) + 1, 0)  # (tiles, side**2)
-    halves = np.broadcast_to(_halves(sizes.side), (*shown.shape, 2))
+    halves = np.zeros((*shown.shape, 2), dtype=np.int64)
+    halves[0] = _halves(sizes.side)
     return np.concatenate((_facts(scene)[shown], halves), axis=-1)
 
 
-def spelled_patches(scene: Scene, sizes: BackboneSizes) -> list[tuple[str, ...]]:
+def spelled_patches(scene: Scene, sizes: BackboneSizes, *, tiled: bool) -> list[tuple[str, ...]]:
     """Spell out a scene in words, patch by patch, where AMALIA-VL has visual tokens.
+
+    Args:
+        scene: What is spelled out.
+        sizes: Of tiles and patches.
+        tiled: Whether the tiles follow the thumbnail, as in stages 2 and 3, or a single newline, as in stage 1.
 
     Returns:
         For each visual token the words of its patch's labels, `END_OF_ROW` for newlines.
     """
+    labels = patch_labels(scene, sizes)
+    spelled = [_words(patch) for patch in labels[0]]
+    if not tiled:
+        return [*spelled, END_OF_ROW]
     grid, side = _grid(scene, sizes), sizes.side
     layout = layout_for(scene.height, scene.width, grid, side)
-    labels = patch_labels(scene, sizes)
-    rows = labels[1:].reshape(grid.rows, grid.cols, side, side, 5).swapaxes(1, 2)
-    rows = rows.reshape(grid.rows * side, grid.cols * side, 5)
+    rows = labels[1:].reshape(grid.rows, grid.cols, side, side, len(LABEL_VALUES)).swapaxes(1, 2)
+    rows = rows.reshape(grid.rows * side, grid.cols * side, len(LABEL_VALUES))
     rows = rows[layout.pad_rows : len(rows) - layout.pad_rows, layout.pad_cols : rows.shape[1] - layout.pad_cols]
-    spelled = [_words(patch) for patch in labels[0]]
     for row in rows:
         spelled += [*(_words(patch) for patch in row), END_OF_ROW]
     return spelled
@@ -61,9 +70,9 @@ def _words(patch: Labels) -> tuple[str, ...]:
 
 
 def _halves(side: int) -> Labels:
-    """The half of its tile that each patch lies in, by height and by width: `(side**2, 2)`."""
+    """The half of the picture that each patch of the thumbnail lies in, by height and by width: `(side**2, 2)`."""
     rows, cols = np.divmod(np.arange(side**2), side)
-    return np.stack((2 * rows // side, 2 * cols // side), axis=-1)
+    return np.stack((1 + 2 * rows // side, 1 + 2 * cols // side), axis=-1)
 
 
 def _facts(scene: Scene) -> Labels:

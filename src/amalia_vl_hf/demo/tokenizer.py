@@ -42,6 +42,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
         eos_token=end,
         pad_token=pad,
         extra_special_tokens=[turn],
+        padding_side="left",  # batched generation needs it
         clean_up_tokenization_spaces=False,
     )
 
