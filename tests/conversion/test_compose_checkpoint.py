@@ -46,6 +46,7 @@ def test_files_give_the_bytes_that_memory_gives(tmp_path, model_type, tied, dtyp
     options = {"max_tiles": 4, "seed": 3, "drop_vision_layers": dropped}
     done = compose_checkpoint(tmp_path / "vision", tmp_path / "text", tmp_path / "files", **options)
     assert contents(tmp_path / "files") == contents(tmp_path / "memory")
+    assert not any(str(tmp_path).encode() in data for data in contents(tmp_path / "files").values())
     assert set(done.dropped.values()) == {"past the feature layer"}
     assert "model.image_newline" in done.added
     _, info = AmaliaVLForConditionalGeneration.from_pretrained(tmp_path / "files", output_loading_info=True)

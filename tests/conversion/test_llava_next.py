@@ -295,7 +295,7 @@ def test_a_quantised_checkpoint_is_refused(tmp_path):
     [
         ("{", "names no model_type"),
         ("[]", "names no model_type"),
-        ('{"model_type": "llava_next"}', r"config\.json cannot be used: vision_feature_select_strategy is 'default'"),
+        ('{"model_type": "llava_next"}', "gives no AmaliaVLConfig: vision_feature_select_strategy is 'default'"),
     ],
 )
 def test_a_config_that_cannot_be_read_is_refused(tmp_path, text, message):
@@ -310,6 +310,15 @@ def test_a_config_that_describes_no_model_is_refused(tmp_path):
     edit_json(tmp_path / "source" / "config.json", projector_hidden_act="gelo")
     with pytest.raises(ValueError, match="the config describes no AmaliaVLForConditionalGeneration: "):
         import_checkpoint(tmp_path / "source", tmp_path / "ours")
+
+
+@pytest.mark.parametrize("file", ["tokenizer.json", "processor_config.json"])
+def test_a_processor_that_cannot_be_read_is_refused(tmp_path, file):
+    write_amalia(tmp_path / "source")
+    (tmp_path / "source" / file).write_text('{"model": 7')
+    with pytest.raises(ValueError, match="source gives no AmaliaVLProcessor: "):
+        import_checkpoint(tmp_path / "source", tmp_path / "ours")
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
 
 
 def changed(imported, folder, **changes):

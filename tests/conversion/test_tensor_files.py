@@ -85,6 +85,26 @@ def test_cutting_a_file_anywhere_is_noticed(tmp_path):
             read_header(path)
 
 
+def test_a_header_with_any_byte_changed_is_refused_or_stays_within_the_file(tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_file(WEIGHTS, path)
+    whole = path.read_bytes()
+    length = struct.unpack("<Q", whole[:8])[0]
+    refused = 0
+    for position in range(8 + length):
+        changed = bytearray(whole)
+        changed[position] ^= 1 << position % 7
+        path.write_bytes(changed)
+        try:
+            tensors = read_header(path)
+        except ValueError:
+            refused += 1
+        else:
+            assert sum(tensor.size for tensor in tensors.values()) == len(whole) - 8 - length
+            assert all(8 + length <= tensor.offset <= len(whole) - tensor.size for tensor in tensors.values())
+    assert refused > length // 2
+
+
 def test_a_file_that_shrinks_while_it_is_read_is_noticed(tmp_path):
     (tmp_path / "short").write_bytes(b"\0" * 4)
     with pytest.raises(ValueError, match="short ended while it was read; is something writing to it"):

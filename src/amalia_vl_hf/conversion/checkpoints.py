@@ -101,17 +101,17 @@ def empty_model(model_class: type[PreTrainedModel], config: Any) -> PreTrainedMo
         raise ValueError(f"the config describes no {model_class.__name__}: {error!r}") from error
 
 
-def read_config(config_class: Any, directory: Path) -> Any:
-    """Read a directory's config.
+def read_saved(saved_class: Any, directory: Path) -> Any:
+    """Load a config, a tokenizer or a processor from a directory.
 
     Raises:
-        ValueError: It cannot be read, or not by this class.
+        ValueError: Its files cannot be used.
     """
     try:
-        return config_class.from_pretrained(directory)
-    except Exception as error:  # KeyError for unknown parts, validation errors of huggingface_hub...
-        reason = str(error).strip().splitlines()[0] if isinstance(error, ValueError) else repr(error)
-        raise ValueError(f"{directory / 'config.json'} cannot be used: {reason}") from error
+        return saved_class.from_pretrained(directory)
+    except Exception as error:  # KeyError for unknown parts, validation errors of huggingface_hub, tokenizers' own...
+        reason = str(error).strip().splitlines()[0] if isinstance(error, ValueError | OSError) else repr(error)
+        raise ValueError(f"{directory} gives no {saved_class.__name__}: {reason}") from error
 
 
 def own_shapes(model: PreTrainedModel) -> dict[str, tuple[int, ...]]:

@@ -22,7 +22,7 @@ from .checkpoints import (
     find_source,
     give_dtypes,
     own_shapes,
-    read_config,
+    read_saved,
     require_tied_heads,
     save_checkpoint,
     stored_dtype,
@@ -121,9 +121,9 @@ def compose_checkpoint(
         for part, directory in directories.items()
         for name, tensor in read_checkpoint(directory).items()
     }
-    vision_config, text_config = (read_config(AutoConfig, directory) for directory in directories.values())
+    vision_config, text_config = (read_saved(AutoConfig, directory) for directory in directories.values())
     vision_config = getattr(vision_config, "vision_config", vision_config)
-    tokenizer = _extended(AutoTokenizer.from_pretrained(directories["text"]), text_config.vocab_size)
+    tokenizer = _extended(read_saved(AutoTokenizer, directories["text"]), text_config.vocab_size)
     config = _config(vision_config, text_config, tokenizer, drop_vision_layers)
     _require_positions(config, max_tiles)
     planned = plan(_rules(config, vision_config.num_hidden_layers), held)
@@ -198,6 +198,7 @@ def _config(vision_config: Any, text_config: Any, tokenizer: Any, drop_vision_la
             f"0 to {vision.num_hidden_layers - 1} can be dropped"
         )
     vision.num_hidden_layers -= drop_vision_layers
+    vision.name_or_path = text.name_or_path = ""  # a path of this machine would be published
     rows = max(text.vocab_size, len(tokenizer))
     text.vocab_size = -(-rows // VOCAB_MULTIPLE) * VOCAB_MULTIPLE
     text.bos_token_id = tokenizer.bos_token_id

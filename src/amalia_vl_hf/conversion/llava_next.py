@@ -27,7 +27,7 @@ from .checkpoints import (
     find_source,
     give_dtypes,
     own_shapes,
-    read_config,
+    read_saved,
     require_tied_heads,
     require_type,
     save_checkpoint,
@@ -68,7 +68,7 @@ def import_checkpoint(
     directory, cast = find_source(source, revision), stored_dtype(dtype)
     require_type(directory, "llava_next", "only llava_next checkpoints are imported")
     held = read_checkpoint(directory)
-    config = read_config(AmaliaVLConfig, directory)
+    config = read_saved(AmaliaVLConfig, directory)
     _require_plain(config, directory)
     config.tie_word_embeddings = is_tied(config, held)
     rules = import_rules(
@@ -79,7 +79,7 @@ def import_checkpoint(
     tensors = {target: stored(held[name], cast) for target, name in planned.copied.items()}
     model = empty_model(AmaliaVLForConditionalGeneration, config)
     give_dtypes(model, {name: tensor.dtype for name, tensor in tensors.items()})
-    processor = AmaliaVLProcessor.from_pretrained(directory)
+    processor = read_saved(AmaliaVLProcessor, directory)
     processor.tokenizer.padding_side = "left"  # what batched generation needs
     model.generation_config = _generation_config(directory, model, processor)
     size = save_checkpoint(model, processor, tensors, Path(out), max_shard_size, own_shapes(model))
@@ -147,7 +147,7 @@ def export_checkpoint(
     directory, cast = find_source(source, revision), stored_dtype(dtype)
     require_type(directory, "amalia_vl", "only amalia_vl checkpoints are exported")
     held = read_checkpoint(directory)
-    config, processor = read_config(AmaliaVLConfig, directory), AmaliaVLProcessor.from_pretrained(directory)
+    config, processor = read_saved(AmaliaVLConfig, directory), read_saved(AmaliaVLProcessor, directory)
     _require_plain(config, directory)
     _require_expressible(config, processor, resampler)
     tensors = {target: stored(held[name], cast) for target, name in plan(EXPORT_RULES, held).copied.items()}

@@ -27,7 +27,7 @@ from transformers import (
 from ..modeling.modeling_amalia_vl import AmaliaVLForConditionalGeneration
 from ..processing.image_loading_amalia_vl import load_image
 from ..processing.processing_amalia_vl import AmaliaVLProcessor
-from .checkpoints import find_source, model_type, stored_dtype
+from .checkpoints import find_source, model_type, read_saved, stored_dtype
 from .llava_next import is_tied
 from .tensor_files import FLOATS, read_checkpoint
 
@@ -93,7 +93,7 @@ def verify(
 
     A `llava_next` side runs in stock classes of transformers with Pillow's resizing, an `amalia_vl` side in ours. One
     model is in memory at a time. What a conversion gives is equal bit by bit, so nothing is tolerated by default;
-    tolerance is for sides whose dtypes were converted (bf16 keeps 8 bits: 1e-2 is usual for logits).
+    tolerance is for weights that were cast, or for a resampler that was replaced.
 
     Args:
         first: Directory or Hub id.
@@ -133,10 +133,10 @@ def verify(
 def _processor(directory: Path) -> ProcessorMixin:
     kind = model_type(directory)
     if kind == "amalia_vl":
-        return AmaliaVLProcessor.from_pretrained(directory)
+        return read_saved(AmaliaVLProcessor, directory)
     if kind != "llava_next":
         raise ValueError(f"{directory} is a {kind!r} checkpoint; amalia_vl and llava_next ones can be compared")
-    ours = AmaliaVLProcessor.from_pretrained(directory)  # reads what old directories lack: patch size, strategy
+    ours = read_saved(AmaliaVLProcessor, directory)  # reads what old directories lack: patch size, strategy
     return LlavaNextProcessor(
         LlavaNextImageProcessorPil.from_pretrained(directory),
         AutoTokenizer.from_pretrained(directory),
