@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 import yaml
-from huggingface_hub import CommitOperationAdd, HfApi, constants
+from huggingface_hub import CommitOperationAdd, HfApi, constants, get_session
 
 from amalia_vl_hf import AmaliaVLForConditionalGeneration, AmaliaVLProcessor
 from amalia_vl_hf.cli import main
@@ -78,6 +78,13 @@ def test_pushing_again_sends_nothing(hub, api, model):
     assert push(Release(model, REPO), api=api) == first
     assert hub.requests - before == {"create": 1, "info": 1, "tree": 1}
     assert hub.commits(REPO) == 1
+
+
+def test_the_process_is_left_as_it_was(api, model):
+    environment, timeout = dict(os.environ), get_session().timeout
+    push(Release(model, REPO), api=api)
+    assert dict(os.environ) == environment
+    assert get_session().timeout == timeout
 
 
 def test_only_what_changed_is_sent_and_leftovers_go(hub, api, model):

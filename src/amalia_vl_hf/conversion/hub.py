@@ -27,7 +27,8 @@ MESSAGE = "Publish the model with amalia-vl-hf"
 TRANSIENT = frozenset({408, 412, 429, 500, 502, 503, 504})
 RETRY_SECONDS = 20.0  # from the first failure on; with huggingface_hub's own 23 s of retries that is under a minute
 TIMEOUT = (5.0, 60.0, 60.0, 60.0)  # s to connect, read, write, get a connection; huggingface_hub sets none
-XET_RETRY = "40s"  # Xet's own default keeps trying an unreachable store for minutes
+# Left alone, Xet tries an unreachable store for 2.5 minutes. What the user has set counts for more.
+XET_LIMITS = {"HF_XET_CLIENT_RETRY_MAX_ATTEMPTS": "2", "HF_XET_CLIENT_CONNECT_TIMEOUT": "5s"}
 
 HTTPError: type[Exception] = cast(
     Any, HfHubHTTPError.__bases__[0]
@@ -264,15 +265,15 @@ def _reason(error: BaseException) -> str:
 def _bounded_requests() -> Iterator[None]:
     """Let no request to a store that does not answer wait forever."""
     plain = get_session()
-    before = os.environ.get("HF_XET_CLIENT_RETRY_MAX_DURATION")
-    os.environ.setdefault("HF_XET_CLIENT_RETRY_MAX_DURATION", XET_RETRY)
+    ours = {name: limit for name, limit in XET_LIMITS.items() if name not in os.environ}
+    os.environ.update(ours)
     set_client_factory(lambda: _like(plain, TIMEOUT))
     try:
         yield
     finally:
         set_client_factory(lambda: _like(plain, plain.timeout))
-        if before is None:
-            del os.environ["HF_XET_CLIENT_RETRY_MAX_DURATION"]
+        for name in ours:
+            del os.environ[name]
 
 
 def _like(client: Any, timeout: Any) -> Any:
