@@ -4,6 +4,7 @@ VENV ?= .venv
 FLOOR ?= .venv-floor
 OLDEST_TRANSFORMERS = 5.19.0
 TORCH = torch==2.13.0
+TWO_WORKERS = -n 2 --dist loadfile
 
 export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
@@ -31,17 +32,18 @@ $(FLOOR)/installed: pyproject.toml constraints.txt
 	test -x $(FLOOR)/bin/python || $(PYTHON) -m venv $(FLOOR)
 	sed 's/^transformers==.*/transformers==$(OLDEST_TRANSFORMERS)/' constraints.txt > $(FLOOR)/constraints.txt
 	$(FLOOR)/bin/pip install --quiet -c $(FLOOR)/constraints.txt $(TORCH)
-	$(FLOOR)/bin/pip install --quiet -c $(FLOOR)/constraints.txt -e . accelerate pytest
+	$(FLOOR)/bin/pip install --quiet -c $(FLOOR)/constraints.txt -e . accelerate pytest pytest-xdist
 	touch $@
 
 demo: setup
 	$(VENV)/bin/amalia-vl demo
 
 test: setup
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest $(TWO_WORKERS)
 
 test-oldest: $(FLOOR)/installed
-	$(FLOOR)/bin/python -m pytest tests/modeling tests/processing tests/test_registration.py
+	$(FLOOR)/bin/python -m pytest $(TWO_WORKERS) tests/modeling tests/processing tests/conversion/test_compose.py \
+		tests/test_registration.py
 
 check: setup
 	$(VENV)/bin/ruff check
