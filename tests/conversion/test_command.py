@@ -1,6 +1,7 @@
 """`amalia-vl convert`, through the command line's own entry."""
 
 import json
+from shutil import copytree
 
 import pytest
 from transformers import AutoModelForCausalLM, SiglipVisionModel
@@ -11,9 +12,14 @@ from tests.conversion.test_compose import text_tokenizer
 from tests.tiny import tiny_text_config, tiny_vision_config
 
 
+@pytest.fixture(scope="module")
+def amalia(tmp_path_factory):
+    return write_amalia(tmp_path_factory.mktemp("amalia"), -2)
+
+
 @pytest.fixture
-def source(tmp_path):
-    return write_amalia(tmp_path / "source", -2)
+def source(amalia, tmp_path):
+    return copytree(amalia, tmp_path / "source")
 
 
 def run(*arguments):

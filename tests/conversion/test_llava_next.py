@@ -1,4 +1,5 @@
 import json
+from shutil import copytree
 
 import pytest
 import torch
@@ -45,7 +46,7 @@ def picture(tmp_path_factory):
     return folder
 
 
-def source(folder, write, feature_layer, rename, saving):
+def make(folder, write, feature_layer, rename, saving):
     write(folder, feature_layer, saving=saving)
     if rename:
         rename_keys(folder, rename)
@@ -63,7 +64,7 @@ def source(folder, write, feature_layer, rename, saving):
     ],
 )
 def test_round_trips_end_byte_equal_and_compute_the_same(tmp_path, picture, write, feature_layer, rename, saving):
-    first = source(tmp_path / "source", write, feature_layer, rename, saving)
+    first = make(tmp_path / "source", write, feature_layer, rename, saving)
     import_checkpoint(first, tmp_path / "ours")
     export_checkpoint(tmp_path / "ours", tmp_path / "theirs")
     import_checkpoint(tmp_path / "theirs", tmp_path / "again")
@@ -121,8 +122,8 @@ def test_geometry_moves_to_the_processor_and_leftovers_stay_behind(tmp_path):
     assert (images.max_tiles, images.patch_size, len(images.image_grid_pinpoints)) == (6, 7, 14)
 
 
-def test_answers_end_with_their_turn_and_batches_pad_left(tmp_path):
-    write_amalia(tmp_path / "source")
+def test_answers_end_with_their_turn_and_batches_pad_left(amalia, tmp_path):
+    copytree(amalia, tmp_path / "source")
     (tmp_path / "source" / "generation_config.json").write_text('{"bos_token_id": 1, "max_length": 77}')
     edit_json(tmp_path / "source" / "tokenizer_config.json", padding_side="right")
     import_checkpoint(tmp_path / "source", tmp_path / "ours")
@@ -131,8 +132,8 @@ def test_answers_end_with_their_turn_and_batches_pad_left(tmp_path):
     assert AmaliaVLProcessor.from_pretrained(tmp_path / "ours").tokenizer.padding_side == "left"
 
 
-def test_without_a_generation_config_the_models_is_written(tmp_path):
-    write_amalia(tmp_path / "source")
+def test_without_a_generation_config_the_models_is_written(amalia, tmp_path):
+    copytree(amalia, tmp_path / "source")
     (tmp_path / "source" / "generation_config.json").unlink()
     import_checkpoint(tmp_path / "source", tmp_path / "ours")
     written = json.loads((tmp_path / "ours" / "generation_config.json").read_text())
@@ -154,7 +155,7 @@ def test_weights_are_cast_and_the_config_says_so(amalia, imported, tmp_path, dty
 
 
 def test_mixed_dtypes_stay_as_they_are(amalia, tmp_path):
-    write_amalia(tmp_path / "source")
+    copytree(amalia, tmp_path / "source")
     edit_weights(
         tmp_path / "source",
         lambda weights: {
@@ -170,8 +171,8 @@ def test_mixed_dtypes_stay_as_they_are(amalia, tmp_path):
     assert {weights[name].dtype for name in copied} == {torch.bfloat16, torch.float32}
 
 
-def test_a_value_beyond_fp16_is_refused(tmp_path):
-    write_amalia(tmp_path / "source")
+def test_a_value_beyond_fp16_is_refused(amalia, tmp_path):
+    copytree(amalia, tmp_path / "source")
     edit_weights(tmp_path / "source", lambda weights: weights | {"image_newline": weights["image_newline"] * 1e9})
     with pytest.raises(ValueError, match="fp16 ends at 65504, but a weight is"):
         import_checkpoint(tmp_path / "source", tmp_path / "ours", dtype="fp16")
@@ -195,7 +196,7 @@ def test_shards_hold_the_same_weights(amalia, imported, picture, tmp_path):
 
 
 def test_tables_that_old_checkpoints_store_are_left_behind(amalia, imported, tmp_path):
-    write_amalia(tmp_path / "source")
+    copytree(amalia, tmp_path / "source")
     edit_weights(
         tmp_path / "source",
         lambda weights: (
@@ -268,8 +269,8 @@ def without(name):
         ),
     ],
 )
-def test_weights_other_than_the_configs_are_refused_before_anything_is_written(tmp_path, edit, message):
-    write_amalia(tmp_path / "source")
+def test_weights_other_than_the_configs_are_refused_before_anything_is_written(amalia, tmp_path, edit, message):
+    copytree(amalia, tmp_path / "source")
     edit_weights(tmp_path / "source", edit)
     with pytest.raises(ValueError, match=message):
         import_checkpoint(tmp_path / "source", tmp_path / "ours")
@@ -283,8 +284,8 @@ def test_the_other_kind_of_checkpoint_is_refused(amalia, imported, tmp_path):
         export_checkpoint(amalia, tmp_path / "out")
 
 
-def test_a_quantised_checkpoint_is_refused(tmp_path):
-    write_amalia(tmp_path / "source")
+def test_a_quantised_checkpoint_is_refused(amalia, tmp_path):
+    copytree(amalia, tmp_path / "source")
     edit_json(tmp_path / "source" / "config.json", quantization_config={"quant_method": "bitsandbytes"})
     with pytest.raises(ValueError, match="is quantised; convert the checkpoint that it was made from"):
         import_checkpoint(tmp_path / "source", tmp_path / "ours")
@@ -305,16 +306,16 @@ def test_a_config_that_cannot_be_read_is_refused(tmp_path, text, message):
         import_checkpoint(tmp_path, tmp_path / "ours")
 
 
-def test_a_config_that_describes_no_model_is_refused(tmp_path):
-    write_amalia(tmp_path / "source")
+def test_a_config_that_describes_no_model_is_refused(amalia, tmp_path):
+    copytree(amalia, tmp_path / "source")
     edit_json(tmp_path / "source" / "config.json", projector_hidden_act="gelo")
     with pytest.raises(ValueError, match="the config describes no AmaliaVLForConditionalGeneration: "):
         import_checkpoint(tmp_path / "source", tmp_path / "ours")
 
 
 @pytest.mark.parametrize("file", ["tokenizer.json", "processor_config.json"])
-def test_a_processor_that_cannot_be_read_is_refused(tmp_path, file):
-    write_amalia(tmp_path / "source")
+def test_a_processor_that_cannot_be_read_is_refused(amalia, tmp_path, file):
+    copytree(amalia, tmp_path / "source")
     (tmp_path / "source" / file).write_text('{"model": 7')
     with pytest.raises(ValueError, match="source gives no AmaliaVLProcessor: "):
         import_checkpoint(tmp_path / "source", tmp_path / "ours")

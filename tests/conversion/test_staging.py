@@ -1,7 +1,9 @@
+import errno
 import fcntl
-import os
+import multiprocessing
 import resource
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -11,21 +13,7 @@ from amalia_vl_hf.conversion.llava_next import import_checkpoint
 from amalia_vl_hf.conversion.staging import staged_directory
 from tests.conversion.checkpoints import contents, write_amalia
 
-
-def in_child(act) -> int:
-    """Start `act` in a process of its own: a real one, that can be killed."""
-    child = os.fork()
-    if child == 0:
-        try:
-            act()
-        except BaseException as error:
-            os._exit(getattr(error, "errno", None) or 99)
-        os._exit(0)
-    return child
-
-
-def exit_code(child) -> int:
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+MOMENTS = 12  # at which a run is killed, from its start to its end
 
 
 def test_a_directory_appears_when_it_is_whole(tmp_path):
@@ -99,31 +87,57 @@ def source(tmp_path_factory):
     return write_amalia(tmp_path_factory.mktemp("source"))
 
 
-def test_a_run_that_is_killed_at_any_moment_leaves_nothing_and_the_next_one_finishes(source, tmp_path):
+@pytest.fixture(scope="module")
+def processes():
+    """Real processes that can be killed, forked from a server with one thread that has imported the package."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["amalia_vl_hf.conversion.llava_next", "tests.conversion.test_staging"])
+    first = context.Process(target=int)  # the server starts with it, so that the others' times are their own
+    first.start()
+    first.join()
+    return context
+
+
+def convert(source, out):
+    import_checkpoint(source, out, max_shard_size="40KB")
+
+
+def convert_with_little_room(source, out):
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))  # bytes; one shard has 40,000
+    try:
+        convert(source, out)
+    except OSError as error:
+        sys.exit(error.errno)
+
+
+def test_a_run_that_is_killed_at_any_moment_leaves_nothing_and_the_next_one_finishes(source, processes, tmp_path):
     started = time.monotonic()
-    import_checkpoint(source, tmp_path / "whole", max_shard_size="40KB")
+    whole = processes.Process(target=convert, args=(source, tmp_path / "whole"))
+    whole.start()
+    whole.join()
     duration = time.monotonic() - started
     expected = contents(tmp_path / "whole")
-    codes = []
-    for moment in range(12):
+    killed = 0
+    for moment in range(MOMENTS):
         out = tmp_path / f"out{moment}"
-        child = in_child(lambda out=out: import_checkpoint(source, out, max_shard_size="40KB"))
-        time.sleep(duration * (0.3 + moment / 12))
-        os.kill(child, signal.SIGKILL)
-        codes.append(exit_code(child))
+        child = processes.Process(target=convert, args=(source, out))
+        child.start()
+        child.join(duration * moment / MOMENTS)
+        child.kill()
+        child.join()
+        killed += child.exitcode == -signal.SIGKILL
         assert not out.exists() or contents(out) == expected
-        if moment % 4 == 0 and not out.exists():
-            import_checkpoint(source, out, max_shard_size="40KB")
+        if not out.exists() and out.with_name(f".{out.name}.partial").exists():
+            convert(source, out)
             assert contents(out) == expected
-            assert not out.with_name(f".{out.name}.partial").exists()
-    assert -signal.SIGKILL in codes
+        assert not out.with_name(f".{out.name}.partial").exists()
+    assert killed
 
 
-def test_a_file_that_cannot_grow_leaves_nothing(source, tmp_path):
-    def import_with_little_room():
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))  # bytes; the weights are 284 KB
-        import_checkpoint(source, tmp_path / "out")
-
-    assert exit_code(in_child(import_with_little_room)) == 27  # EFBIG, where a full disk gives ENOSPC
+def test_a_file_that_cannot_grow_leaves_nothing(source, processes, tmp_path):
+    child = processes.Process(target=convert_with_little_room, args=(source, tmp_path / "out"))
+    child.start()
+    child.join()
+    assert child.exitcode == errno.EFBIG  # where a full disk gives ENOSPC
     assert not list(tmp_path.iterdir())

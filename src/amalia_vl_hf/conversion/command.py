@@ -16,7 +16,7 @@ EXAMPLES = """\
   amalia-vl convert import amalia-llm/AMALIA-VL-DPO --out models/amalia-vl
   amalia-vl convert verify amalia-llm/AMALIA-VL-DPO models/amalia-vl --json models/amalia-vl/verify.json
   amalia-vl convert export models/amalia-vl --out models/amalia-vl-llava-next
-  amalia-vl convert compose --vision google/siglip2-so400m-patch16-384 --text amalia-llm/AMALIA-9B-DPO --out stage0"""
+  amalia-vl convert compose --vision models/siglip2 --text models/amalia-9b --out models/stage0"""
 
 
 def add_convert(parser: argparse.ArgumentParser) -> None:

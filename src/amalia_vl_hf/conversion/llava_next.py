@@ -97,13 +97,15 @@ def is_tied(config: AmaliaVLConfig | LlavaNextConfig, held: Mapping[str, StoredT
     transformers 4 tied them when the text config said so, whatever the whole config says, and stored no head.
     """
     stores_head = any(name.endswith("lm_head.weight") for name in held)
-    return config.tie_word_embeddings or (not stores_head and config.text_config.tie_word_embeddings)
+    return config.tie_word_embeddings or (
+        not stores_head and getattr(config.text_config, "tie_word_embeddings", False)
+    )
 
 
 def _generation_config(directory: Path, model: PreTrainedModel, processor: AmaliaVLProcessor) -> GenerationConfig:
     """Carry the source's over; where it is silent, answers end with their turn."""
     if (directory / "generation_config.json").is_file():
-        config = GenerationConfig.from_pretrained(directory)
+        config = read_saved(GenerationConfig, directory)
     else:
         config = GenerationConfig.from_model_config(model.config)
     tokenizer = processor.tokenizer
@@ -155,7 +157,7 @@ def export_checkpoint(
     model = empty_model(LlavaNextForConditionalGeneration, _llava_next_config(config, processor.image_processor))
     wanted = {rename(STOCK_RULES, name): shape for name, shape in own_shapes(model).items()}
     give_dtypes(model, {name: tensors[rename(STOCK_RULES, name)].dtype for name in own_shapes(model)})
-    model.generation_config = GenerationConfig.from_pretrained(directory)
+    model.generation_config = _generation_config(directory, model, processor)
     size = save_checkpoint(model, _llava_next_processor(processor), tensors, Path(out), max_shard_size, wanted)
     return Conversion(Path(out), len(tensors), size, dropped={}, added=tuple(NEUTRAL))
 
