@@ -6,7 +6,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, SiglipConfig, Sigl
 
 from amalia_vl_hf import AmaliaVLForConditionalGeneration
 from amalia_vl_hf.conversion.compose import compose, compose_checkpoint
-from tests.conversion.checkpoints import contents, edit_weights, weights_of
+from tests.conversion.checkpoints import contents, edit_json, edit_weights, weights_of
 from tests.conversion.test_compose import text_model, text_tokenizer
 from tests.tiny import tiny_vision_config
 
@@ -83,3 +83,10 @@ def test_a_text_model_of_another_make_is_refused(tmp_path):
     edit_weights(tmp_path / "text", lambda weights: {"model.norm.weight": weights["model.norm.weight"]})
     with pytest.raises(ValueError, match=r"the text checkpoint has no model\.embed_tokens\.weight"):
         compose_checkpoint(tmp_path / "vision", tmp_path / "text", tmp_path / "files", max_tiles=4, seed=0)
+
+
+def test_code_in_a_checkpoint_is_not_run(parts):
+    (parts / "text" / "code.py").write_text("raise SystemExit('run')")
+    edit_json(parts / "text" / "config.json", model_type="unheard", auto_map={"AutoConfig": "code.Config"})
+    with pytest.raises(ValueError, match=r"text gives no AutoConfig: .* contains custom code"):
+        compose_checkpoint(parts / "vision", parts / "text", parts / "files", max_tiles=4, seed=0)

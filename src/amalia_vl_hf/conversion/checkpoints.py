@@ -102,13 +102,13 @@ def empty_model(model_class: type[PreTrainedModel], config: Any) -> PreTrainedMo
 
 
 def read_saved(saved_class: Any, directory: Path) -> Any:
-    """Load a config, a tokenizer or a processor from a directory.
+    """Load a config, a tokenizer or a processor from a directory, whose code is never run.
 
     Raises:
         ValueError: Its files cannot be used.
     """
     try:
-        return saved_class.from_pretrained(directory)
+        return saved_class.from_pretrained(directory, trust_remote_code=False)
     except Exception as error:  # KeyError for unknown parts, validation errors of huggingface_hub, tokenizers' own...
         reason = str(error).strip().splitlines()[0] if isinstance(error, ValueError | OSError) else repr(error)
         raise ValueError(f"{directory} gives no {saved_class.__name__}: {reason}") from error

@@ -22,7 +22,7 @@ class Rule(NamedTuple):
     """What becomes of the source tensors whose whole name matches `pattern`."""
 
     pattern: str
-    target: str | None  # name in the target, groups as \\1; None drops the tensor
+    target: str | None  # name in the target, groups as \1; None drops the tensor
     reason: str = ""  # why it is dropped
 
 

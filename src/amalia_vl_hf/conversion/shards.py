@@ -44,7 +44,8 @@ def filled(value: float, shape: tuple[int, ...], dtype: str) -> NewTensor:
 
 def in_memory(tensor: torch.Tensor, dtype: str) -> NewTensor:
     """Write a tensor that is in memory, cast."""
-    return NewTensor(dtype, tuple(tensor.shape), lambda: cast(torch.split(tensor.flatten(), BLOCK), dtype))
+    values = torch.split(tensor.flatten(), BLOCK // tensor.element_size())
+    return NewTensor(dtype, tuple(tensor.shape), lambda: cast(values, dtype))
 
 
 def cast(blocks: Iterable[torch.Tensor], dtype: str) -> Iterator[torch.Tensor]:
