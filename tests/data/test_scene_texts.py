@@ -85,7 +85,13 @@ def test_nothing_ambiguous_is_asked():
     twins = Scene(256, 256, (0, 0, 0), SCENE.shapes[1:], SCENE.sign)
     assert asked("colour", twins) is None
     assert asked("where", twins) is None
-    assert {question.kind for question in ask_all(twins, random.Random(0))} == {"shape", "count", "reading"}
+    assert {question.kind for question in ask_all(twins, random.Random(0), 1)} == {"shape", "count", "reading"}
+
+
+def test_rounds_of_questions_never_ask_the_same_twice():
+    questions = ask_all(SCENE, random.Random(0), 20)
+    facts = [(question.kind, question.text if question.kind != "reading" else "") for question in questions]
+    assert len(set(facts)) == len(facts) == 1 + 3 + 2 + 1 + 1  # colour, shape, count, where, reading
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -132,7 +138,7 @@ def test_brazilian_wording():
 def test_chosen_answers_hold_no_brazilian_word():
     rng = random.Random(4)
     texts = [caption(draw_scene(rng, "train")) for _ in range(200)]
-    texts += [question.answer for _ in range(200) for question in ask_all(draw_scene(rng, "train"), rng)]
+    texts += [question.answer for _ in range(200) for question in ask_all(draw_scene(rng, "train"), rng, 1)]
     foreign = {"marrom", "cinza", "embaixo", "você", "tem", "rosa", "laranja"}
     words = {word.strip(".,").lower() for text in texts for word in text.replace("cor de laranja", "").split()}
     assert not words & foreign

@@ -19,9 +19,8 @@ from amalia_vl_hf.data.scenes import (
     object_map,
     render,
     shape_place,
-    shape_split,
     sign_box,
-    sign_split,
+    split_of,
 )
 from amalia_vl_hf.processing.tiling_amalia_vl import generate_pinpoints, select_grid
 
@@ -31,33 +30,39 @@ def drawn(split, count=300, seed=0):
     return [draw_scene(rng, split) for _ in range(count)]
 
 
-def objects(scenes):
-    """Everything scenes are made of that a split is about."""
-    shapes = {(shape.name, shape.colour, shape.quadrant) for scene in scenes for shape in scene.shapes}
-    return shapes | {(scene.sign.word, scene.sign.quadrant) for scene in scenes}
+def combinations(scenes):
+    """What a split is about: each shape with its colour, its quadrant and the word on the sign beside it."""
+    return {(shape.name, shape.colour, shape.quadrant, scene.sign.word) for scene in scenes for shape in scene.shapes}
 
 
-def test_no_object_of_a_test_scene_occurs_in_a_training_scene():
-    train, test = objects(drawn("train", 3000)), objects(drawn("test", 3000))
+def test_no_combination_of_a_test_scene_occurs_in_a_training_scene():
+    train, test = combinations(drawn("train", 3000)), combinations(drawn("test", 3000))
     assert not train & test
 
 
-def test_every_colour_shape_word_and_place_occurs_in_training():
-    scenes = drawn("train", 3000)
-    shapes = [shape for scene in scenes for shape in scene.shapes]
-    assert {shape.name for shape in shapes} == set(SHAPES)
-    assert {shape.colour for shape in shapes} == set(COLOURS)
-    assert {scene.sign.word for scene in scenes} == set(WORDS)
-    assert {(shape.name, shape.colour) for shape in shapes} == {
-        (name, colour) for name in SHAPES for colour in COLOURS
-    }
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_split_leans_to_no_shape_colour_or_quadrant(split):
+    found = [combination[:3] for combination in combinations(drawn(split, 6000))]
+    for facts, part in ((SHAPES, 0), (COLOURS, 1), (QUADRANTS, 2)):
+        seen = [combination[part] for combination in found]
+        assert all(0.7 < seen.count(fact) * len(facts) / len(seen) < 1.3 for fact in facts)
 
 
-@pytest.mark.parametrize("quadrant", QUADRANTS)
-def test_a_split_holds_out_some_of_everything_in_each_quadrant(quadrant):
-    for colour in COLOURS:
-        assert [shape_split(name, colour, quadrant) for name in SHAPES].count("test") == 1
-    assert [sign_split(word, quadrant) for word in WORDS].count("test") == len(WORDS) // len(QUADRANTS)
+def test_every_shape_has_every_colour_and_every_place_in_both_splits():
+    everything = {(name, colour, quadrant) for name in SHAPES for colour in COLOURS for quadrant in QUADRANTS}
+    for split in ("train", "test"):
+        assert {combination[:3] for combination in combinations(drawn(split, 6000))} == everything
+
+
+def test_a_fifth_of_the_combinations_is_held_out():
+    splits = [
+        split_of(name, colour, quadrant, word)
+        for name in SHAPES
+        for colour in COLOURS
+        for quadrant in QUADRANTS
+        for word in WORDS
+    ]
+    assert 0.18 < splits.count("test") / len(splits) < 0.22
 
 
 @pytest.mark.parametrize("split", ["train", "test"])

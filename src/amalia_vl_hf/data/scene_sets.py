@@ -17,6 +17,7 @@ from .scenes import Scene, Split, draw_scene, render
 
 Row = dict[str, Any]
 SAMPLES = "samples.jsonl"
+ROUNDS = 2  # of the five kinds of question, in a conversation
 
 
 @dataclass(frozen=True)
@@ -70,10 +71,10 @@ def caption_rows(rng: random.Random, count: int) -> Iterator[tuple[Scene, Row]]:
 
 
 def instruction_rows(rng: random.Random, count: int) -> Iterator[tuple[Scene, Row]]:
-    """Draw scenes with a conversation about each: a question of each kind it allows, a turn each."""
+    """Draw scenes with a conversation about each: up to two questions of each kind, a turn each."""
     for _ in range(count):
         scene = draw_scene(rng, "train")
-        questions = ask_all(scene, rng)
+        questions = ask_all(scene, rng, ROUNDS)
         turns = [turn for question in questions for turn in (_user(question.text), _assistant(question.answer))]
         yield scene, {"kind": "questions", "messages": turns}
 

@@ -75,10 +75,12 @@ def ask(scene: Scene, kind: Kind, rng: random.Random) -> Question | None:
     return _ASK[kind](scene, rng)
 
 
-def ask_all(scene: Scene, rng: random.Random) -> list[Question]:
-    """Draw one question of each kind the scene allows, in random order."""
-    drawn = (ask(scene, kind, rng) for kind in rng.sample(KINDS, len(KINDS)))
-    return [question for question in drawn if question is not None]
+def ask_all(scene: Scene, rng: random.Random, rounds: int) -> list[Question]:
+    """Draw questions about the scene, in any order: one of each kind it allows in each round, none of them twice."""
+    drawn = (ask(scene, kind, rng) for _ in range(rounds) for kind in KINDS)
+    # A sign has one word, however one asks for it.
+    questions = {question.text if question.kind != "reading" else "": question for question in drawn if question}
+    return rng.sample(list(questions.values()), len(questions))
 
 
 def _ask_colour(scene: Scene, rng: random.Random) -> Question | None:

@@ -1,12 +1,13 @@
 """Scenes of coloured shapes with a word on a sign, drawn from a seed with Pillow alone.
 
 A scene has four quadrants; each may hold one shape, one of them also holds the sign. Train and test scenes never
-share an object: `shape_split` and `sign_split` fix which (shape, colour, quadrant) and (word, quadrant) belong where.
+share a combination of a shape, its colour, its quadrant and the word on the sign: `split_of` fixes which is whose.
 """
 
 import math
 import random
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, NamedTuple
@@ -120,41 +121,45 @@ class Scene:
         return sum(shape.name == name for shape in self.shapes)
 
 
-def shape_split(name: ShapeName, colour: ColourName, quadrant: Quadrant) -> Split:
-    """The split a shape belongs to: one of six shapes is held out for each colour in each quadrant."""
-    place = QUADRANTS.index(quadrant)
-    return "test" if (SHAPES.index(name) + COLOURS.index(colour) + place) % len(SHAPES) == 0 else "train"
+def split_of(name: ShapeName, colour: ColourName, quadrant: Quadrant, word: str) -> Split:
+    """The split that a shape, its colour and quadrant, beside a sign with that word, belong to.
 
-
-def sign_split(word: str, quadrant: Quadrant) -> Split:
-    """The split a sign belongs to: each word is held out in one quadrant of the four."""
-    return "test" if (WORDS.index(word) + QUADRANTS.index(quadrant)) % len(QUADRANTS) == 0 else "train"
+    One combination of five is held out, by a checksum, so that neither split leans to a shape, colour, place or word.
+    """
+    combination = f"{name.singular} {colour.masculine} {quadrant.row} {quadrant.col} {word}"
+    return "test" if zlib.crc32(combination.encode()) % 5 == 0 else "train"
 
 
 def draw_scene(rng: random.Random, split: Split) -> Scene:
-    """Draw a scene all of whose objects belong to `split`.
+    """Draw a scene each of whose shapes, with the sign's word, is a combination of `split`.
 
-    Half of the scenes repeat a shape, so that every count from 1 to 4 is common.
+    Many scenes repeat a shape, so that every count from 1 to 4 is common.
     """
     height, width = rng.choice(PICTURE_SIZES)
+    sign = Sign(rng.choice(WORDS), rng.choice(QUADRANTS), *rng.choice(PLATES))
     total = rng.randint(1, MAX_SHAPES)
     places = sorted(rng.sample(QUADRANTS, total))
-    repeated = rng.randint(1, total)
-    names = [rng.choice(SHAPES)] * repeated + rng.choices(SHAPES, k=total - repeated)
-    rng.shuffle(names)
-    shapes = tuple(_draw_shape(rng, split, name, place) for name, place in zip(names, places, strict=True))
-    return Scene(height, width, rng.choice(BACKGROUNDS), shapes, _draw_sign(rng, split))
+    shapes = None
+    while shapes is None:
+        repeated = rng.randint(1, total)
+        names = [rng.choice(SHAPES)] * repeated + rng.choices(SHAPES, k=total - repeated)
+        rng.shuffle(names)
+        shapes = _draw_shapes(rng, split, sign.word, zip(names, places, strict=True))
+    return Scene(height, width, rng.choice(BACKGROUNDS), shapes, sign)
 
 
-def _draw_shape(rng: random.Random, split: Split, name: ShapeName, quadrant: Quadrant) -> Shape:
-    colour = rng.choice([colour for colour in COLOURS if shape_split(name, colour, quadrant) == split])
-    return Shape(name, colour, quadrant, rng.uniform(0.8, 0.95), rng.uniform(-0.3, 0.3), rng.uniform(-0.3, 0.3))
-
-
-def _draw_sign(rng: random.Random, split: Split) -> Sign:
-    quadrant = rng.choice(QUADRANTS)
-    word = rng.choice([word for word in WORDS if sign_split(word, quadrant) == split])
-    return Sign(word, quadrant, *rng.choice(PLATES))
+def _draw_shapes(
+    rng: random.Random, split: Split, word: str, named: Iterable[tuple[ShapeName, Quadrant]]
+) -> tuple[Shape, ...] | None:
+    """Draw a colour and a size for each shape; None when one of them has no colour in the split."""
+    shapes = []
+    for name, quadrant in named:
+        colours = [colour for colour in COLOURS if split_of(name, colour, quadrant, word) == split]
+        if not colours:
+            return None
+        size, shift_y, shift_x = rng.uniform(0.8, 0.95), rng.uniform(-0.3, 0.3), rng.uniform(-0.3, 0.3)
+        shapes.append(Shape(name, rng.choice(colours), quadrant, size, shift_y, shift_x))
+    return tuple(shapes)
 
 
 def render(scene: Scene) -> Image.Image:

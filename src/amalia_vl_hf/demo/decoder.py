@@ -23,6 +23,8 @@ MOST_WORDS = 5  # that spell out a patch, one for each kind of label
 NO_WORD = 0  # `<unk>`, which nothing spelled here needs
 EMBEDDING_STD = 0.4  # as large as what a layer adds; Llama's 0.02 suits widths in the thousands
 MATRIX_STD = 0.05
+ROUNDS = 3  # of the five kinds of question, in a spelled conversation
+CAPTION_SHARE = 0.5  # of the spelled conversations
 TILED_SHARE = 0.6  # of the spelled scenes; the others are as short as stage 1's pictures
 
 
@@ -46,7 +48,7 @@ def demo_texts(rng: random.Random, scenes: int) -> Iterator[str]:
     for _ in range(scenes):
         scene = draw_scene(rng, "train")
         yield from ("system", "user", "assistant", CAPTION_REQUEST, caption(scene))
-        for question in ask_all(scene, rng):
+        for question in ask_all(scene, rng, 1):
             yield from (question.text, question.answer, reject(question, rng.choice(REJECTIONS), rng).rejected)
 
 
@@ -84,12 +86,10 @@ def spelled_loss(decoder: LlamaForCausalLM, chats: Sequence[SpelledChat]) -> tor
 
 
 def spelled_chat(scene: Scene, rng: random.Random, tokenizer: Any, sizes: BackboneSizes) -> SpelledChat:
-    """Draw a conversation about a scene, its caption and its questions in any order, with the scene before them."""
-    turns = [
-        (CAPTION_REQUEST, caption(scene)),
-        *((question.text, question.answer) for question in ask_all(scene, rng)),
-    ]
-    rng.shuffle(turns)
+    """Draw a conversation about a scene: questions, and sometimes its caption, last since it answers them all."""
+    turns = [(question.text, question.answer) for question in ask_all(scene, rng, ROUNDS)]
+    if rng.random() < CAPTION_SHARE:
+        turns.append((CAPTION_REQUEST, caption(scene)))
     messages = [
         {"role": role, "content": text}
         for turn in turns
@@ -136,7 +136,7 @@ def _config(tokenizer: Any, sizes: BackboneSizes) -> LlamaConfig:
         intermediate_size=3 * sizes.decoder_width,
         num_hidden_layers=sizes.decoder_layers,
         num_attention_heads=heads,
-        num_key_value_heads=max(1, heads // 2),  # grouped, as AMALIA's are
+        num_key_value_heads=heads,
         max_position_embeddings=1024,
         initializer_range=MATRIX_STD,
         bos_token_id=tokenizer.bos_token_id,

@@ -10,8 +10,8 @@ from .sizes import BackboneSizes
 
 Labels = npt.NDArray[np.int64]
 
-# Values of a patch's five labels, "none" first: shape, colour, word, half of the picture by height, and by width. A tile
-# shows a part of the picture, so only the thumbnail's patches, whose objects are smaller, have halves.
+# Values of a patch's five labels, "none" first: shape, colour, word, half of the picture by height and by width.
+# A tile shows a part of the picture: only the thumbnail's patches, whose objects are smaller, have halves.
 LABEL_VALUES = (
     ("", *(name.singular for name in SHAPES)),
     ("", *(colour.masculine.split()[-1] for colour in COLOURS)),
@@ -19,7 +19,7 @@ LABEL_VALUES = (
     ("", "cima", "baixo"),
     ("", "esquerda", "direita"),
 )
-LEAST_COVER = 0.1  # share of a patch that an object must cover to be its label
+LEAST_COVER = 0.04  # share of a patch that an object must cover to be its label
 END_OF_ROW = ("\n",)
 
 
@@ -32,11 +32,13 @@ def patch_labels(scene: Scene, sizes: BackboneSizes) -> Labels:
     tiles = _tiles(object_map(scene), _grid(scene, sizes), sizes.tile_size)  # (tiles, S, S)
     patches = tiles.reshape(len(tiles), sizes.side, sizes.patch_size, sizes.side, sizes.patch_size).swapaxes(2, 3)
     patches = patches.reshape(len(tiles), sizes.side**2, sizes.patch_size**2)
-    cover = np.stack([(patches == index).mean(axis=-1) for index in range(1, SIGN_INDEX + 1)], axis=-1)
-    shown = np.where(cover.max(axis=-1) >= LEAST_COVER, cover.argmax(axis=-1) + 1, 0)  # (tiles, side**2)
+    cover = np.stack([(patches == index).mean(axis=-1) for index in range(SIGN_INDEX + 1)], axis=-1)
+    cover = np.where(cover < LEAST_COVER, 0, cover)[..., 1:]  # (tiles, side**2, objects)
+    shown = np.where(cover[..., :-1].any(axis=-1), cover[..., :-1].argmax(axis=-1) + 1, 0)  # (tiles, side**2)
+    words = np.where(cover[..., -1:] > 0, WORDS.index(scene.sign.word) + 1, 0)  # (tiles, side**2, 1)
     halves = np.zeros((*shown.shape, 2), dtype=np.int64)
     halves[0] = _halves(sizes.side)
-    return np.concatenate((_facts(scene)[shown], halves), axis=-1)
+    return np.concatenate((_shapes(scene)[shown], words, halves), axis=-1)
 
 
 def spelled_patches(scene: Scene, sizes: BackboneSizes, *, tiled: bool) -> list[tuple[str, ...]]:
@@ -75,13 +77,10 @@ def _halves(side: int) -> Labels:
     return np.stack((1 + 2 * rows // side, 1 + 2 * cols // side), axis=-1)
 
 
-def _facts(scene: Scene) -> Labels:
-    """Shape, colour and word of each object, in the indices of `object_map`: `(SIGN_INDEX + 1, 3)`."""
-    facts = np.zeros((SIGN_INDEX + 1, 3), dtype=np.int64)
-    for index, shape in enumerate(scene.shapes, start=1):
-        facts[index, :2] = SHAPES.index(shape.name) + 1, COLOURS.index(shape.colour) + 1
-    facts[SIGN_INDEX, 2] = WORDS.index(scene.sign.word) + 1
-    return facts
+def _shapes(scene: Scene) -> Labels:
+    """Shape and colour of each shape, in the indices of `object_map`: `(shapes + 1, 2)`."""
+    labels = [(SHAPES.index(shape.name) + 1, COLOURS.index(shape.colour) + 1) for shape in scene.shapes]
+    return np.array([(0, 0), *labels], dtype=np.int64)
 
 
 def _grid(scene: Scene, sizes: BackboneSizes) -> TileGrid:

@@ -180,8 +180,8 @@ dt { color: #777; } dd { margin: 0; overflow-wrap: anywhere; }
 drawn for the purpose, in European Portuguese. Its two backbones were <b>warmed up first</b>, apart from each
 other: the
 tower on labels of patches (shape, colour, word), the decoder on texts without pictures; both on training scenes only.
-Every question below is about a scene no object of which occurs in training: held out are combinations of shape, colour
-and quadrant, and of word and quadrant.</p>
+Every question below is about a
+scene held out from training: none of its shapes occurs there with its colour, in its quadrant, beside its word.</p>
 <h2>Results</h2>
 <ul>$verdicts</ul>
 <table><thead><tr><th>stage</th><th>changed</th><th>loss</th><th>exact match</th>$head<th>preference</th>
