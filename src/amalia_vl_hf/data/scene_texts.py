@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
-from .scenes import COLOURS, QUADRANTS, SHAPES, WORDS, ColourName, Quadrant, Scene, ShapeName
+from .scenes import COLOURS, MAX_SHAPES, QUADRANTS, SHAPES, WORDS, ColourName, Quadrant, Scene, ShapeName
 
 Kind = Literal["colour", "shape", "count", "where", "reading"]
 Rejection = Literal["wrong", "brazilian", "format"]
@@ -14,17 +14,22 @@ KINDS: tuple[Kind, ...] = ("colour", "shape", "count", "where", "reading")
 REJECTIONS: tuple[Rejection, ...] = ("wrong", "brazilian", "format")
 CAPTION_REQUEST = "Descreve a imagem."
 
-_NUMERALS = {"m": ("um", "dois", "três", "quatro"), "f": ("uma", "duas", "três", "quatro")}
+_NUMERALS = {"m": ("um", "dois", "três"), "f": ("uma", "duas", "três")}
 
 
 class Question(NamedTuple):
-    """A question about a scene: `value` is the bare fact in the answer, `others` are wrong ones of its kind."""
+    """A question about a scene: `sentence` says its right `value`, and would say the `others`, which are wrong."""
 
     kind: Kind
     text: str
-    answer: str
+    sentence: str
     value: str
     others: tuple[str, ...]
+
+    @property
+    def answer(self) -> str:
+        """The right answer."""
+        return self.sentence.format(self.value)
 
 
 class Preference(NamedTuple):
@@ -48,16 +53,18 @@ def described(name: ShapeName, colour: ColourName) -> str:
     >>> described(SHAPES[3], COLOURS[3])
     'uma estrela amarela'
     """
-    return f"{numeral(1, name)} {name.singular} {colour_of(name, colour)}"
+    return f"{numeral(1, name)} {name.singular} {colour_of(name, colour, 1)}"
 
 
-def colour_of(name: ShapeName, colour: ColourName) -> str:
-    """Give the colour in the gender of the shape."""
-    return colour.masculine if name.gender == "m" else colour.feminine
+def colour_of(name: ShapeName, colour: ColourName, count: int) -> str:
+    """Give the colour in the gender and number of so many shapes."""
+    if count == 1:
+        return colour.masculine if name.gender == "m" else colour.feminine
+    return colour.masculine_plural if name.gender == "m" else colour.feminine_plural
 
 
 def numeral(number: int, name: ShapeName) -> str:
-    """Give the number, 1 to 4, in the gender of the shape."""
+    """Give the number, 1 to 3, in the gender of the shape."""
     return _NUMERALS[name.gender][number - 1]
 
 
@@ -83,26 +90,28 @@ def ask_all(scene: Scene, rng: random.Random, rounds: int) -> list[Question]:
     return rng.sample(list(questions.values()), len(questions))
 
 
-def _ask_colour(scene: Scene, rng: random.Random) -> Question | None:
-    single = [shape for shape in scene.shapes if scene.only(shape.name)]
-    if not single:
-        return None
-    shape = rng.choice(single)
-    text = f"De que cor é {_the(shape.name)}?"
-    return _question("colour", text, colour_of(shape.name, shape.colour), [colour_of(shape.name, c) for c in COLOURS])
+def _ask_colour(scene: Scene, rng: random.Random) -> Question:
+    shape = rng.choice(scene.shapes)
+    count = scene.count(shape.name)
+    values = [colour_of(shape.name, colour, count) for colour in COLOURS]
+    verb = "é" if count == 1 else "são"
+    shapes = _the(shape.name, count)
+    text, sentence = f"De que cor {verb} {shapes}?", f"{shapes.capitalize()} {verb} {{}}."
+    return _question("colour", text, sentence, colour_of(shape.name, shape.colour, count), values)
 
 
 def _ask_shape(scene: Scene, rng: random.Random) -> Question:
     shape = rng.choice(scene.shapes)
-    text = f"Que forma está {place_name(shape.quadrant)}?"
-    return _question("shape", text, _one(shape.name), [_one(name) for name in SHAPES])
+    place = place_name(shape.quadrant)
+    text, sentence = f"Que forma está {place}?", f"{place.capitalize()} está {{}}."
+    return _question("shape", text, sentence, _one(shape.name), [_one(name) for name in SHAPES])
 
 
 def _ask_count(scene: Scene, rng: random.Random) -> Question:
     name = rng.choice(sorted({shape.name for shape in scene.shapes}))
     text = f"{'Quantos' if name.gender == 'm' else 'Quantas'} {name.plural} há na imagem?"
-    counts = [f"{numeral(n, name)} {name.singular if n == 1 else name.plural}" for n in range(1, 5)]
-    return _question("count", text, counts[scene.count(name) - 1], counts)
+    counts = [f"{numeral(n, name)} {name.singular if n == 1 else name.plural}" for n in range(1, MAX_SHAPES + 1)]
+    return _question("count", text, "Há {}.", counts[scene.count(name) - 1], counts)
 
 
 def _ask_where(scene: Scene, rng: random.Random) -> Question | None:
@@ -111,12 +120,13 @@ def _ask_where(scene: Scene, rng: random.Random) -> Question | None:
         return None
     shape = rng.choice(single)
     places = [place_name(quadrant) for quadrant in QUADRANTS]
-    return _question("where", f"Onde está {_the(shape.name)}?", place_name(shape.quadrant), places)
+    text, sentence = f"Onde está {_the(shape.name, 1)}?", f"{_the(shape.name, 1).capitalize()} está {{}}."
+    return _question("where", text, sentence, place_name(shape.quadrant), places)
 
 
 def _ask_reading(scene: Scene, rng: random.Random) -> Question:
     text = rng.choice(("O que está escrito na placa?", "Que palavra se lê na placa?"))
-    return _question("reading", text, scene.sign.word, WORDS)
+    return _question("reading", text, "Lê-se {}.", scene.sign.word, WORDS)
 
 
 _ASK: dict[Kind, Callable[[Scene, random.Random], Question | None]] = {
@@ -128,22 +138,13 @@ _ASK: dict[Kind, Callable[[Scene, random.Random], Question | None]] = {
 }
 
 
-def _question(kind: Kind, text: str, value: str, values: Sequence[str]) -> Question:
-    others = tuple(other for other in values if other != value)
-    return Question(kind, text, _SENTENCES[kind].format(value), value, others)
+def _question(kind: Kind, text: str, sentence: str, value: str, values: Sequence[str]) -> Question:
+    return Question(kind, text, sentence, value, tuple(other for other in values if other != value))
 
 
-_SENTENCES: dict[Kind, str] = {
-    "colour": "É {}.",
-    "shape": "É {}.",
-    "count": "Há {}.",
-    "where": "Está {}.",
-    "reading": "Lê-se {}.",
-}
-
-
-def _the(name: ShapeName) -> str:
-    return f"{'o' if name.gender == 'm' else 'a'} {name.singular}"
+def _the(name: ShapeName, count: int) -> str:
+    article = {"m": "o", "f": "a"}[name.gender]
+    return f"{article} {name.singular}" if count == 1 else f"{article}s {name.plural}"
 
 
 def _one(name: ShapeName) -> str:
@@ -153,7 +154,7 @@ def _one(name: ShapeName) -> str:
 def reject(question: Question, rejection: Rejection, rng: random.Random) -> Preference:
     """Make a worse answer: false, worded as in Brazil, or not in a plain sentence."""
     if rejection == "wrong":
-        worse = _SENTENCES[question.kind].format(rng.choice(question.others))
+        worse = question.sentence.format(rng.choice(question.others))
     elif rejection == "brazilian":
         worse = brazilian(question)
     else:
@@ -169,16 +170,22 @@ def brazilian(question: Question) -> str:
     Other words for some colours ("marrom" for "castanho"), "tem" where Portugal has "há", "embaixo" in one word,
     "você" where the assistant says "tu", and the pronoun before the verb at the start of a sentence ("se lê").
     """
-    word = {colour_of(SHAPES[0], c): c.brazilian for c in COLOURS} | {
-        colour_of(SHAPES[3], c): c.brazilian for c in COLOURS
-    }
     if question.kind == "colour":
-        other = word[question.value]
-        return f"É {other}." if other else f"Você pode ver que é {question.value}."
+        other = _brazilian_colour(question.value)
+        return question.sentence.format(other) if other else f"Você pode ver que {question.answer.lower()}"
     if question.kind == "where":
         if question.value.startswith("em baixo"):
-            return f"Está {question.value.replace('em baixo', 'embaixo')}."
+            return question.sentence.format(question.value.replace("em baixo", "embaixo"))
         return f"Você encontra {question.value}."
     return {"shape": "Se trata de {}.", "count": "Tem {}.", "reading": "Se lê {}."}[question.kind].format(
         question.value
     )
+
+
+def _brazilian_colour(adjective: str) -> str | None:
+    for colour in COLOURS:
+        if colour.brazilian and adjective in colour[:2]:
+            return colour.brazilian[0]
+        if colour.brazilian and adjective in colour[2:4]:
+            return colour.brazilian[1]
+    return None

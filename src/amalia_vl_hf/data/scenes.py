@@ -1,13 +1,13 @@
 """Scenes of coloured shapes with a word on a sign, drawn from a seed with Pillow alone.
 
-A scene has four quadrants; each may hold one shape, one of them also holds the sign. Train and test scenes never
-share a combination of a shape, its colour, its quadrant and the word on the sign: `split_of` fixes which is whose.
+A scene has four quadrants; one holds the sign, each of the others may hold one shape. Train and test scenes never
+share a combination of a shape, its colour, its number and the word on the sign: `split_of` says which is whose.
 """
 
 import math
 import random
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, NamedTuple
@@ -20,7 +20,8 @@ Point = tuple[float, float]
 Ink = tuple[int, int, int] | int
 Box = tuple[float, float, float, float]
 
-MAX_SHAPES = 4
+MAX_SHAPES = 3
+TWO_KINDS = 0.25  # share, of the scenes with several shapes, in which these are of two kinds
 SIGN_INDEX = MAX_SHAPES + 1
 SIGN_HEIGHT, SIGN_WIDTH, MARGIN = 44, 120, 4  # pixels
 
@@ -34,11 +35,13 @@ class ShapeName(NamedTuple):
 
 
 class ColourName(NamedTuple):
-    """A colour's adjective in European Portuguese, the word Brazil uses where it is another one, and its RGB value."""
+    """A colour's adjective in European Portuguese, Brazil's own word for one and for many, if any, and its RGB."""
 
     masculine: str
     feminine: str
-    brazilian: str | None
+    masculine_plural: str
+    feminine_plural: str
+    brazilian: tuple[str, str] | None
     rgb: tuple[int, int, int]
 
 
@@ -58,14 +61,16 @@ SHAPES = (
     ShapeName("cruz", "cruzes", "f"),
 )
 COLOURS = (
-    ColourName("vermelho", "vermelha", None, (215, 35, 40)),
-    ColourName("azul", "azul", None, (35, 75, 215)),
-    ColourName("verde", "verde", None, (30, 150, 70)),
-    ColourName("amarelo", "amarela", None, (245, 210, 40)),
-    ColourName("castanho", "castanha", "marrom", (115, 65, 30)),
-    ColourName("cinzento", "cinzenta", "cinza", (130, 130, 135)),
-    ColourName("cor-de-rosa", "cor-de-rosa", "rosa", (250, 130, 190)),
-    ColourName("cor de laranja", "cor de laranja", "laranja", (250, 130, 20)),
+    ColourName("vermelho", "vermelha", "vermelhos", "vermelhas", None, (215, 35, 40)),
+    ColourName("azul", "azul", "azuis", "azuis", None, (35, 75, 215)),
+    ColourName("verde", "verde", "verdes", "verdes", None, (30, 150, 70)),
+    ColourName("amarelo", "amarela", "amarelos", "amarelas", None, (245, 210, 40)),
+    ColourName("castanho", "castanha", "castanhos", "castanhas", ("marrom", "marrons"), (115, 65, 30)),
+    ColourName("cinzento", "cinzenta", "cinzentos", "cinzentas", ("cinza", "cinza"), (130, 130, 135)),
+    ColourName("cor-de-rosa", "cor-de-rosa", "cor-de-rosa", "cor-de-rosa", ("rosa", "rosa"), (250, 130, 190)),
+    ColourName(
+        "cor de laranja", "cor de laranja", "cor de laranja", "cor de laranja", ("laranja", "laranja"), (250, 130, 20)
+    ),
 )
 # Capitals without accents: the font inside Pillow has no accented glyphs.
 WORDS = (
@@ -103,7 +108,7 @@ class Sign(NamedTuple):
 
 @dataclass(frozen=True)
 class Scene:
-    """What a picture shows: one to four shapes in reading order, and a sign."""
+    """What a picture shows: one to three shapes in reading order, those of a name in one colour, and a sign."""
 
     height: int
     width: int
@@ -121,45 +126,52 @@ class Scene:
         return sum(shape.name == name for shape in self.shapes)
 
 
-def split_of(name: ShapeName, colour: ColourName, quadrant: Quadrant, word: str) -> Split:
-    """The split that a shape, its colour and quadrant, beside a sign with that word, belong to.
+def split_of(name: ShapeName, colour: ColourName, count: int, word: str) -> Split:
+    """The split that so many shapes of a colour, beside a sign with that word, belong to.
 
-    One combination of five is held out, by a checksum, so that neither split leans to a shape, colour, place or word.
+    One combination of five is held out, by a checksum, so that neither split leans to a shape, colour, count or word.
     """
-    combination = f"{name.singular} {colour.masculine} {quadrant.row} {quadrant.col} {word}"
+    combination = f"{count} {name.singular} {colour.masculine} {word}"
     return "test" if zlib.crc32(combination.encode()) % 5 == 0 else "train"
 
 
 def draw_scene(rng: random.Random, split: Split) -> Scene:
-    """Draw a scene each of whose shapes, with the sign's word, is a combination of `split`.
+    """Draw a scene whose shapes, with their number and the sign's word, are combinations of `split`.
 
-    Many scenes repeat a shape, so that every count from 1 to 4 is common.
+    There are one or, less often, two kinds of shape; those of a kind have one colour. The sign has a quadrant of its
+    own.
     """
     height, width = rng.choice(PICTURE_SIZES)
     sign = Sign(rng.choice(WORDS), rng.choice(QUADRANTS), *rng.choice(PLATES))
     total = rng.randint(1, MAX_SHAPES)
-    places = sorted(rng.sample(QUADRANTS, total))
-    shapes = None
-    while shapes is None:
-        repeated = rng.randint(1, total)
-        names = [rng.choice(SHAPES)] * repeated + rng.choices(SHAPES, k=total - repeated)
-        rng.shuffle(names)
-        shapes = _draw_shapes(rng, split, sign.word, zip(names, places, strict=True))
-    return Scene(height, width, rng.choice(BACKGROUNDS), shapes, sign)
+    mixed = total > 1 and rng.random() < TWO_KINDS
+    counts = [first := rng.randint(1, total - 1), total - first] if mixed else [total]
+    groups = _draw_groups(rng, split, sign.word, counts)
+    shapes = [group for group, count in zip(groups, counts, strict=True) for _ in range(count)]
+    rng.shuffle(shapes)
+    places = sorted(rng.sample([quadrant for quadrant in QUADRANTS if quadrant != sign.quadrant], total))
+    placed = (_placed(rng, *shape, place) for shape, place in zip(shapes, places, strict=True))
+    return Scene(height, width, rng.choice(BACKGROUNDS), tuple(placed), sign)
 
 
-def _draw_shapes(
-    rng: random.Random, split: Split, word: str, named: Iterable[tuple[ShapeName, Quadrant]]
-) -> tuple[Shape, ...] | None:
-    """Draw a colour and a size for each shape; None when one of them has no colour in the split."""
-    shapes = []
-    for name, quadrant in named:
-        colours = [colour for colour in COLOURS if split_of(name, colour, quadrant, word) == split]
-        if not colours:
-            return None
-        size, shift_y, shift_x = rng.uniform(0.8, 0.95), rng.uniform(-0.3, 0.3), rng.uniform(-0.3, 0.3)
-        shapes.append(Shape(name, rng.choice(colours), quadrant, size, shift_y, shift_x))
-    return tuple(shapes)
+def _draw_groups(rng: random.Random, split: Split, word: str, counts: list[int]) -> list[tuple[ShapeName, ColourName]]:
+    """Draw a shape and a colour for each group of so many."""
+    groups: list[tuple[ShapeName, ColourName]] = []
+    for count in counts:
+        taken = [name for name, _ in groups]
+        allowed = [
+            (name, colour)
+            for name in SHAPES
+            for colour in COLOURS
+            if name not in taken and split_of(name, colour, count, word) == split
+        ]
+        groups.append(rng.choice(allowed))
+    return groups
+
+
+def _placed(rng: random.Random, name: ShapeName, colour: ColourName, quadrant: Quadrant) -> Shape:
+    size, shift_y, shift_x = rng.uniform(0.8, 0.95), rng.uniform(-0.1, 0.1), rng.uniform(-0.1, 0.1)
+    return Shape(name, colour, quadrant, size, shift_y, shift_x)
 
 
 def render(scene: Scene) -> Image.Image:
@@ -184,7 +196,7 @@ def object_map(scene: Scene) -> Image.Image:
     """Draw which object each pixel shows.
 
     Returns:
-        A grey picture of the size of the scene's: 0 where nothing is, 1 to 4 on the shapes in their order, and
+        A grey picture of the size of the scene's: 0 where nothing is, 1 to 3 on the shapes in their order, and
         `SIGN_INDEX` on the sign.
     """
     picture = Image.new("L", (scene.width, scene.height), 0)
@@ -199,8 +211,8 @@ def object_map(scene: Scene) -> Image.Image:
 
 def shape_place(scene: Scene, shape: Shape) -> tuple[float, float, float]:
     """Centre row, centre column and radius of a shape, in pixels."""
-    top, left, bottom, right = _shape_room(scene, shape.quadrant)
-    radius = min(bottom - top, right - left, 72) / 2 * shape.radius
+    top, left, bottom, right = _quadrant_box(scene, shape.quadrant)
+    radius = min(bottom - top, right - left, 100) / 2 * shape.radius
     y = (top + bottom) / 2 + shape.shift_y * ((bottom - top) / 2 - radius)
     x = (left + right) / 2 + shape.shift_x * ((right - left) / 2 - radius)
     return y, x, radius
@@ -222,19 +234,6 @@ def _quadrant_box(scene: Scene, quadrant: Quadrant) -> Box:
     height, width = scene.height / 2, scene.width / 2
     top, left = quadrant.row * height, quadrant.col * width
     return top + MARGIN, left + MARGIN, top + height - MARGIN, left + width - MARGIN
-
-
-def _shape_room(scene: Scene, quadrant: Quadrant) -> Box:
-    """The quadrant less its sign, where it has one."""
-    top, left, bottom, right = _quadrant_box(scene, quadrant)
-    if quadrant != scene.sign.quadrant:
-        return top, left, bottom, right
-    sign_top, sign_left, sign_bottom, sign_right = sign_box(scene)
-    if scene.width > 2 * scene.height:
-        return (
-            (top, sign_right + MARGIN, bottom, right) if quadrant.col == 0 else (top, left, bottom, sign_left - MARGIN)
-        )
-    return (sign_bottom + MARGIN, left, bottom, right) if quadrant.row == 0 else (top, left, sign_top - MARGIN, right)
 
 
 @lru_cache
