@@ -161,7 +161,7 @@ body { font: 16px/1.5 system-ui, sans-serif; color: #222; background: #faf8f3; m
 h1, h2, h3 { line-height: 1.2; } h2 { margin-top: 2.5rem; border-bottom: 2px solid #d9d2c2; }
 table { border-collapse: collapse; background: #fff; font-variant-numeric: tabular-nums; display: block;
 overflow-x: auto; }
-td { white-space: nowrap; }
+.figures td { white-space: nowrap; }
 th, td { padding: .4rem .7rem; border: 1px solid #e4decf; text-align: left; } thead { background: #efe9db; }
 ul { list-style: none; padding: 0; } .met { color: #1b6e3c; } .missed { color: #b3261e; }
 li.met::before { content: "✓ "; } li.missed::before { content: "✗ "; }
@@ -177,14 +177,14 @@ figure svg { width: 100%; } polyline { fill: none; stroke-width: 2; } .axes { fi
 dt { color: #777; } dd { margin: 0; overflow-wrap: anywhere; }
 </style></head><body>
 <h1>AMALIA-VL, the tiny run</h1>
-<p>A small vision-language model, trained on a CPU through the paper's three stages, on scenes drawn for the purpose, in
-European Portuguese. Its two backbones were <b>warmed up first</b>, apart from each other and on training scenes only:
+<p>A small vision-language model, trained on a CPU through the paper's three stages, on scenes drawn for the purpose,
+in European Portuguese. Its two backbones were <b>warmed up first</b>, apart from each other and on training scenes only:
 the tower on labels of patches (shape, colour, word, part of the picture), the decoder on conversations about scenes
 that were spelled out in words, patch by patch, where the pictures would be. Every question below is about a scene held
 out from training: none of its shapes occurs there in that colour and number beside that word.</p>
 <h2>Results</h2>
 <ul>$verdicts</ul>
-<table><thead><tr><th>stage</th><th>changed</th><th>loss</th><th>exact match</th>$head<th>preference</th>
+<table class=figures><thead><tr><th>stage</th><th>changed</th><th>loss</th><th>exact match</th>$head<th>preference</th>
 <th>reward</th><th>training</th></tr></thead><tbody>$rows</tbody></table>
 <p>Loss: mean of the first and of the last tenth of the logged training losses. Exact match: greedy answers equal
 to the
