@@ -178,7 +178,7 @@ dt { color: #777; } dd { margin: 0; overflow-wrap: anywhere; }
 </style></head><body>
 <h1>AMALIA-VL, the tiny run</h1>
 <p>A small vision-language model, trained on a CPU through the paper's three stages, on scenes drawn for the purpose,
-in European Portuguese. Its two backbones were <b>warmed up first</b>, apart from each other and on training scenes only:
+in European Portuguese. Its two backbones were <b>warmed up first</b>, apart and on training scenes only:
 the tower on labels of patches (shape, colour, word, part of the picture), the decoder on conversations about scenes
 that were spelled out in words, patch by patch, where the pictures would be. Every question below is about a scene held
 out from training: none of its shapes occurs there in that colour and number beside that word.</p>
