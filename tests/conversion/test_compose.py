@@ -1,3 +1,4 @@
+import copy
 import json
 
 import pytest
@@ -136,6 +137,15 @@ def test_generation_ends_at_the_turns_end_and_batches_pad_left(composed):
     assert (config.eos_token_id, config.pad_token_id, config.bos_token_id) == (end, 2, 1)
     assert model.config.text_config.eos_token_id == end
     assert processor.tokenizer.padding_side == "left"
+
+
+def test_saved_batches_pad_left_whatever_the_tokenizer_was_made_with(tower, llama, tokenizer, tmp_path):
+    untold = copy.deepcopy(tokenizer)
+    untold.init_kwargs.pop("padding_side", None)
+    untold.padding_side = "right"
+    _, processor = compose(tower, llama, untold, max_tiles=2, seed=0)
+    processor.save_pretrained(tmp_path)
+    assert AmaliaVLProcessor.from_pretrained(tmp_path).tokenizer.padding_side == "left"
 
 
 def test_the_processor_tiles_for_this_tower(composed, tower):

@@ -176,6 +176,12 @@ def _generation_config(tokenizer: Any) -> GenerationConfig:
     )
 
 
+def pad_left(tokenizer: Any) -> None:
+    """Pad on the left, as batched generation needs; saving keeps what a tokenizer was made with, not what was set."""
+    tokenizer.padding_side = "left"
+    tokenizer.init_kwargs["padding_side"] = "left"
+
+
 def _extended(tokenizer: Any, rows: int) -> Any:
     """Return a copy of the tokenizer that knows `<image>` and pads left, as batched generation needs."""
     if len(tokenizer) > rows:
@@ -186,7 +192,7 @@ def _extended(tokenizer: Any, rows: int) -> Any:
         raise ValueError("the tokenizer has no padding token; batches need one")
     tokenizer = copy.deepcopy(tokenizer)
     tokenizer.add_tokens([IMAGE_TOKEN], special_tokens=True)
-    tokenizer.padding_side = "left"
+    pad_left(tokenizer)
     return tokenizer
 
 

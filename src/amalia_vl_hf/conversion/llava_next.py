@@ -33,7 +33,7 @@ from .checkpoints import (
     save_checkpoint,
     stored_dtype,
 )
-from .compose import END_OF_TURN
+from .compose import END_OF_TURN, pad_left
 from .rules import EXPORT_RULES, NEUTRAL, STOCK_RULES, import_rules, plan, rename
 from .shards import NewTensor, filled, stored
 from .tensor_files import StoredTensor, read_checkpoint
@@ -80,7 +80,7 @@ def import_checkpoint(
     model = empty_model(AmaliaVLForConditionalGeneration, config)
     give_dtypes(model, {name: tensor.dtype for name, tensor in tensors.items()})
     processor = read_saved(AmaliaVLProcessor, directory)
-    processor.tokenizer.padding_side = "left"  # what batched generation needs
+    pad_left(processor.tokenizer)
     model.generation_config = _generation_config(directory, model, processor)
     size = save_checkpoint(model, processor, tensors, Path(out), max_shard_size, own_shapes(model))
     return Conversion(Path(out), len(tensors), size, planned.dropped, added=())
