@@ -21,7 +21,7 @@ Ink = tuple[int, int, int] | int
 Box = tuple[float, float, float, float]
 
 MAX_SHAPES = 3
-TWO_KINDS = 0.25  # share, of the scenes with several shapes, in which these are of two kinds
+TWO_KINDS = 0.15  # share, of the scenes with several shapes, in which these are of two kinds
 SIGN_INDEX = MAX_SHAPES + 1
 SIGN_HEIGHT, SIGN_WIDTH, MARGIN = 44, 120, 4  # pixels
 

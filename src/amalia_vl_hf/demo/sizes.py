@@ -50,7 +50,7 @@ class BackboneSizes:
     decoder_layers: int = 4
     vocab_size: int = 1024
     tower: WarmUp = WarmUp(scenes=4000, steps=600, batch=64, rate=3e-3, matrix_rate=0.02)
-    decoder: WarmUp = WarmUp(scenes=4000, steps=450, batch=8, rate=2e-3, matrix_rate=0.01)
+    decoder: WarmUp = WarmUp(scenes=4800, steps=600, batch=8, rate=2e-3, matrix_rate=0.01)
 
     @property
     def side(self) -> int:
