@@ -251,7 +251,7 @@ def test_a_foreign_directory_is_not_overwritten(recipe_for):
 
 
 def test_the_description_says_what_would_be_trained(recipe_for, base):
-    text = describe(recipe_for("1_align", "steps=null", "epochs=3", "accumulation=2"))
+    text = describe(recipe_for("1_align", "steps=null", "epochs=3", "accumulation=2", "learning_rates.connector=2e-3"))
     counts = AmaliaVLForConditionalGeneration.from_pretrained(base)
     connector = sum(p.numel() for name, p in counts.named_parameters() if module_of(name) == "connector")
     assert f"connector  {connector:>14,} parameters, learning rate 0.002" in text
