@@ -4,7 +4,6 @@ The model never sees original sizes: `tile_layouts` says how the tiles of each i
 """
 
 import math
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -455,7 +454,7 @@ def _tower_keys_left_behind(config: AmaliaVLConfig) -> list[str]:
     return [*layers, r"vision_tower\.post_layernorm\.", r"vision_tower\.head\."]
 
 
-def _llava_next_renamings(prefix: str) -> Sequence[WeightRenaming]:
+def _llava_next_renamings(prefix: str) -> list[WeightRenaming]:
     """Renamings of `llava_next` keys, current (`model.` first) and legacy, to the names here."""
     return [
         WeightRenaming(r"^language_model\.lm_head", "lm_head"),
@@ -467,9 +466,9 @@ def _llava_next_renamings(prefix: str) -> Sequence[WeightRenaming]:
 
 
 register_checkpoint_conversion_mapping(
-    "AmaliaVLForConditionalGeneration", list(_llava_next_renamings("model.")), overwrite=True
+    "AmaliaVLForConditionalGeneration", _llava_next_renamings("model."), overwrite=True
 )
-register_checkpoint_conversion_mapping("AmaliaVLModel", list(_llava_next_renamings("")), overwrite=True)
+register_checkpoint_conversion_mapping("AmaliaVLModel", _llava_next_renamings(""), overwrite=True)
 
 AmaliaVLModel.register_for_auto_class("AutoModel")
 AmaliaVLForConditionalGeneration.register_for_auto_class("AutoModelForImageTextToText")
