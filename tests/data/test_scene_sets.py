@@ -57,6 +57,6 @@ def test_questions_are_as_many_of_each_kind():
 
 
 def test_reasons_to_reject_take_turns_over_every_kind():
-    rows = [row for _, row in preference_rows(random.Random(0), "test", 30)]
+    rows = [row for _, row in preference_rows(random.Random(0), "test", REJECTIONS, 30)]
     pairs = {(row["kind"], row["rejection"]) for row in rows}
     assert pairs == {(kind, reason) for kind in KINDS for reason in REJECTIONS}

@@ -5,19 +5,21 @@ One folder a file, `<name>/samples.jsonl` and `<name>/images/00000.png`, so that
 
 import json
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from .scene_texts import CAPTION_REQUEST, KINDS, REJECTIONS, Question, ask, ask_all, caption, reject
+from .scene_texts import CAPTION_REQUEST, KINDS, REJECTIONS, Question, Rejection, ask, ask_all, caption, reject
 from .scenes import Scene, Split, draw_scene, render
 
 Row = dict[str, Any]
 SAMPLES = "samples.jsonl"
 ROUNDS = 2  # of the five kinds of question, in a conversation
+# False answers are much harder to tell from right ones than other wording or another format: half of the pairs are so.
+TRAIN_REJECTIONS: tuple[Rejection, ...] = ("wrong", "brazilian", "wrong", "format")
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,11 @@ def write_sets(folder: Path, seed: int, sizes: SetSizes) -> None:
     sets: dict[str, Callable[[random.Random], Iterator[tuple[Scene, Row]]]] = {
         "align": lambda rng: caption_rows(rng, sizes.captions),
         "instruct": lambda rng: instruction_rows(rng, sizes.instructions),
-        "prefer": lambda rng: preference_rows(rng, "train", sizes.preferences),
+        "prefer": lambda rng: preference_rows(rng, "train", TRAIN_REJECTIONS, sizes.preferences),
         "test_questions": lambda rng: question_rows(rng, sizes.questions),
-        "test_preferences": lambda rng: preference_rows(rng, "test", sizes.test_preferences * len(REJECTIONS)),
+        "test_preferences": lambda rng: preference_rows(
+            rng, "test", REJECTIONS, sizes.test_preferences * len(REJECTIONS)
+        ),
     }
     for name, rows in sets.items():
         if not (folder / name).exists():
@@ -85,10 +89,12 @@ def question_rows(rng: random.Random, count: int) -> Iterator[tuple[Scene, Row]]
         yield scene, {"kind": question.kind, "question": question.text, "answer": question.answer}
 
 
-def preference_rows(rng: random.Random, split: Split, count: int) -> Iterator[tuple[Scene, Row]]:
+def preference_rows(
+    rng: random.Random, split: Split, reasons: Sequence[Rejection], count: int
+) -> Iterator[tuple[Scene, Row]]:
     """Draw preference pairs; the reasons to reject, and the kinds of question, take turns."""
     for index, (scene, question) in enumerate(_asked(rng, split, count)):
-        pair = reject(question, REJECTIONS[index // len(KINDS) % len(REJECTIONS)], rng)
+        pair = reject(question, reasons[index // len(KINDS) % len(reasons)], rng)
         yield (
             scene,
             {
