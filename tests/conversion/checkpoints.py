@@ -6,6 +6,7 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 from transformers import LlavaNextImageProcessorPil, LlavaNextProcessor
 
+from amalia_vl_hf.conversion.provenance import RECORD
 from amalia_vl_hf.processing.tiling_amalia_vl import generate_pinpoints
 from tests.tiny import tiny_llava_next, tiny_text_config, tiny_tokenizer, tiny_vision_config
 
@@ -82,6 +83,11 @@ def edit_json(path: Path, **changes) -> None:
 def contents(folder: Path) -> dict[str, bytes]:
     """Read every file of a directory."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def made_of(folder: Path) -> dict[str, bytes]:
+    """Read every file but the record of what it was made from."""
+    return {name: data for name, data in contents(folder).items() if name != RECORD}
 
 
 def weights_of(folder: Path):

@@ -20,6 +20,7 @@ from amalia_vl_hf.conversion.card import (
     results_yaml,
     training_recipes,
 )
+from amalia_vl_hf.conversion.provenance import RECORD, Provenance, Source
 from tests.conversion.publishable import FACTS, SCORES, write_log, write_model
 
 REPO = "amalia-llm/exemplo"
@@ -34,6 +35,17 @@ def model(tmp_path_factory):
 @pytest.fixture(scope="module")
 def facts(model):
     return read_facts(model / "card.yaml")
+
+
+def write_record(directory, kind, **sources):
+    """Write what a conversion records; `sources` are Hub ids or directories."""
+    named = {part: Source(name, None if name.startswith("/") else "c" * 40) for part, name in sources.items()}
+    (directory / RECORD).write_text(Provenance(kind, named, ["BF16"], "amalia-vl-hf 0.1.0").json())
+
+
+@pytest.fixture
+def untrained(model, tmp_path):
+    return shutil.copytree(model, tmp_path / "untrained", ignore=shutil.ignore_patterns("training.json"))
 
 
 @pytest.fixture
@@ -136,13 +148,45 @@ def test_a_stage_whose_log_is_gone_or_another_is_an_error(model, tmp_path):
         training_recipes(second)
 
 
-def test_slots_without_a_value_are_named_together(model, tmp_path):
-    untrained = shutil.copytree(model, tmp_path / "model", ignore=shutil.ignore_patterns("training.json"))
+def test_slots_without_a_value_are_named_together(untrained):
     facts = {"license": "apache-2.0", "datasets": []}
     with pytest.raises(CardError) as caught:
         build_card(untrained, PLACE, facts, [])
     named = [re.match(r"slot (\w+) has no value", problem)[1] for problem in caught.value.problems]
     assert sorted(named) == ["base_model", "stages", "widget_image"]
+
+
+def test_converted_weights_are_said_to_be_that_and_not_to_be_trained(untrained, facts):
+    write_record(untrained, "import", model="amalia-llm/AMALIA-VL-DPO")
+    text = build_card(untrained, PLACE, facts, [])
+    named, by = f"`amalia-llm/AMALIA-VL-DPO` ({{}} `{'c' * 40}`)", "amalia-vl-hf 0.1.0"
+    assert f"\nPesos convertidos de {named.format('revisão')} por {by}, em BF16; nada foi treinado aqui.\n" in text
+    english = f"converted from {named.format('revision')} by {by}, stored as BF16; nothing was trained here.\n"
+    assert text.index("## English") < text.index(english)
+    assert "| etapa |" not in text
+
+
+def test_composed_weights_are_said_to_have_a_random_connector(untrained, facts):
+    write_record(untrained, "compose", vision="google/siglip2", text="/home/ana/modelo")
+    text = build_card(untrained, PLACE, facts, [])
+    assert "e de `modelo` (diretoria local) (modelo de linguagem) por amalia-vl-hf 0.1.0, em BF16. " in text
+    assert "O conector tem valores aleatórios: nada foi treinado aqui." in text
+    assert "`modelo` (a local directory) (language model)" in text
+    assert "The connector's are random: nothing was trained here." in text
+    assert "/home" not in text
+
+
+def test_training_is_what_the_card_of_a_trained_model_tells(model, facts):
+    text = build_card(model, PLACE, facts, [])
+    assert text.index("| align |") < text.index("The training stages are in the table under *Treino*.")
+    assert "nada foi treinado" not in text
+
+
+def test_neither_log_nor_record_is_an_error(untrained, facts):
+    with pytest.raises(
+        CardError, match=r"slot stages has no value: neither .*training\.json of `amalia-vl train` nor"
+    ):
+        build_card(untrained, PLACE, facts, [])
 
 
 def test_a_damaged_log_is_an_error(tmp_path):

@@ -5,17 +5,25 @@ import inspect
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from huggingface_hub import CommitOperationAdd, HfApi, constants, get_session
+from PIL import Image
+from transformers import LlavaNextForConditionalGeneration
 
 from amalia_vl_hf import AmaliaVLForConditionalGeneration, AmaliaVLProcessor
 from amalia_vl_hf.cli import main
 from amalia_vl_hf.conversion.card import CardError
 from amalia_vl_hf.conversion.hub import PushError, Release, contents_of, describe, push
+from amalia_vl_hf.conversion.llava_next import import_checkpoint
+from amalia_vl_hf.conversion.provenance import read_record
 from amalia_vl_hf.conversion.repository import exported_code, gather, license_text
-from tests.conversion.publishable import SCORES, write_model, write_report
+from amalia_vl_hf.conversion.verify import verify
+from tests.conversion.checkpoints import write_amalia
+from tests.conversion.publishable import FACTS, SCORES, write_model, write_report
 from tests.hub_server import TOKEN, HubServer
 from tests.test_registration import QUESTION, answer, run_python
 
@@ -32,6 +40,19 @@ def model(original, tmp_path):
     copy = shutil.copytree(original, tmp_path / "model")
     write_report(copy)
     return copy
+
+
+@pytest.fixture
+def imported(tmp_path):
+    """A model that was converted and not trained, with the facts that only a person knows."""
+    write_amalia(tmp_path / "source")
+    import_checkpoint(tmp_path / "source", tmp_path / "imported")
+    (tmp_path / "imported" / "card.yaml").write_text(FACTS)
+    return tmp_path / "imported"
+
+
+def verify_as(first, second):
+    Path(second, "verify.json").write_text(verify(first, second).json())
 
 
 @pytest.fixture(autouse=True)
@@ -108,34 +129,42 @@ from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 QUESTION = {question!r}
-{answer}
+{functions}
 
-def load(**options):
-    model = AutoModelForImageTextToText.from_pretrained({repo!r}, **options).eval()
-    processor = AutoProcessor.from_pretrained({repo!r}, **options)
-    digest = hashlib.sha256()
-    for name, weight in sorted(model.state_dict().items()):
-        digest.update(name.encode() + weight.numpy().tobytes())
-    return type(model).__module__.split(".")[0], digest.hexdigest(), answer(model, processor)
+def load(repo, **options):
+    model = AutoModelForImageTextToText.from_pretrained(repo, **options).eval()
+    processor = AutoProcessor.from_pretrained(repo, **options)
+    names = [type(each).__module__.split(".")[0] for each in (model, processor)]
+    return names, weights_of(model), logits_of(model, processor), answer(model, processor)
 
-without = load(trust_remote_code=True)
+stock = load({export!r})
+without = load({repo!r}, trust_remote_code=True)
 del sys.modules["amalia_vl_hf"]
 import amalia_vl_hf
-print(json.dumps([without, load()]))
+print(json.dumps([stock, without, load({repo!r})]))
 """
 
 
-def digest_of(model):
+def weights_of(model):
     digest = hashlib.sha256()
     for name, weight in sorted(model.state_dict().items()):
         digest.update(name.encode() + weight.numpy().tobytes())
     return digest.hexdigest()
 
 
-def test_it_loads_in_a_fresh_process_with_and_without_the_package(hub, api, model, tmp_path):
-    push(Release(model, REPO, private=True), api=api)
-    loaded = run_python(
-        LOAD.format(question=QUESTION, answer=inspect.getsource(answer), repo=REPO),
+def logits_of(model, processor):
+    image = Image.linear_gradient("L").resize((70, 50)).convert("RGB")
+    inputs = processor(text=["<image> " + QUESTION], images=[image], return_tensors="pt")
+    with torch.no_grad():
+        return hashlib.sha256(model(**inputs).logits.numpy().tobytes()).hexdigest()
+
+
+def test_both_repositories_load_in_a_fresh_process_with_and_without_the_package(hub, api, model, tmp_path):
+    """The export in stock classes, the model as remote code and in the package's: weights and logits bit for bit."""
+    push(Release(model, REPO, private=True, export_id="org/export"), api=api)
+    functions = "".join(map(inspect.getsource, (answer, weights_of, logits_of)))
+    stock, *ours = run_python(
+        LOAD.format(question=QUESTION, functions=functions, repo=REPO, export="org/export"),
         cwd=tmp_path,
         HF_ENDPOINT=hub.url,
         HF_HOME=str(tmp_path / "home"),
@@ -143,9 +172,25 @@ def test_it_loads_in_a_fresh_process_with_and_without_the_package(hub, api, mode
         HF_HUB_OFFLINE="0",
         HF_HUB_DISABLE_XET="1",
     )
-    here = AmaliaVLForConditionalGeneration.from_pretrained(model).eval()
-    expected = [digest_of(here), answer(here, AmaliaVLProcessor.from_pretrained(model))]
-    assert loaded == [["transformers_modules", *expected], ["amalia_vl_hf", *expected]]
+    here, processor = (
+        AmaliaVLForConditionalGeneration.from_pretrained(model).eval(),
+        AmaliaVLProcessor.from_pretrained(model),
+    )
+    computed = [logits_of(here, processor), answer(here, processor)]
+    assert ours == [
+        [["transformers_modules"] * 2, weights_of(here), *computed],
+        [["amalia_vl_hf"] * 2, weights_of(here), *computed],
+    ]
+    exported = LlavaNextForConditionalGeneration.from_pretrained(saved(hub, "org/export", tmp_path / "export"))
+    assert stock == [["transformers"] * 2, weights_of(exported), *computed]
+
+
+def saved(hub, repo, folder):
+    """Write what a repository holds into a directory."""
+    folder.mkdir()
+    for path, content in published(hub, repo).items():
+        (folder / path).write_bytes(content)
+    return folder
 
 
 def test_shards_are_pushed_with_their_index(hub, api, model):
@@ -167,12 +212,9 @@ def test_the_export_is_published_beside_the_model(hub, api, model, tmp_path):
     assert [hub.commits(repo) for repo in (REPO, "org/export")] == [1, 1]
     assert not [path for path in published(hub, "org/export") if path.endswith(".py")]
     assert json.loads(published(hub, "org/export")["config.json"])["model_type"] == "llava_next"
-    exported = tmp_path / "exported"
-    exported.mkdir()
-    for path, content in published(hub, "org/export").items():
-        (exported / path).write_bytes(content)
-    same = AmaliaVLForConditionalGeneration.from_pretrained(exported)
-    assert digest_of(same) == digest_of(AmaliaVLForConditionalGeneration.from_pretrained(model))
+    assert json.loads(published(hub, "org/export")["conversion.json"])["sources"]["model"]["name"] == REPO
+    same = AmaliaVLForConditionalGeneration.from_pretrained(saved(hub, "org/export", tmp_path / "exported"))
+    assert weights_of(same) == weights_of(AmaliaVLForConditionalGeneration.from_pretrained(model))
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
@@ -265,8 +307,8 @@ def test_the_command(hub, model, monkeypatch, capsys):
         (None, "verify.json is missing, so nothing shows that the model equals its source; run `amalia-vl convert"),
         ("{", "is not a report of `amalia-vl convert verify`"),
         ('{"passed": true}', "is not a report of `amalia-vl convert verify`: KeyError"),
-        ('{"passed": true, "first": "a", "second": "b"}', "compares a with b, not this model"),
-        ('{"passed": true, "first": "MODEL", "second": "MODEL"}', "not this model"),
+        ('{"passed": true, "first": "a", "second": "b"}', "compares a with b, not /.*model; run"),
+        ('{"passed": true, "first": "MODEL", "second": "MODEL"}', "compares /.* with /.*, not /.*; run"),
         ('{"passed": false, "first": "a", "second": "MODEL"}', "says that a and .* differ"),
         ('{"passed": 1, "first": "a", "second": "MODEL"}', "says that a and .* differ"),
     ],
@@ -278,6 +320,32 @@ def test_what_is_not_verified_is_not_published(hub, api, model, report, said):
     with pytest.raises(PushError, match=said):
         push(Release(model, REPO), api=api)
     assert not hub.requests
+
+
+def test_an_import_is_published_when_it_was_compared_with_its_source(hub, api, imported, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    verify_as("source", "imported")
+    assert json.loads((imported / "verify.json").read_text())["first"] == str(tmp_path / "source")
+    push(Release(Path("imported"), REPO), api=api)
+    assert b"nada foi treinado aqui" in published(hub)["README.md"]
+    assert json.loads(published(hub)["conversion.json"])["sources"] == {"model": {"name": "source", "revision": None}}
+    assert not any(str(tmp_path).encode() in content for content in published(hub).values())
+
+
+def test_an_import_that_was_compared_with_another_is_not_published(hub, api, imported, tmp_path):
+    shutil.copytree(tmp_path / "source", tmp_path / "copy")
+    verify_as(tmp_path / "copy", imported)
+    with pytest.raises(PushError, match=r"compares .*/copy with .*/imported, not with .*/source, its source; run `.*"):
+        push(Release(imported, REPO), api=api)
+    assert not hub.requests
+
+
+def test_an_import_whose_record_has_lost_its_path_may_be_compared_with_any(hub, api, imported, tmp_path):
+    """As when someone publishes anew what they downloaded: the record there names no path."""
+    (imported / "conversion.json").write_text(read_record(imported).published().json())
+    verify_as(tmp_path / "source", imported)
+    push(Release(imported, REPO), api=api)
+    assert hub.commits(REPO) == 1
 
 
 def test_a_report_older_than_the_weights_does_not_count(api, model):

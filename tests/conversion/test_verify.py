@@ -57,6 +57,15 @@ def test_pictures_of_a_directory_are_read_as_ours_are(checkpoints, pictures):
     assert report.samples == ["text only", "a.png", "b.jpg"]
 
 
+def test_the_report_names_sides_alike_however_they_are_pointed_at(checkpoints, pictures, monkeypatch):
+    monkeypatch.chdir(checkpoints)
+    pointed = (("theirs", "ours"), (checkpoints / "theirs", "../" + checkpoints.name + "/ours"))
+    reports = [verify(*sides, images=pictures) for sides in pointed]
+    assert {(report.first, report.second) for report in reports} == {
+        (str(checkpoints / "theirs"), str(checkpoints / "ours"))
+    }
+
+
 @pytest.mark.parametrize("dtype", ["bf16", "fp16"])
 def test_other_dtypes_are_equal_too(checkpoints, pictures, dtype):
     assert verify(checkpoints / "ours", checkpoints / "theirs", images=pictures, dtype=dtype).passed

@@ -19,6 +19,7 @@ from ..modeling.configuration_amalia_vl import AmaliaVLConfig
 from ..processing.image_processing_amalia_vl import AmaliaVLImageProcessor
 from ..processing.tiling_amalia_vl import UNTILED, TileLayout, generate_pinpoints, num_visual_tokens
 from ..training.recipe import Recipe, RecipeError, recipe_from
+from .provenance import RECORD, Provenance, Source, read_record
 from .tensor_files import read_checkpoint
 
 TEMPLATE = Path(__file__).with_name("model_card.md")
@@ -100,7 +101,7 @@ def build_card(directory: Path, place: Place, facts: Mapping[str, Any], scores: 
     template = Template(TEMPLATE.read_text(encoding="utf-8"))
     problems = [_fact_problem(name) for name in template.get_identifiers() if name in FACTS and name not in slots]
     try:
-        slots["stages"] = _stage_table(training_recipes(directory))
+        slots |= _stages(directory)
     except CardError as error:
         problems += error.problems
     if problems:
@@ -179,7 +180,7 @@ def training_recipes(directory: Path) -> list[Recipe]:
     recipes: list[Recipe] = []
     log = directory / TRAINING_LOG
     if not log.is_file():
-        raise CardError([f"slot stages has no value: {log} is missing; was the model trained with `amalia-vl train`?"])
+        raise CardError([f"slot stages has no value: neither {log} of `amalia-vl train` nor {RECORD} is there"])
     while True:
         try:
             origin = json.loads(log.read_bytes())["origin"]
@@ -248,6 +249,43 @@ def _full_layouts(images: AmaliaVLImageProcessor) -> list[TileLayout]:
     canvases = generate_pinpoints(most_tiles, tile) if allowed is None else allowed
     grids = [(height // tile, width // tile) for height, width in canvases]
     return [TileLayout(rows, cols, 0, 0) for rows, cols in grids if rows * cols <= most_tiles] or [UNTILED]
+
+
+def _stages(directory: Path) -> dict[str, str]:
+    """Say what the weights went through: training here, or where there was none, the conversion that made them."""
+    made = None if (directory / TRAINING_LOG).is_file() else read_record(directory)
+    if made is None:
+        table = _stage_table(training_recipes(directory))
+        return {"stages": table, "stages_english": "The training stages are in the table under *Treino*."}
+    return {"stages": _made_portuguese(made.published()), "stages_english": _made_english(made.published())}
+
+
+def _made_portuguese(made: Provenance) -> str:
+    named = {part: _named(source, "revisão", "diretoria local") for part, source in made.sources.items()}
+    by = f"por {made.tool}, em {', '.join(made.dtypes)}"
+    if made.kind == "compose":
+        return (
+            f"Pesos compostos de {named['vision']} (torre de visão) e de {named['text']} (modelo de linguagem) {by}. "
+            "O conector tem valores aleatórios: nada foi treinado aqui."
+        )
+    return f"Pesos convertidos de {named['model']} {by}; nada foi treinado aqui."
+
+
+def _made_english(made: Provenance) -> str:
+    named = {part: _named(source, "revision", "a local directory") for part, source in made.sources.items()}
+    by = f"by {made.tool}, stored as {', '.join(made.dtypes)}"
+    if made.kind == "compose":
+        return (
+            f"The weights were composed of {named['vision']} (vision tower) and {named['text']} (language model) "
+            f"{by}. The connector's are random: nothing was trained here."
+        )
+    return f"The weights were converted from {named['model']} {by}; nothing was trained here."
+
+
+def _named(source: Source, revision: str, local: str) -> str:
+    if not source.is_on_hub:
+        return f"`{source.name}` ({local})"
+    return f"`{source.name}` ({revision} `{source.revision}`)" if source.revision else f"`{source.name}`"
 
 
 def _stage_table(recipes: Sequence[Recipe]) -> str:

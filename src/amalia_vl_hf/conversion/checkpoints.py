@@ -13,6 +13,7 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 from transformers import PreTrainedModel, ProcessorMixin
 from transformers.utils import logging
 
+from .provenance import RECORD, Provenance
 from .rules import TIED_HEAD, Plan, Shapes, require_complete
 from .shards import NewTensor, write_shards
 from .staging import staged_directory
@@ -32,6 +33,7 @@ class Conversion(NamedTuple):
     size: int  # bytes of weights
     dropped: dict[str, str]  # source name -> why it was left behind
     added: tuple[str, ...]  # tensors that no source holds
+    made: Provenance  # as it is recorded beside the weights
 
 
 def find_source(source: str | Path, revision: str | None = None) -> Path:
@@ -129,6 +131,7 @@ def save_checkpoint(
     out: Path,
     max_shard_size: int | str,
     wanted: Shapes,
+    made: Provenance,
 ) -> int:
     """Write a checkpoint that appears under its final name when it is whole.
 
@@ -139,6 +142,7 @@ def save_checkpoint(
         out: Must not exist yet.
         max_shard_size: Most bytes of a file of weights.
         wanted: What the weights must be.
+        made: Recorded beside them.
 
     Returns:
         Bytes of weights.
@@ -152,6 +156,7 @@ def save_checkpoint(
     with staged_directory(out) as staging:
         _save_without_weights(model, staging)
         processor.save_pretrained(staging)
+        (staging / RECORD).write_text(made.json(), encoding="utf-8")
         with tqdm(total=size, desc=f"writing {out.name}", unit="B", unit_scale=True, disable=None) as progress:
             write_shards(tensors, staging, max_shard_size=max_shard_size, advance=progress.update)
         written = read_checkpoint(staging)

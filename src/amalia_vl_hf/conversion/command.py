@@ -84,6 +84,7 @@ def _add_verify(conversions: Any) -> None:
     parser = _add(conversions, "verify", _verify, purpose)
     parser.add_argument("first", metavar="A", help="directory or Hub id, amalia_vl or llava_next")
     parser.add_argument("second", metavar="B", help="directory or Hub id, amalia_vl or llava_next")
+    parser.add_argument("--revision", help="branch, tag or commit of a Hub id")
     parser.add_argument("--images", metavar="DIR", help="pictures to run over (made-up ones when left out)")
     parser.add_argument("--dtype", choices=("bf16", "fp16", "fp32"), default="fp32", help="to run in (%(default)s)")
     parser.add_argument(
@@ -137,6 +138,7 @@ def _verify(arguments: argparse.Namespace) -> int:
         images=arguments.images,
         dtype=arguments.dtype,
         tolerance=arguments.tolerance,
+        revision=arguments.revision,
     )
     print(report.table())
     if arguments.json:

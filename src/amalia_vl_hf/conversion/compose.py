@@ -27,6 +27,7 @@ from .checkpoints import (
     save_checkpoint,
     stored_dtype,
 )
+from .provenance import provenance
 from .rules import Rule, compose_rules, plan
 from .shards import NewTensor, in_memory, stored
 from .tensor_files import FLOATS, StoredTensor, read_checkpoint, stored_blocks
@@ -135,8 +136,9 @@ def compose_checkpoint(
     give_dtypes(model, {name: tensor.dtype for name, tensor in tensors.items()})
     model.generation_config = _generation_config(tokenizer)
     processor = AmaliaVLProcessor(_image_processor(config, max_tiles), tokenizer)
-    size = save_checkpoint(model, processor, tensors, Path(out), max_shard_size, own_shapes(model))
-    return Conversion(Path(out), len(tensors), size, planned.dropped, added=tuple(new))
+    made = provenance("compose", directories, (tensor.dtype for tensor in tensors.values()))
+    size = save_checkpoint(model, processor, tensors, Path(out), max_shard_size, own_shapes(model), made)
+    return Conversion(Path(out), len(tensors), size, planned.dropped, added=tuple(new), made=made)
 
 
 def _rules(config: AmaliaVLConfig, source_layers: int) -> tuple[Rule, ...]:

@@ -18,6 +18,7 @@ from huggingface_hub.hf_api import RepoFile
 
 from .card import CardError, Place, build_card, read_facts, read_results, results_yaml
 from .llava_next import export_checkpoint
+from .provenance import RECORD, Source, read_record, source_at
 from .repository import CARD, LICENSE, RESULTS, Contents, differences, gather, license_text, size_of, total_size
 
 VERIFICATION = "verify.json"  # in the model's directory, written by `amalia-vl convert verify`
@@ -135,8 +136,10 @@ def contents_of(release: Release) -> dict[str, Path | bytes]:
 
 def _exported(release: Release, scratch: Path) -> dict[str, Path | bytes]:
     """Export the model and gather that; Pillow resizes for it whatever the processor's resampler is."""
-    export_checkpoint(release.directory, scratch / "export", resampler="pil")
-    return _completed(gather(scratch / "export", remote_code=False), release, is_export=True)
+    made = export_checkpoint(release.directory, scratch / "export", resampler="pil").made
+    files = gather(scratch / "export", remote_code=False)
+    files[RECORD] = replace(made, sources={"model": Source(release.repo_id, None)}).json().encode()
+    return _completed(files, release, is_export=True)
 
 
 def _completed(files: dict[str, Path | bytes], release: Release, *, is_export: bool) -> dict[str, Path | bytes]:
@@ -152,23 +155,36 @@ def _completed(files: dict[str, Path | bytes], release: Release, *, is_export: b
 
 
 def _require_verified(directory: Path) -> None:
-    """Refuse a model without a report that it equals another one, its source, or with one older than its weights."""
-    path = directory / VERIFICATION
-    remedy = f"run `amalia-vl convert verify SOURCE {directory} --json {path}`, or push with --unverified"
+    """Refuse a model without a report that it equals its source, or with one older than its weights.
+
+    An imported model names its source; for any other, the report may be of whatever it was compared with.
+    """
+    path, own, source = directory / VERIFICATION, source_at(directory).name, _source_name(directory)
+    command = f"amalia-vl convert verify {source or 'SOURCE'} {directory} --json {path}"
+    remedy = f"run `{command}`, or push with --unverified"
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
-        passed, sides = report["passed"], [Path(report["first"]).resolve(), Path(report["second"]).resolve()]
+        passed, sides = report["passed"], [report["first"], report["second"]]
     except FileNotFoundError:
         raise PushError(f"{path} is missing, so nothing shows that the model equals its source; {remedy}") from None
     except (ValueError, KeyError, TypeError) as error:
         raise PushError(f"{path} is not a report of `amalia-vl convert verify`: {error!r}; {remedy}") from error
-    if sides.count(directory.resolve()) != 1:
-        raise PushError(f"{path} compares {report['first']} with {report['second']}, not this model; {remedy}")
+    if sides.count(own) != 1:
+        raise PushError(f"{path} compares {sides[0]} with {sides[1]}, not {own}; {remedy}")
+    if source and source not in sides:
+        raise PushError(f"{path} compares {sides[0]} with {sides[1]}, not with {source}, its source; {remedy}")
     if passed is not True:
-        raise PushError(f"{path} says that {report['first']} and {report['second']} differ; {remedy}")
+        raise PushError(f"{path} says that {sides[0]} and {sides[1]} differ; {remedy}")
     newest = max((file.stat().st_mtime for file in directory.glob("*.safetensors")), default=0.0)
     if newest > path.stat().st_mtime:
         raise PushError(f"{path} is older than the weights beside it; {remedy}")
+
+
+def _source_name(directory: Path) -> str | None:
+    """What an imported model was converted from; None where nothing says it, or only a directory's last name."""
+    made = read_record(directory)
+    name = made.sources["model"].name if made and made.kind == "import" else ""
+    return name if "/" in name else None
 
 
 def _publish(api: HfApi, release: Release, contents: Contents) -> str:

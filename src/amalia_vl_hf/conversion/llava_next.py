@@ -34,6 +34,7 @@ from .checkpoints import (
     stored_dtype,
 )
 from .compose import END_OF_TURN, pad_left
+from .provenance import provenance
 from .rules import EXPORT_RULES, NEUTRAL, STOCK_RULES, import_rules, plan, rename
 from .shards import NewTensor, filled, stored
 from .tensor_files import StoredTensor, read_checkpoint
@@ -82,8 +83,9 @@ def import_checkpoint(
     processor = read_saved(AmaliaVLProcessor, directory)
     pad_left(processor.tokenizer)
     model.generation_config = _generation_config(directory, model, processor)
-    size = save_checkpoint(model, processor, tensors, Path(out), max_shard_size, own_shapes(model))
-    return Conversion(Path(out), len(tensors), size, planned.dropped, added=())
+    made = provenance("import", {"model": directory}, (tensor.dtype for tensor in tensors.values()))
+    size = save_checkpoint(model, processor, tensors, Path(out), max_shard_size, own_shapes(model), made)
+    return Conversion(Path(out), len(tensors), size, planned.dropped, added=(), made=made)
 
 
 def _require_plain(config: AmaliaVLConfig, directory: Path) -> None:
@@ -158,8 +160,9 @@ def export_checkpoint(
     wanted = {rename(STOCK_RULES, name): shape for name, shape in own_shapes(model).items()}
     give_dtypes(model, {name: tensors[rename(STOCK_RULES, name)].dtype for name in own_shapes(model)})
     model.generation_config = _generation_config(directory, model, processor)
-    size = save_checkpoint(model, _llava_next_processor(processor), tensors, Path(out), max_shard_size, wanted)
-    return Conversion(Path(out), len(tensors), size, dropped={}, added=tuple(NEUTRAL))
+    made = provenance("export", {"model": directory}, (tensor.dtype for tensor in tensors.values()))
+    size = save_checkpoint(model, _llava_next_processor(processor), tensors, Path(out), max_shard_size, wanted, made)
+    return Conversion(Path(out), len(tensors), size, dropped={}, added=tuple(NEUTRAL), made=made)
 
 
 def _require_expressible(config: AmaliaVLConfig, processor: AmaliaVLProcessor, resampler: str | None) -> None:

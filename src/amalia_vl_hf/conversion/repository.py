@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import distribution
 from pathlib import Path
 
+from .provenance import RECORD, read_record
 from .tensor_files import INDEX, PICKLES, WEIGHTS, read_checkpoint
 
 Contents = Mapping[str, Path | bytes]  # path in the repository -> file on this machine, or bytes made here
@@ -19,7 +20,7 @@ CARD, LICENSE, RESULTS = "README.md", "LICENSE", ".eval_results/amalia_vl.yaml"
 REQUIRED = ("config.json", "processor_config.json", "tokenizer.json", "tokenizer_config.json")
 OPTIONAL = ("added_tokens.json", "chat_template.jinja", "generation_config.json", "special_tokens_map.json", INDEX)
 # Known, read here or made anew, and never sent as they are.
-KEPT_HERE = ("training.json", "verify.json", "card.yaml", CARD, LICENSE)
+KEPT_HERE = ("training.json", "verify.json", "card.yaml", CARD, LICENSE, RECORD)
 
 SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
 TOKEN = re.compile(rb"hf_[A-Za-z0-9]{30,}")  # a Hub access token
@@ -37,7 +38,8 @@ def gather(directory: Path, *, remote_code: bool = True) -> dict[str, Path | byt
 
     Raises:
         ValueError: A file is unexpected, looks like a pickle or holds an access token, or one that is needed is
-            missing; the weights are not whole safetensors; the config names no code.
+            missing; the weights are not whole safetensors; the config names no code; the record of a conversion is
+            none.
     """
     code = exported_code() if remote_code else {}
     names = {path.name for path in directory.iterdir()}
@@ -56,7 +58,9 @@ def gather(directory: Path, *, remote_code: bool = True) -> dict[str, Path | byt
             raise ValueError(f"{directory / name} holds what looks like a Hub access token; remove it, and revoke it")
     if remote_code and "auto_map" not in json.loads(files["config.json"].read_bytes()):
         raise ValueError(f"{directory}/config.json has no auto_map, so nobody could load it without the package")
-    return {**files, **shards, **code}
+    made = read_record(directory)
+    record = {RECORD: made.published().json().encode()} if made else {}
+    return {**files, **shards, **code, **record}
 
 
 def exported_code() -> dict[str, Path]:
@@ -94,7 +98,7 @@ def differences(contents: Contents, remote: Mapping[str, tuple[int, str]]) -> tu
     """
     changed = [path for path, content in contents.items() if not _same(content, remote.get(path))]
     code = exported_code()
-    ours = (path for path in remote if _is_published(path, code) or path == RESULTS)
+    ours = (path for path in remote if _is_published(path, code) or path in (RESULTS, RECORD))
     return changed, sorted(path for path in ours if path not in contents)
 
 

@@ -29,6 +29,7 @@ from ..processing.image_loading_amalia_vl import load_image
 from ..processing.processing_amalia_vl import AmaliaVLProcessor
 from .checkpoints import find_source, model_type, read_saved, stored_dtype
 from .llava_next import is_tied
+from .provenance import source_at
 from .tensor_files import FLOATS, read_checkpoint
 
 STAGES = ("input ids", "pixels", "tower", "connector", "packed features", "logits", "greedy tokens")
@@ -60,7 +61,7 @@ class Report:
     """What `verify` found; `passed` is what `push` asks for."""
 
     passed: bool
-    first: str
+    first: str  # Hub id, or a directory's absolute path
     second: str
     dtype: str
     tolerance: float
@@ -88,6 +89,7 @@ def verify(
     images: str | Path | None = None,
     dtype: str = "fp32",
     tolerance: float = 0.0,
+    revision: str | None = None,
 ) -> Report:
     """Run two checkpoints over the same pictures and compare what comes out of every stage.
 
@@ -101,6 +103,7 @@ def verify(
         images: Directory of pictures; made-up ones of four shapes when left out. A sample without image comes besides.
         dtype: What both are run in: "fp32", "bf16" or "fp16".
         tolerance: Largest absolute difference of pixels, activations and logits; ids and tokens must be equal.
+        revision: Branch, tag or commit of a Hub id; `main` when left out.
 
     Returns:
         The largest difference at each stage.
@@ -109,7 +112,7 @@ def verify(
         ValueError: A side is neither kind of checkpoint or lacks weights, or a picture cannot be read.
         OSError: A side is not there.
     """
-    directories = [find_source(side) for side in (first, second)]
+    directories = [find_source(side, revision) for side in (first, second)]
     processors = [_processor(directory) for directory in directories]
     torch_dtype = FLOATS[stored_dtype(dtype) or "F32"]
     pictures = _read_images(Path(images)) if images else _make_images(_tile_size(processors[0]))
@@ -127,7 +130,8 @@ def verify(
             _compare(load_file(file), _observe(model, processors[1], sample, chat), sample.name, drifts)
     stages = [drifts[stage] for stage in STAGES if stage in drifts]
     passed = all(_is_within(drift, tolerance) for drift in stages)
-    return Report(passed, str(first), str(second), dtype, tolerance, [sample.name for sample in samples], stages)
+    one, other = (source_at(directory).name for directory in directories)
+    return Report(passed, one, other, dtype, tolerance, [sample.name for sample in samples], stages)
 
 
 def _processor(directory: Path) -> ProcessorMixin:
