@@ -18,7 +18,9 @@ def write(path, *rows):
 
 def test_rows_keep_what_their_method_needs_and_name_their_line(samples, pictures):
     data = load_samples(samples["dpo"], "dpo")
-    assert set(data.column_names) == {"sample", "images", "prompt", "chosen", "rejected"}
+    known = {"index", "sample", "source", "language", "category", "fault"}
+    assert set(data[3]) == {*known, "images", "prompt", "chosen", "rejected"}
+    assert [row["index"] for row in data] == list(range(8))
     assert data[3]["sample"] == f"{samples['dpo']}, line 4"
     assert data[3]["images"] == [str(pictures / "3.png")]
 
@@ -34,7 +36,7 @@ def test_rows_may_lack_images_and_mix_text_with_parts(tmp_path):
     [
         ("{", r"data\.jsonl, line 1: not JSON"),
         ("[1]", "line 1: needs messages but holds list"),
-        ('{"images": [], "texts": []}', "line 1: needs messages but holds images, texts"),
+        ('{"images": [], "text": []}', "line 1: needs conversations but holds images, text;"),
         ('{"images": ["gone.png"], "messages": []}', r"line 1: no such image: .*gone\.png"),
         ("", r"data\.jsonl holds no samples"),
     ],

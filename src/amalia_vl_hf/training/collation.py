@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from .samples import conversation
+from .plain_text import renamed, special_tokens_in
+from .samples import conversation, require_readable
 
 Sample = Mapping[str, Any]
 
@@ -31,8 +32,11 @@ class ConversationCollator:
 
     def __call__(self, samples: Sequence[Sample]) -> dict[str, torch.Tensor]:
         """Return `input_ids`, `attention_mask` and `labels` `(batch, length)`, and the images' tensors."""
+        for row in samples:
+            require_readable(row)
         turns = [conversation(row["messages"], row["images"], row["sample"]) for row in samples]
-        batch = _encode(self, turns, [row["sample"] for row in samples])
+        names = [row["sample"] for row in samples]
+        batch = encode(self.processor, turns, names, max_tiles=self.max_tiles, max_length=self.max_length)
         answers = batch.pop("assistant_masks").bool()
         batch["labels"] = batch["input_ids"].masked_fill(~answers, -100)
         return batch
@@ -54,36 +58,55 @@ class PreferenceCollator:
 
     def __call__(self, samples: Sequence[Sample]) -> dict[str, torch.Tensor]:
         """Return `input_ids`, `attention_mask`, `completion_mask` `(2 * pairs, length)`, and the images' tensors."""
+        for row in samples:
+            require_readable(row)
         pairs = [(row, answer) for answer in ("chosen", "rejected") for row in samples]
         turns = [conversation(row["prompt"] + row[answer], row["images"], row["sample"]) for row, answer in pairs]
-        batch = _encode(self, turns, [f"{row['sample']}, {answer}" for row, answer in pairs])
+        names = [f"{row['sample']}, {answer}" for row, answer in pairs]
+        batch = encode(self.processor, turns, names, max_tiles=self.max_tiles, max_length=self.max_length)
         earlier = torch.tensor([sum(turn["role"] == "assistant" for turn in row["prompt"]) for row, _ in pairs])
         batch["completion_mask"] = _answers_after(batch.pop("assistant_masks"), earlier)
         return batch
 
 
-def _encode(
-    collator: ConversationCollator | PreferenceCollator,
-    conversations: list[list[dict[str, Any]]],
+def encode(
+    processor: Any,
+    conversations: Sequence[list[dict[str, Any]]],
     names: Sequence[str],
+    *,
+    max_tiles: int,
+    max_length: int,
 ) -> dict[str, torch.Tensor]:
-    """Tokenise conversations, right-padded, with `assistant_masks` over the answers and their `<|im_end|>`."""
-    processor = collator.processor
-    for name, turns in zip(names, conversations, strict=True):
-        if any(processor.image_token in part.get("text", "") for turn in turns for part in turn["content"]):
-            raise ValueError(f'{name}: literal {processor.image_token} in the text; write {{"type": "image"}} parts')
+    """Render, tokenise and tile conversations.
+
+    Args:
+        processor: The model's processor.
+        conversations: Turns with typed contents and their images, as `samples.conversation` gives them.
+        names: Where each comes from, for errors.
+        max_tiles: Most tiles an image is cut into; 0 leaves only the thumbnail.
+        max_length: Most tokens a conversation may have, visual ones included.
+
+    Returns:
+        `input_ids`, `attention_mask` and `assistant_masks` `(conversations, length)`, padded on the right; the last
+        marks the answers and their `<|im_end|>`. With images, `pixel_values` and `tile_layouts` of all their tiles.
+        Special tokens that stand literally in a text are tokenised as text.
+
+    Raises:
+        ValueError: A conversation is too long, has no answer or an image that cannot be used; names it.
+    """
+    literal = [special_tokens_in(processor, *entry) for entry in zip(conversations, names, strict=True)]
     batch = dict(
-        processor.apply_chat_template(
-            conversations,
+        (renamed(processor) if any(literal) else processor).apply_chat_template(
+            list(conversations),
             tokenize=True,
             return_dict=True,
             return_tensors="pt",
             return_assistant_tokens_mask=True,
-            processor_kwargs={"padding": True, "padding_side": "right", "max_tiles": collator.max_tiles},
+            processor_kwargs={"padding": True, "padding_side": "right", "max_tiles": max_tiles},
         )
     )
     batch["assistant_masks"] = torch.as_tensor(batch["assistant_masks"])
-    _check(batch, names, collator.max_length, processor.image_token_id)
+    _check(batch, names, max_length, processor.image_token_id)
     return batch
 
 

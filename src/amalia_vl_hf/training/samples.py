@@ -1,39 +1,120 @@
-"""Training samples: JSONL files of conversations or preference pairs, with paths of their images."""
+"""Training samples: rows of any known dataset, or of a mixture of them, read when they are needed."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
 
+from .manifest import MEASURED, is_manifest, read_manifest
+from .readers import IMAGE_SLOT, read_record
+from .stores import DatasetRows, Rows, Source, open_rows
+
 # What a sample of each training method holds beside its images.
 FIELDS: Mapping[str, tuple[str, ...]] = {"sft": ("messages",), "dpo": ("prompt", "chosen", "rejected")}
 
 
-def load_samples(path: str | Path, method: str) -> Dataset:
-    """Read a JSONL file into a dataset whose every row names its origin in `sample`.
+def load_samples(path: str | Path, method: str, every_row: bool = True) -> Dataset:
+    """Open a data file, a folder of parquet files or a mixture's manifest as samples.
 
-    A line holds `images` (paths relative to the file's folder; may be left out or empty) and either `messages`
-    (`method="sft"`) or `prompt`, `chosen` and `rejected` (`method="dpo"`), each a list of `role` / `content` turns.
-    Further keys are left out.
+    A sample has `index` (its position), `sample` (its origin, for errors), `source`, `language`, `category`, `images`
+    (paths or encoded cells, in the order of their slots), `messages` (`method="sft"`) or `prompt`, `chosen` and
+    `rejected` (`method="dpo"`), and, from a manifest that was measured, `length` and `tiles`. A row that cannot be
+    read has the reason in `fault`, and neither images nor texts.
+
+    Args:
+        path: JSONL, JSON or parquet file in a format of `readers`, a folder with one of them, or a manifest.
+        method: `"sft"` or `"dpo"`.
+        every_row: Read a JSON file once now, and refuse it for its first faulty row; parquet rows, all of one type,
+            are only looked at when they are used, and so is every row if this is off.
 
     Raises:
-        ValueError: A line is no JSON object, lacks a field or names an image that is not there; or no line at all.
+        ValueError: The file is empty or a mixture's YAML; its columns are of no known format; with `every_row`, a row
+            is no JSON, not of its format, or names an image that is not there.
     """
-    rows = [_row(line, Path(path), number, FIELDS[method]) for number, line in _lines(Path(path))]
-    if not rows:
+    if Path(path).suffix in (".yaml", ".yml"):
+        raise ValueError(f"{path} describes a mixture; draw its samples first: amalia-vl data mix {path} --out FILE")
+    if is_manifest(path):
+        table, sources = read_manifest(path)
+        reader = SampleReader(sources, method)
+        return table.add_column("index", range(len(table))).with_transform(reader)
+    reader = SampleReader([Source(Path(path).stem, path=str(path))], method)
+    rows = reader.rows(0)
+    if not len(rows):
         raise ValueError(f"{path} holds no samples")
-    return Dataset.from_list(rows)
+    checked = range(1 if isinstance(rows, DatasetRows) or not every_row else len(rows))
+    for row in checked:
+        require_readable(reader.read(row, 0, row))
+    count = range(len(rows))
+    return Dataset.from_dict({"index": count, "source": [0] * len(rows), "row": count}).with_transform(reader)
+
+
+class SampleReader:
+    """Turn rows of a manifest, of numbers alone, into samples; what it opens stays open in its process only."""
+
+    def __init__(self, sources: Sequence[Source], method: str) -> None:
+        self.sources = list(sources)
+        self.method = method
+        self._rows: dict[int, Rows] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_rows": {}}
+
+    def rows(self, source: int) -> Rows:
+        """Open a source, once."""
+        if source not in self._rows:
+            self._rows[source] = open_rows(self.sources[source])
+        return self._rows[source]
+
+    def __call__(self, batch: Mapping[str, Sequence[int]]) -> dict[str, list[Any]]:
+        """Read the samples of a batch of manifest rows; `datasets` calls this where rows are indexed."""
+        entries = zip(batch["index"], batch["source"], batch["row"], strict=True)
+        samples = [self.read(*entry) for entry in entries]
+        read = {name: [sample[name] for sample in samples] for name in samples[0]}
+        return {**read, **{name: list(batch[name]) for name in MEASURED if name in batch}}
+
+    def read(self, index: int, source: int, row: int) -> dict[str, Any]:
+        """Read one sample; what is wrong with it goes into `fault`."""
+        rows, origin = self.rows(source), self.sources[source]
+        known = {"source": origin.name, "language": origin.language, "category": origin.category}
+        sample: dict[str, Any] = {"index": index, "sample": rows.name(row), **known, "images": [], "fault": None}
+        try:
+            values = rows[row]
+            if not isinstance(values, Mapping):
+                raise ValueError(f"{rows.name(row)}: needs {FIELDS[self.method][0]} but holds {type(values).__name__}")
+            values = {origin.columns.get(name, name): value for name, value in values.items()}
+            record = read_record(values, self.method, rows.name(row))
+        except ValueError as error:
+            return {**sample, **dict.fromkeys(FIELDS[self.method]), "fault": str(error)}
+        record["images"] = [_located(cell, origin.folder) for cell in record["images"]]
+        return {**sample, **record, "language": values.get("language") or origin.language}
+
+
+def require_readable(sample: Mapping[str, Any]) -> None:
+    """Hold a sample to what can be seen without decoding its images.
+
+    Raises:
+        ValueError: The row could not be read, or an image is a missing file or a URL.
+    """
+    if sample.get("fault"):
+        raise ValueError(sample["fault"])
+    paths = [cell for cell in sample["images"] if isinstance(cell, str)]
+    if addresses := [path for path in paths if _is_address(path)]:
+        raise ValueError(f"{sample['sample']}: {addresses[0]} is not fetched yet; run amalia-vl data fetch first")
+    if missing := [path for path in paths if not Path(path).is_file()]:
+        raise ValueError(f"{sample['sample']}: no such image: {', '.join(missing)}")
 
 
 def conversation(turns: list[dict[str, Any]], images: list[Any], sample: str) -> list[dict[str, Any]]:
     """Put each image into its slot of the conversation.
 
-    Slots are `{"type": "image"}` parts. A conversation without a single slot gets its images at the start of the
-    first user turn, as TRL's `images` column means it.
+    Slots are `{"type": "image"}` parts. A conversation without a single slot gets its images at the start of the first
+    user turn, as TRL's `images` column means it; as many `<image>` placeholders that open that turn's plain text stand
+    for them and are dropped. Any other `<image>` is text like any word.
 
     Args:
         turns: `role` / `content` turns; contents are text or lists of parts.
@@ -51,12 +132,31 @@ def conversation(turns: list[dict[str, Any]], images: list[Any], sample: str) ->
     users = [turn for turn in typed if turn["role"] == "user"]
     if not slots and images and users:
         slots = [{"type": "image"} for _ in images]
-        users[0]["content"] = slots + users[0]["content"]
+        users[0]["content"] = slots + _without_placeholders(users[0]["content"], len(images))
     if len(slots) != len(images):
         raise ValueError(f"{sample}: {len(slots)} image slots in the conversation but {len(images)} images")
     for slot, image in zip(slots, images, strict=True):
         slot["image"] = image
     return typed
+
+
+def fingerprint(path: str | Path) -> str:
+    """Tell data apart: the SHA-256 of a file, or of the names, sizes and times of all files of a folder."""
+    path = Path(path)
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    listed = [(str(file.relative_to(path)), file.stat()) for file in sorted(path.rglob("*")) if file.is_file()]
+    facts = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in listed]
+    return hashlib.sha256(repr(facts).encode()).hexdigest()
+
+
+def _without_placeholders(parts: list[dict[str, Any]], images: int) -> list[dict[str, Any]]:
+    """Drop the run of placeholders that opens a text, if they are exactly as many as images."""
+    opening = re.match(rf"(?:{IMAGE_SLOT}\s*)+", parts[0].get("text", "")) if parts else None
+    if opening is None or opening[0].count(IMAGE_SLOT) != images:
+        return parts
+    return [{**parts[0], "text": parts[0]["text"][opening.end() :]}, *parts[1:]]
 
 
 def _parts(content: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -66,24 +166,14 @@ def _parts(content: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{key: value for key, value in part.items() if value is not None} for part in content]
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            if line.strip():
-                yield number, line
+def _is_address(path: str) -> bool:
+    return path.startswith(("http://", "https://"))
 
 
-def _row(line: str, path: Path, number: int, wanted: tuple[str, ...]) -> dict[str, Any]:
-    sample = f"{path}, line {number}"
-    try:
-        values = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{sample}: not JSON ({error})") from error
-    if not isinstance(values, dict) or any(name not in values for name in wanted):
-        found = ", ".join(values) if isinstance(values, dict) else type(values).__name__
-        raise ValueError(f"{sample}: needs {', '.join(wanted)} but holds {found}")
-    images = [path.parent / image for image in values.get("images") or []]
-    missing = [str(image) for image in images if not image.is_file()]
-    if missing:
-        raise ValueError(f"{sample}: no such image: {', '.join(missing)}")
-    return {"sample": sample, "images": [str(image) for image in images], **{name: values[name] for name in wanted}}
+def _located(cell: Any, folder: Path) -> Any:
+    """Give paths their folder; encoded bytes and addresses stay as they are."""
+    if isinstance(cell, Mapping) and cell.get("bytes") is None and cell.get("path"):
+        cell = cell["path"]
+    if isinstance(cell, str | Path) and not _is_address(str(cell)):
+        return str(folder / cell)
+    return cell
