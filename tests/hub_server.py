@@ -1,7 +1,8 @@
 """A small model hub on loopback, in memory: enough of the real one's HTTP for pushing and loading, and for faults.
 
 It is strict where a client can do harm: a commit is applied whole or not at all, refers only to objects whose bytes
-arrived and have the promised SHA-256, and is refused when its parent is no longer the branch's head.
+arrived and have the promised SHA-256, and is refused when its parent is no longer the branch's head. Large files come
+and go by LFS, or by Xet when the hub is given a local store of that kind.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import re
 import sys
 import threading
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +21,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import yaml
+
+from tests.xet_store import XetStore
 
 LFS_FROM = 16384  # bytes from which a file goes to the object store; the real hub also looks at names
 TOKEN = "hf_loopback"
@@ -32,6 +36,7 @@ ROUTES = (
     ("preupload", "POST", r"/api/models/(?P<repo>[^/]+/[^/]+)/preupload/(?P<revision>[^/]+)"),
     ("lfs-batch", "POST", r"/(?P<repo>[^/]+/[^/]+)\.git/info/lfs/objects/batch"),
     ("lfs-put", "PUT", r"/lfs/(?P<oid>[0-9a-f]{64})"),
+    ("xet-token", "GET", r"/api/models/(?P<repo>[^/]+/[^/]+)/xet-(?P<use>read|write)-token/(?P<revision>[^/]+)"),
     ("commit", "POST", r"/api/models/(?P<repo>[^/]+/[^/]+)/commit/(?P<revision>[^/]+)"),
     ("branch", "POST", r"/api/models/(?P<repo>[^/]+/[^/]+)/branch/(?P<branch>[^/]+)"),
     ("tree", "GET", r"/api/models/(?P<repo>[^/]+/[^/]+)/tree/(?P<revision>[^/]+)(?P<folder>/.*)?"),
@@ -81,7 +86,8 @@ class Repository:
 class HubServer:
     """The hub, served from 127.0.0.1 on a free port while the context lasts."""
 
-    def __init__(self) -> None:
+    def __init__(self, xet: XetStore | None = None) -> None:
+        self.xet = xet  # where large files are; LFS's objects in memory when None
         self.repositories: dict[str, Repository] = {}
         self.objects: dict[str, bytes] = {}
         self.faults: dict[str, Fault] = {}
@@ -326,14 +332,32 @@ class _Handler(BaseHTTPRequestHandler):
             if key == "file":
                 files[value["path"]] = base64.b64decode(value["content"])
             elif key == "lfsFile":
-                if value["oid"] not in self.server_state.objects:
-                    raise _RefusedError(400, f"no object {value['oid']}")
-                files[value["path"]] = self.server_state.objects[value["oid"]]
+                files[value["path"]] = self._object(value["oid"])
             elif key == "deletedFile":
                 del files[value["path"]]
         commit = _commit_id(head, files)
         self._repository(groups).branches[groups["revision"]].append((commit, files))
         return 200, {"commitUrl": f"{self.server_state.url}/{groups['repo']}/commit/{commit}", "commitOid": commit}, {}
+
+    def _object(self, oid: str) -> bytes:
+        hub = self.server_state
+        if oid not in hub.objects and hub.xet and (stored := hub.xet.find(oid)):
+            hub.objects[oid] = hub.xet.read(stored)
+        if oid not in hub.objects:
+            raise _RefusedError(400, f"no object {oid}")
+        return hub.objects[oid]
+
+    def _xet_token(self, groups: dict[str, str], body: bytes) -> Answer:
+        """Tell where the store is: the client reads the body, huggingface_hub the headers."""
+        store = self.server_state.xet
+        if groups["use"] == "write":
+            self._require_token()
+        self._at(groups)
+        if store is None:
+            raise _RefusedError(404, "this hub has no Xet store")
+        expiry = int(time.time()) + 3600  # s
+        headers = {"X-Xet-Cas-Url": store.url, "X-Xet-Access-Token": "xet", "X-Xet-Token-Expiration": str(expiry)}
+        return 200, {"casUrl": store.url, "accessToken": "xet", "exp": expiry}, headers
 
     def _resolve(self, groups: dict[str, str], body: bytes) -> Answer:
         head, files = self._at(groups)
@@ -341,6 +365,12 @@ class _Handler(BaseHTTPRequestHandler):
             raise _RefusedError(404, f"no file {groups['path']}", "EntryNotFound")
         content = files[groups["path"]]
         headers = {"X-Repo-Commit": head, "ETag": f'"{_content_oid(content)}"', "Accept-Ranges": "bytes"}
+        store = self.server_state.xet
+        if store and (stored := store.find(_content_oid(content))):
+            if self.command == "GET":
+                raise _RefusedError(400, "this file is read through Xet")
+            token = f"{self.server_state.url}/api/models/{groups['repo']}/xet-read-token/{head}"
+            headers |= {"X-Xet-Hash": stored.xet_hash, "X-Xet-Refresh-Route": token}
         if wanted := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")):
             start, end = int(wanted[1]), min(int(wanted[2] or len(content) - 1), len(content) - 1)
             return 206, content[start : end + 1], {**headers, "Content-Range": f"bytes {start}-{end}/{len(content)}"}
