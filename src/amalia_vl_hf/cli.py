@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -133,18 +132,10 @@ def _add_push(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _add(
-        commands,
-        "train",
-        _train,
-        "Train one stage by a recipe; the same command continues a run that was killed.",
-        "  amalia-vl train recipes/tiny/1_align.yaml\n"
-        "  amalia-vl train recipes/tiny/2_instruct.yaml steps=10 epochs=null learning_rates.tower=1e-4 --dry-run\n"
-        "  accelerate launch -m amalia_vl_hf.cli train recipes/tiny/1_align.yaml",
-    )
-    parser.add_argument("recipe", metavar="RECIPE", help="YAML file")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="values in the place of the recipe's")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be trained, and stop")
+    from .training.command import EXAMPLES, add_train
+
+    purpose = "Train one stage by a recipe; the same command continues a run that was killed."
+    add_train(_add(commands, "train", _train, purpose, EXAMPLES))
 
 
 def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -245,20 +236,12 @@ def _demo(arguments: argparse.Namespace) -> None:
 
 
 def _train(arguments: argparse.Namespace) -> None:
-    from .training.recipe import RecipeError, load_recipe
+    from .training.command import TrainError, run_train
 
     try:
-        recipe = load_recipe(arguments.recipe, arguments.overrides)
-        from .training.run import describe, train
-
-        if arguments.dry_run:
-            print(describe(recipe))
-            return
-        output = train(recipe)
-        if os.environ.get("RANK", "0") == "0":  # one line, however many processes a launcher started
-            print(f"trained: {output}")
-    except (RecipeError, OSError) as error:
-        raise UsageError(_first_line(error)) from error
+        run_train(arguments)
+    except TrainError as error:
+        raise UsageError(str(error)) from error
 
 
 def _require_files(paths: Sequence[str]) -> None:

@@ -54,7 +54,7 @@ def test_overrides_replace_plain_nested_and_null_values():
         ("seed=null", "seed must be a whole number, not None"),
         ("weight_decay=[1]", r"weight_decay must be a number, not \[1\]"),
         ("model=3", "model must be text, not 3"),
-        ("learning_rates=1e-3", "learning_rates must hold `module: rate` lines, not '1e-3'"),
+        ("learning_rates=1e-3", "learning_rates must hold `name: number` lines, not '1e-3'"),
         ("learning_rates.decoder=1e-3", "stage align: unknown module in learning_rates 'decoder'.*known: connector"),
         (
             "learning_rates.conector=1e-3",
@@ -69,6 +69,24 @@ def test_overrides_replace_plain_nested_and_null_values():
         ("warmup=0.1", "schedule constant does not read warmup=0.1"),
         ("max_length=0", "max_length must be positive, not 0"),
         ("max_tiles=-1", "max_tiles must not be negative, not -1"),
+        ("precision=fp16", "unknown precision 'fp16'.*known: fp32, bf16"),
+        ("resampler=cv2", "unknown resampler 'cv2'; known: pil, torch"),
+        ("report_to=[wandbb]", r"unknown name in report_to 'wandbb' \(did you mean 'wandb'\?\)"),
+        ("report_to=wandb", "report_to must be a list, not 'wandb'"),
+        ("gradient_checkpointing=1", "gradient_checkpointing must be true or false, not 1"),
+        ("adam_betas=[0.9]", r"adam_betas are two numbers, each 0 <= beta < 1, not \[0.9\]"),
+        ("adam_betas=[0.9, 1]", r"adam_betas are two numbers, each 0 <= beta < 1, not \[0.9, 1.0\]"),
+        ("adam_eps=0", "adam_eps must be positive, not 0"),
+        ("processes=0", "processes must be positive, not 0"),
+        ("global_batch=-1", "global_batch must be positive, not -1"),
+        ("lora=8", "lora must hold `key: value` lines, not 8"),
+        ("lora.rank=8", "lora.alpha is missing"),
+        ("lora={rank: 8, alpha: 16, ranks: 1}", r"unknown key 'lora.ranks' \(did you mean 'lora.rank'\?\)"),
+        ("lora={rank: 0, alpha: 16}", "lora.rank must be positive, not 0"),
+        ("lora={rank: 8, alpha: 16, dropout: 1}", "lora.dropout is a share, 0 <= dropout < 1, not 1"),
+        ("lora={rank: 8, alpha: 16, targets: []}", "lora.targets names no module"),
+        ("lora={rank: 8, alpha: 16, targets: [conector]}", "unknown module in lora.targets 'conector' .did you mean"),
+        ("lora={rank: 8, alpha: 16}", "lora.targets: stage align trains connector, not decoder"),
         ("batch_size", "override 'batch_size' is not of the form key=value"),
         ("batch_size.x=1", "override 'batch_size.x=1': batch_size holds one value"),
         ("batch_size=[", "1_align.yaml"),
@@ -77,6 +95,13 @@ def test_overrides_replace_plain_nested_and_null_values():
 def test_faulty_values_are_refused(override, message):
     with pytest.raises(RecipeError, match=message):
         load_recipe(ALIGN_RECIPE, [override])
+
+
+def test_adapters_are_trained_in_their_modules_only():
+    stage = load_recipe(PREFER_RECIPE, ["learning_rates={}", "lora={rank: 8, alpha: 16}"]).training_stage
+    assert stage.trainable == ("connector", "decoder")
+    with pytest.raises(RecipeError, match="stage prefer with LoRA: unknown module in learning_rates 'tower'"):
+        load_recipe(PREFER_RECIPE, ["learning_rates={tower: 1e-6}", "lora={rank: 8, alpha: 16}"])
 
 
 def test_dpo_needs_its_beta():

@@ -134,7 +134,7 @@ def kill_after_a_checkpoint(recipe):
     """Start the command in a process and kill it with -9 once it has written a checkpoint."""
     partial = Path(f"{recipe.output}.partial")
     with subprocess.Popen(command(recipe), env=OFFLINE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
-        while run.poll() is None and not list(partial.glob("checkpoint-*/trainer_state.json")):
+        while run.poll() is None and not list(partial.glob("checkpoint-*/complete")):
             time.sleep(0.005)
         run.send_signal(signal.SIGKILL)
     return run.returncode

@@ -2,21 +2,45 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from .stages import STAGES, Stage
+from .stages import MODULES, STAGES, Stage
+from .values import RecipeError, read_fields, unknown
+
+__all__ = ["Lora", "Recipe", "RecipeError", "load_recipe", "recipe_from"]
 
 _SCHEDULES = ("constant", "constant_with_warmup", "linear", "cosine")
+_PRECISIONS = ("fp32", "bf16")
+_RESAMPLERS = ("pil", "torch")
+_REPORTS = ("tensorboard", "trackio", "wandb")
+_POSITIVE = (
+    *("batch_size", "accumulation", "global_batch", "processes", "max_length", "log_steps", "save_steps"),
+    *("steps", "epochs", "beta", "max_grad_norm", "adam_eps"),
+)
+_NOT_NEGATIVE = ("max_tiles", "workers", "weight_decay")
 
 
-class RecipeError(ValueError):
-    """A recipe that cannot be followed; the message says every fault found."""
+@dataclass(frozen=True)
+class Lora:
+    """Low-rank adapters in the place of whole weights: `W + alpha / rank * B A`.
+
+    Args:
+        rank: Rows of `A` and columns of `B`.
+        alpha: Scale of the product, before it is divided by the rank.
+        dropout: Share of the adapters' inputs that is zeroed.
+        targets: Modules whose linear layers get adapters; all else is frozen. The output head never gets one: TRL
+            multiplies by its weight alone.
+    """
+
+    rank: int
+    alpha: float
+    dropout: float = 0.0
+    targets: tuple[str, ...] = ("connector", "decoder")
 
 
 @dataclass(frozen=True)
@@ -44,6 +68,17 @@ class Recipe:
         log_steps: Steps between log entries.
         save_steps: Steps between checkpoints to resume from.
         workers: Processes that prepare batches beside the training one.
+        adam_betas: AdamW's decay rates of the first and second moment.
+        adam_eps: AdamW's.
+        precision: `fp32`, or `bf16` mixed precision.
+        gradient_checkpointing: Whether activations are computed again in the backward pass instead of kept.
+        resampler: `pil` or `torch`, how images are resized; what the model's processor says when left out.
+        lora: Low-rank adapters instead of whole weights. The output is the model with the adapters merged in; they lie
+            in its `adapter` folder as well.
+        processes: Ranks that train together, over all machines; those of the accelerate config when left out.
+        accelerate: Config file of `accelerate launch` (DDP, ZeRO-3, FSDP2, several machines).
+        global_batch: Samples a step; checked against batch_size x accumulation x processes.
+        report_to: Where the log goes as well: `tensorboard`, `trackio`, `wandb`.
     """
 
     stage: str
@@ -66,6 +101,16 @@ class Recipe:
     schedule: str | None = None
     max_tiles: int | None = None
     beta: float | None = None
+    adam_betas: tuple[float, ...] = (0.9, 0.999)
+    adam_eps: float = 1e-8
+    precision: str = "fp32"
+    gradient_checkpointing: bool = False
+    resampler: str | None = None
+    lora: Lora | None = None
+    processes: int | None = None
+    accelerate: str | None = None
+    global_batch: int | None = None
+    report_to: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         faults = list(_faults(self))
@@ -76,10 +121,11 @@ class Recipe:
     def training_stage(self) -> Stage:
         """The stage with this recipe's values in the place of the paper's."""
         paper = STAGES[self.stage]
+        rates = {**paper.learning_rates, **self.learning_rates}
         return Stage(
             name=paper.name,
             method=paper.method,
-            learning_rates={**paper.learning_rates, **self.learning_rates},
+            learning_rates={module: rate for module, rate in rates.items() if module in _trainable(self)},
             schedule=paper.schedule if self.schedule is None else self.schedule,
             max_tiles=paper.max_tiles if self.max_tiles is None else self.max_tiles,
         )
@@ -113,23 +159,8 @@ def recipe_from(values: Mapping[str, Any]) -> Recipe:
     Raises:
         RecipeError: Unknown key, wrong type, missing value or values that contradict each other.
     """
-    known = {entry.name: entry for entry in fields(Recipe)}
-    faults = [_unknown("key", key, known) for key in values if key not in known]
-    faults += [
-        f"{name} is missing"
-        for name, entry in known.items()
-        if name not in values and entry.default is MISSING and entry.default_factory is MISSING
-    ]
-    typed: dict[str, Any] = {}
-    for name, value in values.items():
-        if name in known:
-            try:
-                typed[name] = _typed(name, value, str(known[name].type))
-            except ValueError as error:
-                faults.append(str(error))
-    if faults:
-        raise RecipeError("; ".join(faults))
-    return Recipe(**typed)
+    recipe: Recipe = read_fields(Recipe, values)
+    return recipe
 
 
 def _apply_override(values: dict[str, Any], override: str) -> None:
@@ -144,80 +175,75 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
     values[last] = yaml.safe_load(text)
 
 
-def _typed(name: str, value: Any, annotation: str) -> Any:
-    """Return `value` as its field's type; YAML reads `1e-3` as text, so numbers may come as text."""
-    if value is None and annotation.endswith("| None"):
-        return None
-    if annotation.startswith("Mapping"):
-        if not isinstance(value, dict):
-            raise ValueError(f"{name} must hold `module: rate` lines, not {value!r}")
-        return {str(key): _number(f"{name}.{key}", entry, float) for key, entry in value.items()}
-    if annotation.startswith("str"):
-        if not isinstance(value, str):
-            raise ValueError(f"{name} must be text, not {value!r}")
-        return value
-    return _number(name, value, int if annotation.startswith("int") else float)
-
-
-def _number(name: str, value: Any, kind: type[int] | type[float]) -> int | float:
-    wanted = "a whole number" if kind is int else "a number"
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float | str)
-        or (kind is int and isinstance(value, float))
-    ):
-        raise ValueError(f"{name} must be {wanted}, not {value!r}")
-    try:
-        return kind(value)
-    except ValueError:
-        raise ValueError(f"{name} must be {wanted}, not {value!r}") from None
-
-
-def _unknown(what: str, name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(str(name), list(known), n=1)
-    hint = f" (did you mean {close[0]!r}?)" if close else ""
-    return f"unknown {what} {name!r}{hint}; known: {', '.join(known)}"
+def _trainable(recipe: Recipe) -> tuple[str, ...]:
+    """Modules the recipe trains: the stage's, and with LoRA only those that get adapters."""
+    stage = STAGES[recipe.stage]
+    return stage.trainable if recipe.lora is None else tuple(m for m in stage.trainable if m in recipe.lora.targets)
 
 
 def _faults(recipe: Recipe) -> Iterable[str]:
     """Yield what contradicts itself or cannot be, each in a few words."""
     if recipe.stage not in STAGES:
-        yield _unknown("stage", recipe.stage, STAGES)
+        yield unknown("stage", recipe.stage, STAGES)
         return
-    stage = STAGES[recipe.stage]
-    for module in recipe.learning_rates:
-        if module not in stage.trainable:
-            yield f"stage {stage.name}: " + _unknown("module in learning_rates", module, stage.trainable)
-    for module, rate in recipe.learning_rates.items():
-        if rate <= 0:
-            yield f"learning_rates.{module} must be positive, not {rate}; a stage freezes what it does not train"
-    if recipe.schedule is not None and recipe.schedule not in _SCHEDULES:
-        yield _unknown("schedule", recipe.schedule, _SCHEDULES)
+    yield from _stage_faults(recipe)
+    yield from _choice_faults(recipe)
+    if recipe.lora is not None:
+        yield from _lora_faults(recipe.lora, STAGES[recipe.stage])
     if (recipe.epochs is None) == (recipe.steps is None):
         yield f"give either epochs or steps, not epochs={recipe.epochs} and steps={recipe.steps}"
-    if (recipe.beta is None) == (stage.method == "dpo"):
-        needs = "needs" if stage.method == "dpo" else "does not read"
-        yield f"stage {stage.name} {needs} beta, but beta={recipe.beta}"
     if not 0 <= recipe.warmup < 1:
         yield f"warmup is a share of all steps, 0 <= warmup < 1, not {recipe.warmup}"
-    schedule = recipe.schedule or stage.schedule
-    if schedule == "constant" and recipe.warmup:
-        yield f"schedule constant does not read warmup={recipe.warmup}; use constant_with_warmup, or warmup: 0"
-    for name in (
-        "batch_size",
-        "accumulation",
-        "max_length",
-        "log_steps",
-        "save_steps",
-        "steps",
-        "epochs",
-        "beta",
-        "max_grad_norm",
-    ):
+    if len(recipe.adam_betas) != 2 or not all(0 <= beta < 1 for beta in recipe.adam_betas):
+        yield f"adam_betas are two numbers, each 0 <= beta < 1, not {list(recipe.adam_betas)}"
+    for name in _POSITIVE:
         value = getattr(recipe, name)
         if value is not None and value <= 0:
             yield f"{name} must be positive, not {value}"
-    for name in ("max_tiles", "workers", "weight_decay"):
+    for name in _NOT_NEGATIVE:
         value = getattr(recipe, name)
         if value is not None and value < 0:
             yield f"{name} must not be negative, not {value}"
+
+
+def _stage_faults(recipe: Recipe) -> Iterable[str]:
+    """Yield what does not go with the stage."""
+    stage, trainable = STAGES[recipe.stage], _trainable(recipe)
+    where = f"stage {stage.name}" if recipe.lora is None else f"stage {stage.name} with LoRA"
+    for module, rate in recipe.learning_rates.items():
+        if module not in trainable:
+            yield f"{where}: " + unknown("module in learning_rates", module, trainable)
+        if rate <= 0:
+            yield f"learning_rates.{module} must be positive, not {rate}; a stage freezes what it does not train"
+    if (recipe.beta is None) == (stage.method == "dpo"):
+        needs = "needs" if stage.method == "dpo" else "does not read"
+        yield f"stage {stage.name} {needs} beta, but beta={recipe.beta}"
+    if (recipe.schedule or stage.schedule) == "constant" and recipe.warmup:
+        yield f"schedule constant does not read warmup={recipe.warmup}; use constant_with_warmup, or warmup: 0"
+
+
+def _choice_faults(recipe: Recipe) -> Iterable[str]:
+    """Yield names that are none of those there are."""
+    choices = (("schedule", _SCHEDULES), ("precision", _PRECISIONS), ("resampler", _RESAMPLERS))
+    for name, known in choices:
+        value = getattr(recipe, name)
+        if value is not None and value not in known:
+            yield unknown(name, value, known)
+    for report in recipe.report_to:
+        if report not in _REPORTS:
+            yield unknown("name in report_to", report, _REPORTS)
+
+
+def _lora_faults(lora: Lora, stage: Stage) -> Iterable[str]:
+    for name in ("rank", "alpha"):
+        if getattr(lora, name) <= 0:
+            yield f"lora.{name} must be positive, not {getattr(lora, name)}"
+    if not 0 <= lora.dropout < 1:
+        yield f"lora.dropout is a share, 0 <= dropout < 1, not {lora.dropout}"
+    if not lora.targets:
+        yield "lora.targets names no module, so there is nothing to train"
+    for module in lora.targets:
+        if module not in MODULES:
+            yield unknown("module in lora.targets", module, MODULES)
+        elif module not in stage.trainable:
+            yield f"lora.targets: stage {stage.name} trains {', '.join(stage.trainable)}, not {module}"

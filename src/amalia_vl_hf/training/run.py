@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
-import math
-import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any
 
-import torch
+from accelerate.utils import broadcast_object_list
+from peft import PeftModel
 from transformers.trainer_utils import sort_checkpoints
-from trl import DPOConfig, SFTConfig
 
-from ..modeling.configuration_amalia_vl import AmaliaVLConfig
-from ..modeling.modeling_amalia_vl import AmaliaVLForConditionalGeneration
-from ..processing.processing_amalia_vl import AmaliaVLProcessor
-from .collation import ConversationCollator, PreferenceCollator
+from .building import build_trainer, load_model
+from .estimate import describe
 from .recipe import Recipe, RecipeError
-from .samples import load_samples
-from .stages import count_parameters
-from .trainers import StageDPOTrainer, StageSFTTrainer
+from .trainers import COMPLETE, StageDPOTrainer, StageSFTTrainer
+from .world import check_batch, check_ranks, world_size
+
+__all__ = ["TRAINING_LOG", "build_trainer", "describe", "train"]
 
 TRAINING_LOG = "training.json"
+ADAPTER = "adapter"  # folder of the trained adapters, beside the model they are merged into
 _ORIGIN = "recipe.json"  # beside the checkpoints: what they were trained by
 
 
@@ -42,8 +39,9 @@ def train(recipe: Recipe) -> Path:
 
     Raises:
         RecipeError: The output, or the checkpoints to resume from, were made by another recipe or from other data, or
-            from a model that has been trained anew since.
+            from a model that has been trained anew since; or the ranks are not those that were asked for.
     """
+    check_batch(recipe, world_size())
     output = Path(recipe.output)
     partial = output.with_name(f"{output.name}.partial")
     origin = _origin(recipe)
@@ -54,114 +52,50 @@ def train(recipe: Recipe) -> Path:
     if (partial / _ORIGIN).exists() or sort_checkpoints(str(partial)):  # a kill before both leaves an empty directory
         _require_same_origin(origin, partial / _ORIGIN, partial)
     trainer = build_trainer(recipe, partial)
+    check_ranks(trainer.accelerator)
+    last = _last_complete_checkpoint(partial) if trainer.accelerator.is_main_process else None
+    [last] = broadcast_object_list([last])  # one rank reads and clears the folder, all go by what it found
     if trainer.accelerator.is_main_process:
         partial.mkdir(parents=True, exist_ok=True)
         _write_json(partial / _ORIGIN, {"origin": origin})
-    trainer.train(resume_from_checkpoint=_last_complete_checkpoint(partial))
-    _publish(trainer, origin, partial, output)
+    trainer.train(resume_from_checkpoint=last)
+    _publish(trainer, recipe, origin, partial)
     return output
 
 
-def build_trainer(recipe: Recipe, checkpoints: Path) -> StageSFTTrainer | StageDPOTrainer:
-    """Build the TRL trainer of a recipe.
-
-    Args:
-        recipe: The stage, its data and its values.
-        checkpoints: Directory for checkpoints to resume from.
-    """
-    stage = recipe.training_stage
-    model = AmaliaVLForConditionalGeneration.from_pretrained(recipe.model, dtype=torch.float32)
-    processor = AmaliaVLProcessor.from_pretrained(recipe.model)
-    shared = {"stage": stage, "processing_class": processor, "train_dataset": load_samples(recipe.data, stage.method)}
-    options = _training_options(recipe, checkpoints)
-    if stage.method == "sft":
-        collator = ConversationCollator(processor, stage.max_tiles, recipe.max_length)
-        return StageSFTTrainer(model, args=SFTConfig(**options), data_collator=collator, **shared)
-    # Left to itself TRL reads the reference again from the model's path, which a changed model no longer equals.
-    reference = copy.deepcopy(model).requires_grad_(False).eval()
-    pairs = PreferenceCollator(processor, stage.max_tiles, recipe.max_length)
-    args = DPOConfig(**options, beta=recipe.beta)
-    return StageDPOTrainer(model, ref_model=reference, args=args, data_collator=pairs, **shared)
-
-
-def describe(recipe: Recipe) -> str:
-    """Say in a few lines what training a recipe would do, without loading a weight."""
-    stage = recipe.training_stage
-    with torch.device("meta"):
-        model = AmaliaVLForConditionalGeneration(AmaliaVLConfig.from_pretrained(recipe.model))
-    samples = len(load_samples(recipe.data, stage.method))
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    batch = recipe.batch_size * recipe.accumulation * world
-    steps = recipe.steps or math.ceil(math.ceil(samples / batch) * (recipe.epochs or 0))
-    lines = [f"stage      {stage.name} ({stage.method}), at most {stage.max_tiles} tiles an image"]
-    for module, parameters in count_parameters(model).items():
-        rate = stage.learning_rates.get(module)
-        lines.append(f"{module:<10} {parameters:>14,} parameters, {f'learning rate {rate:g}' if rate else 'frozen'}")
-    lines += [
-        f"batch      {batch} = {recipe.batch_size} a device x {recipe.accumulation} accumulated x {world} devices",
-        f"steps      {steps} over {samples} samples, schedule {stage.schedule}, warm-up {recipe.warmup:g}",
-        f"output     {recipe.output}",
-    ]
-    return "\n".join(lines)
-
-
-def _training_options(recipe: Recipe, checkpoints: Path) -> dict[str, Any]:
-    stage = recipe.training_stage
-    duration = {"max_steps": recipe.steps} if recipe.steps else {"num_train_epochs": recipe.epochs}
-    return {
-        **duration,
-        "output_dir": str(checkpoints),
-        "per_device_train_batch_size": recipe.batch_size,
-        "gradient_accumulation_steps": recipe.accumulation,
-        "learning_rate": max(stage.learning_rates.values()),  # for display; the groups carry their own
-        "lr_scheduler_type": stage.schedule,
-        "warmup_steps": recipe.warmup,  # below 1: a share of all steps
-        "weight_decay": recipe.weight_decay,
-        "max_grad_norm": recipe.max_grad_norm,
-        "max_length": None,  # the collator refuses what is too long; TRL would cut it
-        "seed": recipe.seed,
-        "logging_steps": recipe.log_steps,
-        "logging_first_step": True,
-        "save_steps": recipe.save_steps,
-        "save_total_limit": 2,
-        "dataloader_num_workers": recipe.workers,
-        "dataloader_pin_memory": torch.accelerator.is_available(),
-        "use_cpu": not torch.accelerator.is_available(),  # else several processes on CPUs train apart, not together
-        "remove_unused_columns": False,  # the collator reads the dataset's own columns
-        "accelerator_config": {"dispatch_batches": False},  # tiles and texts of a batch differ in their first size
-        "ddp_find_unused_parameters": False,  # text-only batches touch every module as well
-        "bf16": False,
-        "gradient_checkpointing": False,
-        "report_to": "none",
-    }
-
-
 def _last_complete_checkpoint(partial: Path) -> str | None:
-    """Return the newest checkpoint whose last-written file is whole, and remove what a kill left half-written."""
+    """Return the newest checkpoint that every rank finished, and remove what a kill left half-written."""
     for checkpoint in reversed(sort_checkpoints(str(partial))):
-        try:
-            json.loads((Path(checkpoint) / "trainer_state.json").read_text(encoding="utf-8"))
-        except (FileNotFoundError, json.JSONDecodeError):
-            shutil.rmtree(checkpoint, ignore_errors=True)
-        else:
+        if (Path(checkpoint) / COMPLETE).exists():
             return str(checkpoint)
+        shutil.rmtree(checkpoint, ignore_errors=True)
     return None
 
 
 def _publish(
-    trainer: StageSFTTrainer | StageDPOTrainer, origin: Mapping[str, Any], partial: Path, output: Path
+    trainer: StageSFTTrainer | StageDPOTrainer, recipe: Recipe, origin: Mapping[str, Any], partial: Path
 ) -> None:
     """Save the model beside its checkpoints, move it to its place in one rename, and drop the checkpoints."""
     finished = partial / "final"
-    trainer.save_model(str(finished))
+    trainer.save_model(str(finished / ADAPTER if recipe.lora else finished))
     if trainer.accelerator.is_main_process:
-        (finished / "training_args.bin").unlink(missing_ok=True)  # a pickle, which nothing of ours reads
+        if recipe.lora:
+            _merge(trainer, recipe, finished)
+        for pickle in finished.rglob("training_args.bin"):  # which nothing of ours reads
+            pickle.unlink()
         history = trainer.state.log_history
         seconds = history[-1]["seconds"]
         _write_json(finished / TRAINING_LOG, {"origin": origin, "seconds": seconds, "log_history": history})
-        finished.rename(output)
+        finished.rename(recipe.output)
         shutil.rmtree(partial)
     trainer.accelerator.wait_for_everyone()
+
+
+def _merge(trainer: StageSFTTrainer | StageDPOTrainer, recipe: Recipe, finished: Path) -> None:
+    """Write the model with the saved adapters added to its weights, so that it loads like any other."""
+    adapted = PeftModel.from_pretrained(load_model(recipe), finished / ADAPTER)
+    adapted.merge_and_unload().save_pretrained(finished)
+    trainer.processing_class.save_pretrained(finished)
 
 
 def _sha256(path: Path) -> str:
@@ -182,12 +116,19 @@ def _require_same_origin(origin: Mapping[str, Any], record: Path, where: Path) -
     except (FileNotFoundError, json.JSONDecodeError, KeyError):
         raise RecipeError(f"{where} exists but was not written by this command; move it away") from None
     now = json.loads(json.dumps(origin))
+    earlier = {**_defaults(), **earlier}  # a key that has come since says what was done before it was there
     different = [key for key in now if earlier.get(key) != now[key]]
     if different:
         listed = "; ".join(f"{key} was {earlier.get(key)!r}, now {now[key]!r}" for key in different)
         raise RecipeError(
             f"{where} comes from another recipe, data or model ({listed}); delete it or choose another output"
         )
+
+
+def _defaults() -> dict[str, Any]:
+    plain = {entry.name: entry.default for entry in fields(Recipe) if entry.default is not MISSING}
+    defaults: dict[str, Any] = json.loads(json.dumps(plain))
+    return defaults
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:

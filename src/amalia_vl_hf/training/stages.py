@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -14,6 +15,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "connector": ("model.connector.", "model.image_newline"),
     "decoder": ("model.language_model.", "lm_head."),
 }
+_PEFT_PREFIX = "base_model.model."  # which a model with adapters puts before every name
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ STAGES: Mapping[str, Stage] = {stage.name: stage for stage in (ALIGN, INSTRUCT, 
 
 
 def module_of(parameter_name: str) -> str:
-    """Name the module a parameter belongs to.
+    """Name the module a parameter belongs to, in a model with or without adapters.
 
     >>> module_of("model.image_newline")
     'connector'
@@ -59,8 +61,9 @@ def module_of(parameter_name: str) -> str:
     Raises:
         ValueError: The parameter belongs to none, so no stage could say whether to train it.
     """
+    name = parameter_name.removeprefix(_PEFT_PREFIX)
     for module, prefixes in MODULES.items():
-        if parameter_name.startswith(prefixes):
+        if name.startswith(prefixes):
             return module
     raise ValueError(f"parameter {parameter_name} belongs to none of the modules {', '.join(MODULES)}")
 
@@ -71,12 +74,41 @@ def named_parameters_by_module(model: nn.Module) -> Iterator[tuple[str, str, nn.
         yield module_of(name), name, parameter
 
 
-def count_parameters(model: nn.Module) -> dict[str, int]:
-    """Count the parameters of each module."""
+def count_parameters(model: nn.Module, trained: bool = False) -> dict[str, int]:
+    """Count the parameters of each module.
+
+    Args:
+        model: The model; ZeRO-3 may have spread it over the ranks, all of it is counted.
+        trained: Whether only those with gradients count.
+    """
     counts = dict.fromkeys(MODULES, 0)
     for module, _, parameter in named_parameters_by_module(model):
-        counts[module] += parameter.numel()
+        if parameter.requires_grad or not trained:
+            counts[module] += getattr(parameter, "ds_numel", parameter.numel())
     return counts
+
+
+def linear_layers(model: nn.Module, modules: tuple[str, ...]) -> str:
+    """Write the pattern that matches the linear layers of `modules`, head excluded, as LoRA configs take it.
+
+    Raises:
+        ValueError: One of the modules has no linear layer.
+    """
+    found = {
+        module: sorted({name.rpartition(".")[2] for name, layer in _linears(model) if module_of(f"{name}.") == module})
+        for module in modules
+    }
+    if empty := [module for module, names in found.items() if not names]:
+        raise ValueError(f"modules {empty} have no linear layer to adapt; there are {found}")
+    # A module's first prefix is its submodule, with a dot at the end: `model.connector.`.
+    patterns = (rf"{re.escape(MODULES[module][0])}(.*\.)?({'|'.join(found[module])})" for module in modules)
+    return "|".join(patterns)
+
+
+def _linears(model: nn.Module) -> Iterator[tuple[str, nn.Linear]]:
+    for name, layer in model.named_modules():
+        if isinstance(layer, nn.Linear) and name != "lm_head":
+            yield name, layer
 
 
 def freeze(model: nn.Module, trainable: tuple[str, ...]) -> None:
@@ -114,9 +146,13 @@ def parameter_groups(
             params = [
                 parameter
                 for module, _, parameter in named_parameters_by_module(model)
-                if module == wanted and parameter.requires_grad and (parameter.ndim > 1) == decays
+                if module == wanted and parameter.requires_grad and _is_matrix(parameter) == decays
             ]
             if params:
                 decay = weight_decay if decays else 0.0
                 groups.append({"params": params, "lr": learning_rate, "weight_decay": decay, "module": wanted})
     return groups
+
+
+def _is_matrix(parameter: nn.Parameter) -> bool:
+    return len(getattr(parameter, "ds_shape", parameter.shape)) > 1  # ZeRO-3 leaves an empty vector in its place

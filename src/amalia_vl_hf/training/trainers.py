@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,9 +13,19 @@ from trl import DPOTrainer, SFTTrainer
 
 from .stages import Stage, freeze, parameter_groups
 
+COMPLETE = "complete"  # the file that is written last into a checkpoint, once every rank has written its own
+
+
+class StoppedError(RuntimeError):
+    """Training cannot go on; what is on disk is whole."""
+
 
 class _ByModule(Trainer):
-    """What both trainers share: freezing, parameter groups, and a log with their rates and the seconds so far."""
+    """What both trainers share.
+
+    Freezing, parameter groups, a log with their rates and the seconds so far, whole checkpoints, and no step on a loss
+    or gradient that is not finite.
+    """
 
     optimizer: torch.optim.Optimizer | None
 
@@ -21,7 +33,8 @@ class _ByModule(Trainer):
         self.stage = stage
         self._seconds_at_start: float | None = None
         self._started = time.monotonic()
-        freeze(model, stage.trainable)
+        if kwargs.get("peft_config") is None:  # else all but the adapters is frozen when they are put in
+            freeze(model, stage.trainable)
         super().__init__(model, **kwargs)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
@@ -35,6 +48,40 @@ class _ByModule(Trainer):
 
     def _send_telemetry(self) -> None:
         """Send nothing: TRL would report each run to the Hub."""
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Compute loss and gradients of one batch.
+
+        Raises:
+            StoppedError: The loss is not finite.
+        """
+        loss = super().training_step(*args, **kwargs)
+        if not torch.isfinite(loss):
+            raise StoppedError(self._not_finite("loss", loss.item()))
+        return loss
+
+    def _clip_grad_norm(self, model: Any) -> Any:
+        norm = super()._clip_grad_norm(model)
+        if norm is not None and not torch.isfinite(torch.as_tensor(norm)):
+            raise StoppedError(self._not_finite("gradient norm", float(norm)))
+        return norm
+
+    def _not_finite(self, what: str, value: float) -> str:
+        return (
+            f"the {what} is {value} in step {self.state.global_step + 1}; the weights of the last checkpoint are "
+            "sound: lower the learning rates, or look at that step's samples"
+        )
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Write a checkpoint, and last the file that says that all of it is there."""
+        super()._save_checkpoint(model, trial)
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+            for path in checkpoint.rglob("*"):
+                if path.is_file():
+                    _to_disk(path)
+            (checkpoint / COMPLETE).touch()
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add each module's learning rate, and the seconds trained in all runs up to here."""
@@ -56,3 +103,9 @@ class StageSFTTrainer(_ByModule, SFTTrainer):
 
 class StageDPOTrainer(_ByModule, DPOTrainer):
     """Direct preference optimisation of the modules a stage trains."""
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until a file's contents would survive a power cut."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

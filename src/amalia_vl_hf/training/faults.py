@@ -1,0 +1,41 @@
+"""What ends a training run from outside, in one line: memory or disk that is full."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+
+import torch
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FULL_WORDS = ("No space left", "File too large", "Disk quota exceeded", "failed writing file", "unexpected pos")
+_MEMORY_WORDS = ("can't allocate memory", "out of memory", "Cannot allocate memory")
+
+
+def explain(error: BaseException) -> str | None:
+    """Say in one line what a full memory or disk means for the run; None for anything else.
+
+    Safetensors and torch hide the system's error in words of their own, so those are looked at as well.
+    """
+    for cause in _chain(error):
+        text = str(cause)
+        if (isinstance(cause, OSError) and cause.errno in _FULL) or any(words in text for words in _FULL_WORDS):
+            return f"the disk is full ({_first_line(cause)}): make room; the last whole checkpoint is sound"
+        memory = isinstance(cause, MemoryError | torch.OutOfMemoryError)
+        if memory or any(words in text for words in _MEMORY_WORDS):
+            return (
+                f"out of memory ({_first_line(cause)}): lower batch_size (and raise accumulation), max_length or "
+                "max_tiles, or set gradient_checkpointing: true; --dry-run estimates what is needed"
+            )
+    return None
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

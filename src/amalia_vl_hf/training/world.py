@@ -1,0 +1,111 @@
+"""The ranks that train together: how many were asked for, how they share the model, and whether they really do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from .recipe import Recipe, RecipeError
+
+Kind = Literal["none", "DDP", "ZeRO-1", "ZeRO-2", "ZeRO-3", "FSDP"]
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """How many ranks train together, and what of the model each of them keeps whole.
+
+    Args:
+        ranks: Processes, over all machines.
+        kind: `DDP` keeps all of it on every rank, `ZeRO-1` shares out the optimiser's states, `ZeRO-2` gradients as
+            well, `ZeRO-3` and `FSDP` weights as well.
+    """
+
+    ranks: int
+    kind: Kind
+
+    @property
+    def shards(self) -> Mapping[str, int]:
+        """Ranks over which weights, gradients and optimiser states are spread."""
+        level = {"ZeRO-1": 1, "ZeRO-2": 2, "ZeRO-3": 3, "FSDP": 3}.get(self.kind, 0)
+        parts = ("optimiser", "gradients", "weights")
+        return {part: self.ranks if index < level else 1 for index, part in enumerate(parts)}
+
+
+def planned_sharing(recipe: Recipe) -> Sharing:
+    """Read from the recipe and its accelerate config how many ranks will train, and how they share the model.
+
+    Raises:
+        RecipeError: The config is not one of accelerate's.
+        FileNotFoundError: There is no such config.
+    """
+    config = _accelerate_config(recipe.accelerate)
+    ranks = recipe.processes or config.get("num_processes") or world_size()
+    kinds: Mapping[str, Kind] = {"FSDP": "FSDP", "MULTI_GPU": "DDP", "MULTI_CPU": "DDP"}
+    kind: Kind = kinds.get(str(config.get("distributed_type")), "DDP" if ranks > 1 else "none")
+    if config.get("distributed_type") == "DEEPSPEED":
+        stages: Mapping[int, Kind] = {1: "ZeRO-1", 2: "ZeRO-2", 3: "ZeRO-3"}
+        kind = stages.get(config.get("deepspeed_config", {}).get("zero_stage"), "DDP")
+    return Sharing(ranks, kind)
+
+
+def _accelerate_config(path: str | None) -> Mapping[str, Any]:
+    if path is None:
+        return {}
+    config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    if not isinstance(config, dict) or "distributed_type" not in config:
+        raise RecipeError(f"accelerate: {path} names no distributed_type; was it written by `accelerate config`?")
+    return config
+
+
+def world_size() -> int:
+    """Ranks a launcher started; 1 without one."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def deepspeed_asked() -> bool:
+    """Whether `accelerate launch` was asked for DeepSpeed."""
+    return os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() == "true"
+
+
+def check_batch(recipe: Recipe, ranks: int) -> int:
+    """Compute the samples a step takes, and hold the recipe to its word.
+
+    Args:
+        recipe: With what a device takes at once, how many such batches are summed, and perhaps what it says of both.
+        ranks: Processes that train together.
+
+    Returns:
+        `batch_size * accumulation * ranks`.
+
+    Raises:
+        RecipeError: `processes` or `global_batch` say otherwise.
+    """
+    if recipe.processes is not None and recipe.processes != ranks:
+        raise RecipeError(f"processes={recipe.processes}, but {ranks} run; start it with `amalia-vl train`")
+    batch = recipe.batch_size * recipe.accumulation * ranks
+    if recipe.global_batch is not None and recipe.global_batch != batch:
+        raise RecipeError(
+            f"global_batch={recipe.global_batch}, but batch_size={recipe.batch_size} x accumulation="
+            f"{recipe.accumulation} x {ranks} processes = {batch}; change one of them"
+        )
+    return batch
+
+
+def check_ranks(accelerator: Any) -> None:
+    """Hold accelerate to what it was asked for: on CPUs it falls back to DDP, or to one process, without a word.
+
+    Raises:
+        RecipeError: Other ranks, or another way to share the model, than asked for.
+    """
+    if accelerator.num_processes != world_size():
+        raise RecipeError(f"{world_size()} processes were started, but {accelerator.num_processes} train together")
+    fsdp_asked = os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
+    used = accelerator.distributed_type.value
+    for asked, name in ((deepspeed_asked(), "DEEPSPEED"), (fsdp_asked, "FSDP")):
+        if asked and used != name:
+            raise RecipeError(f"{name} was asked for, but accelerate uses {used}; on CPUs it does DDP or DeepSpeed")
