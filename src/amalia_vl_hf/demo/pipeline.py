@@ -35,7 +35,7 @@ class DemoSizes:
 
 
 FULL = DemoSizes(
-    SetSizes(captions=3000, instructions=8000, preferences=2000, questions=100, test_preferences=100), BackboneSizes()
+    SetSizes(captions=3000, instructions=7200, preferences=1300, questions=100, test_preferences=100), BackboneSizes()
 )
 
 
