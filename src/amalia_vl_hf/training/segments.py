@@ -8,6 +8,7 @@ causal call a segment, or one call of a variable-length kernel on a GPU.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 from typing import Any, NamedTuple, cast
@@ -23,10 +24,12 @@ from transformers.masking_utils import sdpa_mask
 IMPLEMENTATION = "segmented"
 
 
-class Segment(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Segment:
     """Tokens `start` to `stop` of a packed row, which attend causally to themselves.
 
-    Where the prefix is not empty they attend to all of it too, as if it stood right before them.
+    Where the prefix is not empty they attend to all of it too, as if it stood right before them. It is no tuple, since
+    `Trainer` takes those apart on the way to the device.
     """
 
     start: int
