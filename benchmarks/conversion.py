@@ -1,18 +1,27 @@
 """Importing a large checkpoint against `cp -r` of it, and against loading and saving: wall time and peak memory.
 
 The checkpoint is made: the 9.6 B model's tensors, in as many decoder layers as its size allows, bf16, in 4 GB shards.
-Each way runs in a process of its own, over files that were read before, after earlier writes have reached the disk.
+Every run is a process of its own, over files that were read through just before, after all earlier writes have reached
+the disk, and ends when its own have: conversion syncs what it writes by itself, the others are followed by `sync`.
+Conversion and copy take turns, the one that goes first changing; times are medians, without the imports of Python.
+
+Memory is told in two ways. Private is what only the process itself can free, its anonymous pages, looked at every
+10 ms. Resident is the kernel's own high-water mark; it also counts pages of mapped files, which safetensors makes of
+those that it loads, and which the kernel takes back when it needs them.
 """
 
 import argparse
 import json
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from tokenizers import Tokenizer, models
@@ -34,39 +43,39 @@ from amalia_vl_hf.processing.tiling_amalia_vl import generate_pinpoints
 
 IMAGE = 128000
 NOISE = torch.randint(-(2**15), 2**15, (2**19,), dtype=torch.int16)  # 1 MiB of bits that no disk compresses
-IMPORT, LOAD_AND_SAVE, COPY, COPY_AND_SYNC = (
-    "ours: import_checkpoint",
-    "from_pretrained + save_pretrained",
-    "cp -r",
-    "cp -r, then sync",
-)
+IMPORT, COPY, LOAD_AND_SAVE = "import_checkpoint", "cp -r", "from_pretrained + save_pretrained"
 # Imports, which are not timed, and the work.
+SYNC = 'subprocess.run(["sync", *Path(sys.argv[2]).iterdir(), sys.argv[2]], check=True)'
 WAYS = {
-    COPY: ("import subprocess", 'subprocess.run(["cp", "-r", *sys.argv[1:]], check=True)'),
     IMPORT: (
         "from amalia_vl_hf.conversion.llava_next import import_checkpoint",
         "import_checkpoint(*sys.argv[1:])",
     ),
-    COPY_AND_SYNC: (
-        "import subprocess",
-        'subprocess.run(["cp", "-r", *sys.argv[1:]], check=True)\n'
-        'subprocess.run(["sync", "-f", sys.argv[2]], check=True)',
-    ),
+    COPY: ("", f'subprocess.run(["cp", "-r", *sys.argv[1:]], check=True)\n{SYNC}'),
     LOAD_AND_SAVE: (
         "from amalia_vl_hf import AmaliaVLForConditionalGeneration as Model, AmaliaVLProcessor as Processor",
         'Model.from_pretrained(sys.argv[1]).save_pretrained(sys.argv[2], max_shard_size="4GB")\n'
-        "Processor.from_pretrained(sys.argv[1]).save_pretrained(sys.argv[2])",
+        f"Processor.from_pretrained(sys.argv[1]).save_pretrained(sys.argv[2])\n{SYNC}",
     ),
 }
-# The process reports its own peak: the one that its parent is told would count the parent's memory too.
 CHILD = """
-import sys, time
+import subprocess, sys, time
+from pathlib import Path
 {imports}
 start = time.perf_counter()
 {work}
 seconds = time.perf_counter() - start
 print(seconds, next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """
+TICK = 0.01  # s between two looks at a process's memory
+
+
+class Run(NamedTuple):
+    """What one run took."""
+
+    seconds: float
+    private: float  # GB
+    resident: float  # GB
 
 
 def stock_config(layers: int, width: int) -> LlavaNextConfig:
@@ -133,43 +142,33 @@ def write_processor(folder: Path) -> None:
     LlavaNextProcessor(images, tokenizer, patch_size=16, vision_feature_select_strategy="full").save_pretrained(folder)
 
 
-def measure(way: str, source: Path, out: Path) -> tuple[float, float]:
-    """Run one way: seconds without its imports, and peak resident memory of its process in GB."""
+def measure(way: str, source: Path, out: Path) -> Run:
+    """Run one way of making `out` from `source`, and remove it again."""
+    for path in source.iterdir():
+        read_through(path)
     os.sync()
     imports, work = WAYS[way]
-    code = CHILD.format(imports=imports, work=work)
-    command = [sys.executable, "-c", code, str(source), str(out)]
-    said = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True).stdout
+    command = [sys.executable, "-c", CHILD.format(imports=imports, work=work), str(source), str(out)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        private = 0
+        while process.poll() is None:
+            private = max(private, anonymous_memory(process.pid))
+            time.sleep(TICK)
+        said, _ = process.communicate()
+    if process.returncode:
+        sys.exit(f"{way} ended with exit code {process.returncode}")
     shutil.rmtree(out)
-    seconds, peak = said.split()
-    return float(seconds), int(peak) * 1024 / 1e9
+    seconds, resident = said.splitlines()[-1].split()  # imports may have printed before
+    return Run(float(seconds), private / 1e9, int(resident) * 1024 / 1e9)
 
 
-def main() -> None:
-    """Print what every way takes, and two ratios."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=float, default=8.0, help="GB of weights (%(default)s)")
-    parser.add_argument("--width", type=int, default=4096, help="of the decoder; less than the model's for a trial")
-    parser.add_argument("--folder", help="where the checkpoints are written: a local disk with room for two of them")
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-        source = Path(folder, "source")
-        size = make_checkpoint(source, arguments.size, arguments.width)
-        for path in source.iterdir():
-            path.read_bytes() if path.stat().st_size < 2**20 else read_through(path)
-        found = {way: measure(way, source, Path(folder, "out")) for way in WAYS}
-    print(f"{size / 1e9:.2f} GB of weights\n{'':<36}{'seconds':>9}{'peak GB':>9}")
-    for way, (seconds, memory) in found.items():
-        print(f"{way:<36}{seconds:>9.1f}{'' if way.startswith('cp') else f'{memory:.2f}':>9}")
-    ours, copied, naive = found[IMPORT], found[COPY], found[LOAD_AND_SAVE]
-    print(f"time {ours[0] / copied[0]:.2f} of cp -r (wanted: at most 2)")
-    print(f"peak {ours[1]:.2f} GB (wanted: at most the largest shard + 1.07)")
-    figures = {
-        "conversion_time": {"ours": ours[0], "stock": copied[0], "ratio": ours[0] / copied[0], "unit": "s"},
-        "conversion_memory": {"ours": ours[1], "stock": naive[1], "ratio": ours[1] / naive[1], "unit": "GB"},
-        "conversion_time_naive": {"ours": ours[0], "stock": naive[0], "ratio": ours[0] / naive[0], "unit": "s"},
-    }
-    print(json.dumps(figures))
+def anonymous_memory(process: int) -> int:
+    """Bytes of memory that belong to a process alone; 0 once it has ended."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except FileNotFoundError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("RssAnon")), 0)
 
 
 def read_through(path: Path) -> None:
@@ -177,6 +176,61 @@ def read_through(path: Path) -> None:
     with path.open("rb", buffering=0) as file:
         while file.read(2**24):
             pass
+
+
+def take_turns(source: Path, out: Path, pairs: int) -> dict[str, list[Run]]:
+    """Import and copy in turn, first one first and then the other, and load and save once."""
+    found: dict[str, list[Run]] = {way: [] for way in WAYS}
+    for pair in range(pairs):
+        for way in (IMPORT, COPY) if pair % 2 else (COPY, IMPORT):
+            found[way].append(measure(way, source, out))
+    found[LOAD_AND_SAVE].append(measure(LOAD_AND_SAVE, source, out))
+    return found
+
+
+def main() -> None:
+    """Print what every way takes, and what it is of the others."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--gigabytes", type=float, default=8.0, help="of weights (%(default)s); twice that on the disk"
+    )
+    parser.add_argument("--width", type=int, default=4096, help="of the decoder; less than the model's for a trial")
+    parser.add_argument("--pairs", type=int, default=3, help="imports and copies (%(default)s)")
+    parser.add_argument("--folder", help="where the checkpoints are written: a local disk")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+        source = Path(folder, "source")
+        size = make_checkpoint(source, arguments.gigabytes, arguments.width)
+        shard = max(path.stat().st_size for path in source.iterdir())
+        found = take_turns(source, Path(folder, "out"), arguments.pairs)
+    report(size / 1e9, shard / 1e9, found)
+
+
+def report(size: float, shard: float, found: dict[str, list[Run]]) -> None:
+    """Print the table, the ratios wanted, and the line for programs; `size` and `shard` are in GB."""
+    print(f"{size:.2f} GB of weights, largest shard {shard:.2f} GB")
+    print(f"{'':<34}{'seconds':>9}{'private GB':>12}{'resident GB':>13}  every run, s")
+    median = {way: Run(*map(statistics.median, zip(*runs, strict=True))) for way, runs in found.items()}
+    for way, run in median.items():
+        memory = f"{'':>25}" if way == COPY else f"{run.private:>12.2f}{run.resident:>13.2f}"
+        print(f"{way:<34}{run.seconds:>9.1f}{memory}  {', '.join(f'{each.seconds:.1f}' for each in found[way])}")
+    ours, copied, naive = median[IMPORT], median[COPY], median[LOAD_AND_SAVE]
+    print(f"time {ours.seconds / copied.seconds:.2f} of cp -r (wanted: at most 2)")
+    print(f"resident {ours.resident:.2f} GB (wanted: at most the largest shard + 1.07)")
+    figures = {
+        "conversion_time": (ours.seconds, copied.seconds, "s"),
+        "conversion_time_naive": (ours.seconds, naive.seconds, "s"),
+        "conversion_memory": (ours.private, naive.private, "GB private"),
+        "conversion_resident": (ours.resident, naive.resident, "GB resident"),
+    }
+    print(
+        json.dumps(
+            {
+                name: {"ours": own, "stock": stock, "ratio": own / stock, "unit": unit}
+                for name, (own, stock, unit) in figures.items()
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

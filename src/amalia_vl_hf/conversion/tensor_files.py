@@ -15,7 +15,7 @@ WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")  # formats that run code when they are read
 MAX_HEADER = 100_000_000  # bytes; the limit of the safetensors library
-BLOCK = 2**20  # bytes in memory at a time: they stay in the cache between reading and writing
+BLOCK = 2**19  # bytes in memory at a time: they stay in a core's own cache between reading and writing
 
 # safetensors' names of the dtypes that weights may have, in the order in which its files hold them
 FLOATS = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
