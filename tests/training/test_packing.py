@@ -17,6 +17,7 @@ TEXT_ONLY = {
     "images": [],
     "messages": [{"role": "user", "content": "Olá!"}, {"role": "assistant", "content": "Olá."}],
 }
+TEXT_KEYS = {"input_ids", "labels", "position_ids", "segments", "scored", "shift_labels"}
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def test_a_row_is_its_conversations_one_after_the_other(processor, rows):
     packed = PackedConversationCollator(processor, 4, 512)(rows)
     alone = [ConversationCollator(processor, 4, 512)([row]) for row in rows]
     lengths = [one["input_ids"].shape[1] for one in alone]
-    assert packed.keys() == {"input_ids", "labels", "position_ids", "segments", "pixel_values", "tile_layouts"}
+    assert packed.keys() == {*TEXT_KEYS, "pixel_values", "tile_layouts"}
     for name in ("input_ids", "labels"):
         assert torch.equal(packed[name], torch.cat([one[name] for one in alone], dim=1))
     for name in ("pixel_values", "tile_layouts"):
@@ -58,14 +59,17 @@ def test_a_row_is_its_conversations_one_after_the_other(processor, rows):
 
 def test_a_row_without_images_has_no_pixels(processor):
     packed = PackedConversationCollator(processor, 4, 512)([TEXT_ONLY, TEXT_ONLY])
-    assert packed.keys() == {"input_ids", "labels", "position_ids", "segments"}
+    assert packed.keys() == TEXT_KEYS
 
 
-def test_no_conversation_is_learned_from_its_neighbour(processor, rows):
+def test_what_is_scored_is_the_answers_and_none_from_a_neighbour(processor, rows):
     packed = PackedConversationCollator(processor, 4, 512)(rows)
     starts = [segment.start for segment in packed["segments"]]
     assert (packed["labels"][0, starts] == -100).all()
-    assert (packed["labels"] != -100).any()
+    learned = packed["labels"][0] != -100
+    assert learned.any()
+    assert torch.equal(packed["scored"] + 1, learned.nonzero()[:, 0])
+    assert torch.equal(packed["shift_labels"], packed["labels"][:, learned])
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -18,11 +18,29 @@ from datasets import Dataset
 from torch.utils.data import Sampler
 from tqdm import tqdm  # type: ignore[import-untyped]
 
+from ..modeling.modeling_amalia_vl import AmaliaVLForConditionalGeneration
 from .balance import Costs, Indices
 from .collation import ConversationCollator, Sample
 from .lengths import measure
 from .row_plan import plan_rows
-from .segments import segment_lengths
+from .segments import segment_lengths, use_segmented_attention
+
+
+def take_packed_rows(model: AmaliaVLForConditionalGeneration) -> None:
+    """Make a model train on the rows of [`PackedConversationCollator`].
+
+    Its decoder attends within segments, and it hands TRL's head the tokens alone that predict a word of an answer. On
+    a GPU that head picks them by itself; on a CPU it would score all tokens.
+    """
+    use_segmented_attention(model)
+    model.model.register_forward_hook(_keep_scored, with_kwargs=True)
+
+
+def _keep_scored(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
+    scored = kwargs.get("scored")  # (scored tokens,)
+    if scored is not None:
+        output.last_hidden_state = output.last_hidden_state[:, scored]  # (1, scored tokens, d_text)
+    return output
 
 
 @dataclass(frozen=True)
@@ -40,7 +58,12 @@ class PackedConversationCollator:
     max_length: int
 
     def __call__(self, samples: Sequence[Sample]) -> dict[str, Any]:
-        """Return `input_ids`, `labels` and `position_ids` `(1, tokens)`, `segments`, and the images' tensors."""
+        """Join conversations.
+
+        Returns:
+            `input_ids`, `labels` and `position_ids` `(1, tokens)`; `segments`; `scored`, the positions of the tokens
+            before a word of an answer, and `shift_labels` `(1, scored tokens)`, those words; the images' tensors.
+        """
         batch = ConversationCollator(self.processor, self.max_tiles, self.max_length)(samples)
         real = batch.pop("attention_mask").bool()
         lengths = real.sum(dim=1).tolist()
@@ -49,7 +72,14 @@ class PackedConversationCollator:
         labels = batch["labels"].masked_fill(positions == 0, -100)
         row = {"input_ids": batch["input_ids"], "labels": labels, "position_ids": positions}
         joined = {name: values[real][None] for name, values in row.items()}  # (1, tokens)
-        return {**batch, **joined, "segments": segment_lengths(lengths)}
+        scored = (joined["labels"][0, 1:] != -100).nonzero()[:, 0]
+        return {
+            **batch,
+            **joined,
+            "segments": segment_lengths(lengths),
+            "scored": scored,
+            "shift_labels": joined["labels"][:, scored + 1],
+        }
 
 
 class PackedBatchSampler(Sampler[list[int]]):
