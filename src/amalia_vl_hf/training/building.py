@@ -117,11 +117,18 @@ def _device_options(recipe: Recipe) -> dict[str, Any]:
     """Say what trains: an accelerator when there is one, else the CPU, where gloo joins the ranks."""
     # accelerate would read it from its own config, and DeepSpeed from there; the recipe is the one owner.
     os.environ["ACCELERATE_MIXED_PRECISION"] = "bf16" if recipe.precision == "bf16" else "no"
-    accelerator = torch.accelerator.is_available()
-    return {
-        "bf16": recipe.precision == "bf16",
-        "dataloader_pin_memory": accelerator,
-        # On CPUs several processes train together only when accelerate is told so; DeepSpeed only when it is not.
-        "use_cpu": not accelerator and not deepspeed_asked(),
-        "ddp_backend": "gloo" if deepspeed_asked() and not accelerator else None,
-    }
+    options = {"bf16": recipe.precision == "bf16", "dataloader_pin_memory": torch.accelerator.is_available()}
+    if torch.accelerator.is_available():
+        return options
+    if deepspeed_asked():
+        _join_deepspeed_by_gloo()
+        return {**options, "ddp_backend": "gloo"}
+    return {**options, "use_cpu": True}  # else several processes on CPUs train apart, not together
+
+
+def _join_deepspeed_by_gloo() -> None:
+    """Keep DeepSpeed from compiling collectives for CPUs: it takes minutes, and gloo has them."""
+    os.environ["DS_ACCELERATOR"] = "cpu"  # before it is imported
+    import deepspeed
+
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False

@@ -14,7 +14,8 @@ from accelerate.utils import broadcast_object_list
 from peft import PeftModel
 from transformers.trainer_utils import sort_checkpoints
 
-from .building import build_trainer, load_model
+from ..modeling.modeling_amalia_vl import AmaliaVLForConditionalGeneration
+from .building import build_trainer
 from .estimate import describe
 from .recipe import Recipe, RecipeError
 from .trainers import COMPLETE, StageDPOTrainer, StageSFTTrainer
@@ -93,7 +94,8 @@ def _publish(
 
 def _merge(trainer: StageSFTTrainer | StageDPOTrainer, recipe: Recipe, finished: Path) -> None:
     """Write the model with the saved adapters added to its weights, so that it loads like any other."""
-    adapted = PeftModel.from_pretrained(load_model(recipe), finished / ADAPTER)
+    base = AmaliaVLForConditionalGeneration.from_pretrained(recipe.model, dtype="auto")
+    adapted = PeftModel.from_pretrained(base, finished / ADAPTER)
     adapted.merge_and_unload().save_pretrained(finished)
     trainer.processing_class.save_pretrained(finished)
 
