@@ -1,13 +1,20 @@
 """`amalia-vl convert`, through the command line's own entry."""
 
+import io
 import json
+import re
+import sys
 from shutil import copytree
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tqdm import tqdm
 from transformers import AutoModelForCausalLM, SiglipVisionModel
 
 from amalia_vl_hf import cli
-from tests.conversion.checkpoints import edit_weights, write_amalia
+from amalia_vl_hf.conversion.tensor_files import INDEX
+from tests.conversion.checkpoints import edit_weights, weights_of, write_amalia
 from tests.conversion.test_compose import text_tokenizer
 from tests.tiny import tiny_text_config, tiny_vision_config
 
@@ -39,6 +46,25 @@ def test_import_export_and_verify(source, tmp_path, capsys):
     assert json.loads(report.read_text())["passed"] is True
 
 
+class Terminal(io.StringIO):
+    """A text stream that is looked at."""
+
+    def isatty(self):
+        return True
+
+
+def test_progress_is_told_in_bytes_with_the_time_left(source, tmp_path, monkeypatch):
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    assert run("import", source, "--out", tmp_path / "ours") == 0
+    size = sum(weight.nbytes for weight in weights_of(tmp_path / "ours").values())
+    first, *_, last = [line for line in screen.getvalue().split("\r") if line.startswith("writing ours")]
+    shown = tqdm.format_sizeof(size)
+    assert f"0.00/{shown}" in first
+    assert "100%|" in last
+    assert re.search(rf"{shown}/{shown} \[\d\d:\d\d<\d\d:\d\d, \S+B/s\]", last)
+
+
 def test_verify_tells_drift_by_its_exit_code(source, tmp_path, capsys):
     ours = tmp_path / "ours"
     assert run("import", source, "--out", ours, "--dtype", "fp32") == 0
@@ -64,15 +90,58 @@ def cut(source):
     path.write_bytes(path.read_bytes()[:-1])
 
 
+def tampered(source):
+    """Let the first tensor begin a byte later."""
+    path = source / "model.safetensors"
+    whole = path.read_bytes()
+    begin = whole.index(b'"data_offsets":[') + 16
+    end = whole.index(b",", begin)
+    path.write_bytes(whole[:begin] + b"1" + whole[end:])
+
+
 def pickle_only(source):
     (source / "model.safetensors").rename(source / "pytorch_model.bin")
+
+
+def sharded(source, edit):
+    """Split the weights into two shards, and change the index that names them."""
+    weights = load_file(source / "model.safetensors")
+    (source / "model.safetensors").unlink()
+    names, shards = sorted(weights), ("one.safetensors", "two.safetensors")
+    halves = (names[:40], names[40:])
+    for shard, half in zip(shards, halves, strict=True):
+        save_file({name: weights[name] for name in half}, source / shard)
+    weight_map = {name: shard for shard, half in zip(shards, halves, strict=True) for name in half}
+    edit(source, weight_map)
+    (source / INDEX).write_text(json.dumps({"weight_map": weight_map}))
+
+
+def shard_missing(source):
+    sharded(source, lambda folder, _: (folder / "two.safetensors").unlink())
+
+
+def tensor_twice(source):
+    sharded(source, lambda folder, _: save_file(load_file(folder / "one.safetensors"), folder / "two.safetensors"))
+
+
+def path_traversal(source):
+    sharded(source, lambda _, weight_map: weight_map.update(image_newline="../one.safetensors"))
+
+
+def wrong_shape(source):
+    edit_weights(source, lambda weights: weights | {"image_newline": torch.ones(31)})
 
 
 @pytest.mark.parametrize(
     ("spoil", "out", "message"),
     [
         (cut, "out", "was the download cut?"),
+        (tampered, "out", "takes 128 bytes, but data_offsets are [1, 128]"),
         (pickle_only, "out", "pickled weights can run code and are never read"),
+        (shard_missing, "out", "names two.safetensors, which is missing"),
+        (tensor_twice, "out", "is in both one.safetensors and two.safetensors"),
+        (path_traversal, "out", "names '../one.safetensors'; a shard is a .safetensors file beside its index"),
+        (wrong_shape, "out", "model.image_newline has shape [31], not [32]"),
         (lambda source: (source / "config.json").unlink(), "out", "holds no config.json"),
         (lambda source: None, "source", "exists already; nothing is ever written over"),
         (lambda source: None, "source/config.json/out", "config.json"),

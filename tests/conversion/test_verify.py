@@ -51,8 +51,9 @@ def test_equal_checkpoints_have_no_drift_anywhere(checkpoints):
     assert json.loads(report.json())["passed"] is True
 
 
-def test_pictures_of_a_directory_are_read_as_ours_are(checkpoints, pictures):
-    report = verify(checkpoints / "ours", checkpoints / "theirs", images=pictures)
+@pytest.mark.parametrize("sides", [("ours", "theirs"), ("ours", "ours"), ("theirs", "theirs")])
+def test_pictures_of_a_directory_are_read_as_ours_are(checkpoints, pictures, sides):
+    report = verify(checkpoints / sides[0], checkpoints / sides[1], images=pictures)
     assert report.passed
     assert report.samples == ["text only", "a.png", "b.jpg"]
 
