@@ -14,9 +14,8 @@ import torch
 from safetensors.torch import load_file
 from trl import SFTTrainer
 
-from amalia_vl_hf import AmaliaVLForConditionalGeneration
 from amalia_vl_hf.training.recipe import RecipeError
-from amalia_vl_hf.training.run import build_trainer, describe, train
+from amalia_vl_hf.training.run import build_trainer, train
 from amalia_vl_hf.training.stages import module_of
 
 STAGE_RECIPES = {"align": "1_align", "instruct": "2_instruct", "prefer": "3_prefer"}
@@ -248,13 +247,3 @@ def test_a_foreign_directory_is_not_overwritten(recipe_for):
     Path(recipe.output).mkdir()
     with pytest.raises(RecipeError, match="1_align exists but was not written by this command"):
         train(recipe)
-
-
-def test_the_description_says_what_would_be_trained(recipe_for, base):
-    text = describe(recipe_for("1_align", "steps=null", "epochs=3", "accumulation=2", "learning_rates.connector=2e-3"))
-    counts = AmaliaVLForConditionalGeneration.from_pretrained(base)
-    connector = sum(p.numel() for name, p in counts.named_parameters() if module_of(name) == "connector")
-    assert f"connector  {connector:>14,} parameters, learning rate 0.002" in text
-    assert "parameters, frozen" in text
-    assert "batch      4 = 2 a device x 2 accumulated x 1 devices" in text
-    assert "steps      6 over 8 samples, schedule constant" in text
