@@ -2,11 +2,13 @@ import copy
 import os
 import signal
 import time
+import traceback
 from types import SimpleNamespace
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from accelerate.state import AcceleratorState
+from safetensors.torch import load_file, save_file
 
 from amalia_vl_hf.training import reference_log_probs
 from amalia_vl_hf.training.reference_log_probs import ReferenceLogProbs, read_parts
@@ -172,12 +174,7 @@ def test_a_resumed_mpo_run_ends_with_the_same_weights(start):
 def test_a_killed_pass_continues_from_its_files(start, passes):
     _, whole = start("whole", per_device_train_batch_size=1)
     folder = whole.folder.with_name("killed")
-    child = os.fork()
-    if child == 0:
-        try:
-            start("killed", per_device_train_batch_size=1)
-        finally:
-            os._exit(1)
+    child = fork(lambda: start("killed", per_device_train_batch_size=1))
     patience = time.monotonic() + PATIENCE
     while not list(folder.glob("*/*.safetensors")):
         assert time.monotonic() < patience, "the child wrote nothing"
@@ -191,6 +188,43 @@ def test_a_killed_pass_continues_from_its_files(start, passes):
     _, resumed = start("killed", per_device_train_batch_size=1)
     assert sum(passes) == 9 - kept
     assert torch.equal(resumed.values, whole.values)
+
+
+def test_two_ranks_get_all_values_and_only_the_first_writes(start, tmp_path):
+    _, alone = start("alone")
+    ranks = [fork(lambda rank=rank: be_rank(rank, start, tmp_path)) for rank in range(2)]
+    assert [os.waitpid(child, 0)[1] for child in ranks] == [0, 0]
+    for rank in range(2):
+        assert torch.equal(load_file(tmp_path / f"{rank}.safetensors")["values"], alone.values)
+    assert [path.name for path in sorted((tmp_path / "shared").glob("*/*"))] == [
+        f"{first:09d}.safetensors" for first in (0, 3, 6)
+    ]
+
+
+def be_rank(rank, start, folder):
+    """One of two gloo ranks; they meet at a file."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
+    unused = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": 1}  # accelerate wants them, although the group exists
+    os.environ.update({name: str(value) for name, value in (place | unused).items()})
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=2)
+    trainer, reference = start("shared", ddp_backend="gloo", per_device_train_batch_size=1)
+    assert trainer.accelerator.num_processes == 2
+    save_file({"values": reference.values}, folder / f"{rank}.safetensors")
+
+
+def fork(work):
+    """Run something in a process of its own, which ends with 0 if it went well."""
+    child = os.fork()
+    if child:
+        return child
+    try:
+        work()
+        os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(1)
 
 
 def test_adapters_under_deepspeed_are_refused(start):
