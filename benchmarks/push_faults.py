@@ -12,12 +12,22 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the hub and the faults are the tests' own
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
-os.environ["HF_HUB_DISABLE_XET"] = "1"
+os.environ["HF_HUB_DISABLE_XET"] = "1"  # but for the pushes that are to go by Xet
 os.environ.pop("HF_HUB_OFFLINE", None)
 
 from huggingface_hub.utils import logging
 
-from tests.conversion.test_hub_faults import CASES, KILLS, NO_STORE, Bench, Case, Outcome
+from tests.conversion.test_hub_faults import (
+    CASES,
+    KILLS,
+    NO_STORE,
+    NO_XET_STORE,
+    XET_CASES,
+    XET_KILL,
+    Bench,
+    Case,
+    Outcome,
+)
 
 AT_ONCE = 8  # pushes; nearly all of their time is pauses
 MINUTE = 60.0  # s; what an unreachable store may take
@@ -45,14 +55,20 @@ def main() -> None:
     logging.set_verbosity_error()
     refusing, (silent, kept) = closed_port(), full_port()
     with tempfile.TemporaryDirectory() as folder:
+        os.environ["HF_XET_LOG_DEST"] = str(Path(folder, "xet.log"))
         bench = Bench(Path(folder))
         context = multiprocessing.get_context("fork")
         with ProcessPoolExecutor(AT_ONCE, mp_context=context, initializer=_share, initargs=(bench,)) as pool:
             rows = [
                 *((case, pool.submit(_run, case)) for case in CASES),
                 *((case, pool.submit(_run, case, kill=True)) for case in KILLS),
-                (NO_STORE._replace(what="store refuses connections"), pool.submit(_run, NO_STORE, store=refusing)),
-                (NO_STORE._replace(what="store does not answer"), pool.submit(_run, NO_STORE, store=silent)),
+                *((case, pool.submit(_run, case, xet=True)) for case in XET_CASES),
+                (XET_KILL, pool.submit(_run, XET_KILL, kill=True, xet=True)),
+                *(
+                    (case._replace(what=what), pool.submit(_run, case, store=store, xet=case is NO_XET_STORE))
+                    for case in (NO_STORE, NO_XET_STORE)
+                    for what, store in (("store refuses connections", refusing), ("store does not answer", silent))
+                ),
             ]
             outcomes = [(case, future.result(timeout=600)) for case, future in rows]
     for each in kept:
@@ -67,8 +83,8 @@ def _share(bench: Bench) -> None:
     _benches.append(bench)
 
 
-def _run(case: Case, *, kill: bool = False, store: str | None = None) -> Outcome:
-    return _benches[0].run(case, kill=kill, store=store)
+def _run(case: Case, *, kill: bool = False, store: str | None = None, xet: bool = False) -> Outcome:
+    return _benches[0].run(case, kill=kill, store=store, xet=xet)
 
 
 def report(outcomes: list[tuple[Case, Outcome]]) -> None:

@@ -27,11 +27,11 @@ class XetFile(NamedTuple):
 
 
 class XetStore:
-    """The store in `folder`."""
+    """The store in `folder`, or what clients find at `url` when they are sent elsewhere."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, url: str | None = None) -> None:
         self.folder = folder
-        self.url = f"local://{folder}"
+        self.url = url or f"local://{folder}"
 
     def find(self, sha256: str) -> XetFile | None:
         """Look up a file by what the Hub's commits call it."""

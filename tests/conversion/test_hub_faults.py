@@ -3,6 +3,7 @@
 import copy
 import os
 import signal
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ from amalia_vl_hf.conversion import hub as hub_module
 from amalia_vl_hf.conversion.hub import PushError, Release, contents_of, push
 from tests.conversion.publishable import write_model
 from tests.hub_server import TOKEN, Fault, HubServer
+from tests.xet_store import XetStore
 
 REPO = "org/model"
 FOREVER = 10**6
@@ -43,7 +45,14 @@ CASES = [
     Case("commit", "cut after, then cut before", {"cut": "after", "then": {"cut": "before", "times": FOREVER}}, True),
 ]
 KILLS = [Case(endpoint, "kill -9", {}, False) for endpoint in ENDPOINTS]
+XET_CASES = [
+    *(Case("xet-token", what, fault, True) for what, fault in ONCE),
+    Case("xet-token", "503 for good", {"status": 503, "times": FOREVER}, False),
+    Case("xet-token", "403", {"status": 403, "times": FOREVER}, False),
+]
+XET_KILL = Case("xet-token", "kill -9", {}, False)
 NO_STORE = Case("lfs-put", "the store cannot be reached", {"times": FOREVER}, False)
+NO_XET_STORE = NO_STORE._replace(endpoint="xet-token")
 
 
 class Outcome(NamedTuple):
@@ -64,6 +73,8 @@ class Bench:
         self.model = write_model(folder / "model", seed=2)
         (self.model / "card.yaml").write_text((old / "card.yaml").read_text().replace("fotografia", "outra"))
         self.release = Release(self.model, REPO)
+        self.stores = folder / "stores"
+        self.stores.mkdir()
         with HubServer() as hub:
             push(Release(old, REPO), api=HfApi(hub.url, token=TOKEN))
             self.repository, self.objects = hub.repositories[REPO], hub.objects
@@ -76,18 +87,24 @@ class Bench:
         files = hub.files(REPO)
         return "old" if files == self.old else "new" if files == self.new else "MIXED"
 
-    def run(self, case: Case, *, kill: bool = False, store: str | None = None) -> Outcome:
-        """Push under a fault, or with a store that is not there, look at the hub, and push again without either."""
+    def run(self, case: Case, *, kill: bool = False, store: str | None = None, xet: bool = False) -> Outcome:
+        """Push under a fault, or to a store that is not there, look at the hub, and push again without either.
+
+        Large files go by LFS, or at first by Xet.
+        """
         with HubServer() as hub, pytest.MonkeyPatch.context() as patch:
             patch.setattr(constants, "ENDPOINT", hub.url)  # as HF_ENDPOINT does
             hub.repositories[REPO], hub.objects = copy.deepcopy(self.repository), dict(self.objects)
             hub.store = store
+            hub.xet = XetStore(Path(tempfile.mkdtemp(dir=self.stores)), store) if xet else None
+            patch.setattr(constants, "HF_HUB_DISABLE_XET", not xet)
             began = time.monotonic()
             said = self._killed(hub, case) if kill else self._faulty(hub, case)
             seconds = time.monotonic() - began
             state = self.state(hub)
             hub.faults.clear()
-            hub.store = None
+            hub.store = hub.xet = None
+            patch.setattr(constants, "HF_HUB_DISABLE_XET", True)
             push(self.release, api=HfApi(hub.url, token=TOKEN))
             return Outcome(state, said, hub.commits(REPO) - 1, self.state(hub), seconds)
 
@@ -150,6 +167,31 @@ def test_fault(bench, short_waits, case):
         assert expected in outcome.said
         assert "\n" not in outcome.said
         assert "the same command goes on from here" in outcome.said
+
+
+@pytest.mark.parametrize("case", XET_CASES, ids=str)
+def test_fault_of_xet(bench, short_waits, xet_client, case):
+    outcome = bench.run(case, xet=True)
+    assert outcome.state == ("new" if case.gets_through else "old")
+    assert (outcome.said == "done") == case.gets_through
+    assert (outcome.rerun, outcome.new_commits) == ("new", 1)
+    if not case.gets_through:
+        assert f"did not take {REPO}: " in outcome.said
+        assert str(case.fault["status"]) in outcome.said
+        assert "\n" not in outcome.said
+
+
+def test_a_xet_store_that_is_gone_is_said(bench, short_waits, xet_client):
+    with HubServer() as gone:
+        pass
+    outcome = bench.run(NO_XET_STORE, store=gone.url, xet=True)
+    assert "error sending request" in outcome.said
+    assert (outcome.state, outcome.rerun, outcome.new_commits) == ("old", "new", 1)
+
+
+def test_kill_while_xet_asks_for_its_store(bench, xet_client):
+    outcome = bench.run(XET_KILL, kill=True, xet=True)
+    assert (outcome.state, outcome.rerun, outcome.new_commits) == ("old", "new", 1)
 
 
 @pytest.mark.parametrize("case", KILLS, ids=str)
