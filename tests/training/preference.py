@@ -53,8 +53,8 @@ def policy(parts, decoder="llama", max_tiles=4):
     return spread(model), processor
 
 
-def trainer_for(model, processor, rows, collator, folder, *, shared=False, reference=None, **options):
-    """A trainer on copies: of the model, and as its reference of the model with other weights."""
+def trainer_for(model, processor, rows, collator, folder, *, shared=False, reference=None, adapters=None, **options):
+    """A trainer on copies: of the model, and as its reference of the model with other weights, or without adapters."""
     trained, frozen = copy.deepcopy(model), spread(copy.deepcopy(model), seed=2).requires_grad_(False)
     for part in (trained, frozen) if shared else ():
         share_prompts(part)
@@ -75,10 +75,11 @@ def trainer_for(model, processor, rows, collator, folder, *, shared=False, refer
     }
     return KnownReferenceTrainer(
         trained,
-        frozen,
+        None if adapters else frozen,
         args=DPOConfig(**{**defaults, **options}),
         data_collator=collator,
         train_dataset=Dataset.from_list(rows),
         processing_class=processor,
         reference=reference,
+        peft_config=adapters,
     )

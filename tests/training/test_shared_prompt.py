@@ -2,6 +2,7 @@ import copy
 
 import pytest
 import torch
+from peft import LoraConfig
 from PIL import Image
 
 from amalia_vl_hf.training.collation import PreferenceCollator
@@ -175,6 +176,21 @@ def test_each_model_encodes_a_pairs_tiles_once_and_scores_its_answers_alone(part
     assert tiles == {(False, "policy"): 26, (False, "reference"): 26, (True, "policy"): 13, (True, "reference"): 13}
     assert scored[True, "policy"] == scored[True, "reference"] == (2, 1 + longest)
     assert scored[False, "policy"][1] > 10 * longest, "stock keeps every position"
+
+
+def test_adapters_are_trained_against_the_model_without_them(parts, rows, tmp_path):
+    model, processor = policy(parts)
+    adapters = LoraConfig(r=2, target_modules=["q_proj", "linear_1"], init_lora_weights=False)
+    results = []
+    for shared, kind in ((False, PreferenceCollator), (True, SharedPromptCollator)):
+        collator = kind(processor, *OPTIONS)
+        trainer = trainer_for(model, processor, rows[:2], collator, tmp_path, shared=shared, adapters=adapters)
+        assert trainer.ref_model is None
+        trainer.train()
+        results.append({name: value for name, value in trainer.state.log_history[0].items() if name != "num_tokens"})
+    whole, shared = results
+    assert shared == pytest.approx(whole, rel=1e-4, abs=1e-5)
+    assert abs(shared["rewards/chosen"]) > 0.1, "the adapters change nothing"
 
 
 def test_other_batches_go_through_a_model_as_before(parts, rows):
