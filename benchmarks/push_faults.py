@@ -55,7 +55,7 @@ def main() -> None:
     logging.set_verbosity_error()
     refusing, (silent, kept) = closed_port(), full_port()
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["HF_XET_LOG_DEST"] = str(Path(folder, "xet.log"))
+        os.environ |= {"HF_XET_LOG_DEST": str(Path(folder, "log")), "HF_XET_CACHE": str(Path(folder, "cache"))}
         bench = Bench(Path(folder))
         context = multiprocessing.get_context("fork")
         with ProcessPoolExecutor(AT_ONCE, mp_context=context, initializer=_share, initargs=(bench,)) as pool:
