@@ -2,7 +2,7 @@
 
 A pair about one image of 12 tiles. The real model is 8 times as wide and 5 times as deep, and its tiles have 9 times
 as many patches; widths, depths and lengths shrink so that each part keeps its share of the work, which the first lines
-show (in multiplications of one forward pass, causal attention counted by half). Stock is TRL's `DPOTrainer` with its
+show (operations of one forward pass, causal attention counted by half). Stock is TRL's `DPOTrainer` with its
 head on the labelled positions alone, as on a GPU; on a CPU it would score every position. Nothing is checkpointed.
 """
 
@@ -32,6 +32,7 @@ from trl import DPOConfig, DPOTrainer
 from amalia_vl_hf import AmaliaVLConfig, AmaliaVLForConditionalGeneration, AmaliaVLImageProcessor, AmaliaVLProcessor
 from amalia_vl_hf.modeling.configuration_amalia_vl import from_llava_next
 from amalia_vl_hf.processing.tiling_amalia_vl import TileLayout, generate_pinpoints, num_visual_tokens
+from amalia_vl_hf.training.balance import CostModel
 from amalia_vl_hf.training.shared_prompt import pack_pairs, pair_row, share_prompts
 
 LAYOUT = TileLayout(rows=3, cols=4, pad_rows=0, pad_cols=0)
@@ -44,11 +45,12 @@ class Sizes(NamedTuple):
 
     d_text: int
     d_inner: int
-    key_values: int  # width of all key heads
+    heads: int
     layers: int
     vocab: int
     d_vision: int
     d_vision_inner: int
+    vision_heads: int
     vision_layers: int
     side: int  # patches along a tile
     words: int  # text tokens of the prompt
@@ -61,32 +63,33 @@ class Sizes(NamedTuple):
         return num_visual_tokens(LAYOUT, self.side) + self.words
 
 
-REAL = Sizes(4096, 12288, 1024, 42, 128_000, 1152, 4304, 27, 24, 60, 130, 100)
-SCALED = Sizes(512, 1536, 128, 8, 3000, 144, 544, 5, 8, 7, 15, 11)
+REAL = Sizes(4096, 12288, 32, 42, 128_000, 1152, 4304, 16, 27, 24, 60, 130, 100)
+SCALED = Sizes(512, 1536, 8, 8, 3000, 144, 544, 4, 4, 8, 7, 15, 11)
 
 
 def work(sizes: Sizes) -> dict[str, float]:
-    """Multiplications of one conversation's forward pass, by part."""
-    tokens, patches = sizes.prompt + sizes.chosen, sizes.side**2
-    d, v = sizes.d_text, sizes.d_vision
+    """FLOPs of one conversation's forward pass, by part."""
+    costs, tokens = CostModel.of(own_config(sizes)), sizes.prompt + sizes.chosen
     return {
-        "tower": LAYOUT.num_tiles
-        * patches
-        * sizes.vision_layers
-        * (4 * v * v + 2 * v * sizes.d_vision_inner + 2 * patches * v),
-        "decoder": tokens * sizes.layers * (2 * d * d + 2 * d * sizes.key_values + 3 * d * sizes.d_inner),
-        "attention": tokens * sizes.layers * tokens * d,
-        "head": sizes.chosen * d * sizes.vocab,
+        "tower": costs.tile * LAYOUT.num_tiles,
+        "decoder": costs.token * tokens,
+        "attention": costs.pair * tokens**2,
+        "head": 2 * sizes.chosen * sizes.d_text * sizes.vocab,
     }
 
 
+def own_config(sizes: Sizes) -> AmaliaVLConfig:
+    """Our configuration of the same model."""
+    return AmaliaVLConfig(**from_llava_next(stock_config(sizes).to_dict()))
+
+
 def stock_config(sizes: Sizes) -> LlavaNextConfig:
-    """The scaled model; stock's tower has no layer or head that it would compute in vain."""
+    """A model of these sizes; its tower has no layer or head that it would compute in vain."""
     vision = SiglipVisionConfig(
         hidden_size=sizes.d_vision,
         intermediate_size=sizes.d_vision_inner,
         num_hidden_layers=sizes.vision_layers,
-        num_attention_heads=4,
+        num_attention_heads=sizes.vision_heads,
         image_size=16 * sizes.side,
         patch_size=16,
         vision_use_head=False,
@@ -96,9 +99,9 @@ def stock_config(sizes: Sizes) -> LlavaNextConfig:
         hidden_size=sizes.d_text,
         intermediate_size=sizes.d_inner,
         num_hidden_layers=sizes.layers,
-        num_attention_heads=8,
-        num_key_value_heads=2,
-        max_position_embeddings=4096,
+        num_attention_heads=sizes.heads,
+        num_key_value_heads=sizes.heads // 4,
+        max_position_embeddings=16384,
     )
     return LlavaNextConfig(
         vision_config=vision,
@@ -115,7 +118,7 @@ def pair_of_models(sizes: Sizes) -> tuple[AmaliaVLForConditionalGeneration, Llav
     config = stock_config(sizes)
     torch.manual_seed(0)
     stock = LlavaNextForConditionalGeneration(config)
-    ours = AmaliaVLForConditionalGeneration(AmaliaVLConfig(**from_llava_next(config.to_dict())))
+    ours = AmaliaVLForConditionalGeneration(own_config(sizes))
     weights = {key.replace("multi_modal_projector", "connector"): value for key, value in stock.state_dict().items()}
     ours.load_state_dict({key: weights[key] for key in ours.state_dict()})
     return ours, stock
