@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from datasets import Dataset, Features, Image, LargeList, List, load_dataset
+from datasets import Dataset, load_dataset
 
 
 class Rows(Protocol):
@@ -71,13 +71,14 @@ def open_rows(source: Source) -> Rows:
     """
     if source.path is None:
         data = load_dataset(source.hub, source.subset, split=source.split, revision=source.revision)
-        return DatasetRows(_undecoded(data), f"{source.hub} {source.subset or ''}".strip())
+        return DatasetRows(data.with_format("arrow"), f"{source.hub} {source.subset or ''}".strip())
     path = Path(source.path)
     if not path.exists():
         raise FileNotFoundError(f"{source.name}: there is no {path}")
     files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path] if path.suffix == ".parquet" else []
     if files:
-        return DatasetRows(_undecoded(Dataset.from_parquet([str(file) for file in files])), str(path))
+        data = Dataset.from_parquet([str(file) for file in files])
+        return DatasetRows(data.with_format("arrow"), str(path))
     if path.is_dir():
         path = _only_json(path)
     if path.suffix not in (".json", ".jsonl"):
@@ -139,7 +140,14 @@ class JsonList:
 
 @dataclass(frozen=True)
 class DatasetRows:
-    """Rows of a Hugging Face dataset, memory-mapped, its images left as they are stored."""
+    """Rows of a Hugging Face dataset, memory-mapped.
+
+    Images stay as they are stored, since a corrupt one must fail where it can be replaced.
+
+    Args:
+        data: The dataset in Arrow's format, which decodes nothing.
+        origin: Where it comes from, for errors.
+    """
 
     data: Dataset
     origin: str
@@ -148,29 +156,17 @@ class DatasetRows:
         return len(self.data)
 
     def __getitem__(self, row: int) -> Any:
-        return self.data[row]
+        return self.data[row].to_pylist()[0]
 
     def name(self, row: int) -> str:
         """Name the row, counted from 1."""
         return f"{self.origin}, row {row + 1}"
 
 
-def _undecoded(data: Dataset) -> Dataset:
-    """Leave images encoded: a corrupt one must fail where it can be replaced, and headers are enough to measure."""
-    return data.cast(Features({name: _raw(kind) for name, kind in data.features.items()}))
-
-
-def _raw(kind: Any) -> Any:
-    if isinstance(kind, Image):
-        return Image(decode=False)
-    if isinstance(kind, List | LargeList):
-        return type(kind)(_raw(kind.feature))
-    if isinstance(kind, dict):
-        return {name: _raw(inner) for name, inner in kind.items()}
-    return kind
-
-
 def _only_json(folder: Path) -> Path:
+    """Find a folder's data: `samples.jsonl`, as this package writes it, or the one JSON file there is."""
+    if (folder / "samples.jsonl").is_file():
+        return folder / "samples.jsonl"
     files = sorted(file for file in folder.iterdir() if file.suffix in (".json", ".jsonl"))
     if len(files) != 1:
         found = ", ".join(file.name for file in files) or "none"
