@@ -48,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_inspect(commands)
     _add_convert(commands)
     _add_push(commands)
+    _add_data(commands)
     _add_train(commands)
     _add_demo(commands)
     return parser
@@ -109,6 +110,12 @@ def _add_convert(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     from .conversion.command import EXAMPLES, add_convert
 
     add_convert(_add(commands, "convert", _convert, "Convert checkpoints, and prove that nothing changed.", EXAMPLES))
+
+
+def _add_data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from .data.command import EXAMPLES, add_data
+
+    add_data(_add(commands, "data", _data, "Fetch, check and mix training data.", EXAMPLES))
 
 
 def _add_push(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -194,6 +201,13 @@ def _inspect(arguments: argparse.Namespace) -> None:
 def _convert(arguments: argparse.Namespace) -> int:
     try:
         return int(arguments.convert(arguments))
+    except (ValueError, OSError) as error:
+        raise UsageError(_first_line(error)) from error
+
+
+def _data(arguments: argparse.Namespace) -> int:
+    try:
+        return int(arguments.data(arguments))
     except (ValueError, OSError) as error:
         raise UsageError(_first_line(error)) from error
 

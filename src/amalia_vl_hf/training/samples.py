@@ -94,6 +94,12 @@ class SampleReader:
         return {**sample, **record, "language": values.get("language") or origin.language}
 
 
+def sources_of(samples: Dataset) -> list[Source]:
+    """Give the sources that the column `source` of opened samples counts."""
+    reader: SampleReader = samples.format["format_kwargs"]["transform"]
+    return reader.sources
+
+
 def require_readable(sample: Mapping[str, Any]) -> None:
     """Hold a sample to what can be seen without decoding its images.
 

@@ -1,0 +1,145 @@
+"""The `amalia-vl data` command: arguments in, one step of preparing data, a few lines out."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from ..training.checking import Report
+
+# Heavy imports are inside the commands, so that `--help` answers at once.
+
+EXAMPLES = """\
+  amalia-vl data fetch pd12m.parquet --samples 500000 --out data/pd12m
+  amalia-vl data check data/pd12m --model runs/demo/0_base --max-length 2048
+  amalia-vl data mix recipes/amalia_vl/mixture.yaml --out data/instruct.parquet --model runs/demo/1_align"""
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """Add the steps to the parser of `amalia-vl data`."""
+    steps = parser.add_subparsers(title="steps", required=True, metavar="STEP")
+    _add_fetch(steps)
+    _add_check(steps)
+    _add_mix(steps)
+
+
+def _add(steps: Any, name: str, step: Any, purpose: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = steps.add_parser(name, help=purpose, description=purpose)
+    parser.set_defaults(data=step)
+    return parser
+
+
+def _add_fetch(steps: Any) -> None:
+    purpose = "Fetch the images that a dataset names by URL; the same command goes on where it was killed."
+    parser = _add(steps, "fetch", _fetch, purpose)
+    parser.add_argument("source", metavar="SOURCE", help="parquet or JSON file, or a folder: PD12M, Multi-PixMo")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder for images, samples.jsonl, failures.jsonl")
+    parser.add_argument("--samples", type=int, metavar="N", help="rows to draw (all)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the draw (%(default)s)")
+    parser.add_argument("--threads", type=int, default=16, metavar="N", help="images fetched at once (%(default)s)")
+    parser.add_argument("--max-megabytes", type=float, default=50, metavar="X", help="largest image (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=60, metavar="X", help="longest time an image (%(default)s)")
+
+
+def _add_measuring(parser: argparse.ArgumentParser, purpose: str) -> None:
+    parser.add_argument("--model", help=f"directory or Hub id of a model whose processor {purpose}")
+    parser.add_argument("--max-tiles", type=int, default=12, metavar="N", help="most tiles an image (%(default)s)")
+
+
+def _add_check(steps: Any) -> None:
+    purpose = "Say which samples cannot be trained on, and why; exit code 1 if there are any. Nothing is changed."
+    parser = _add(steps, "check", _check, purpose)
+    parser.add_argument("path", metavar="PATH", help="data file, folder or manifest")
+    parser.add_argument("--method", choices=("sft", "dpo"), default="sft", help="how it is trained on (%(default)s)")
+    _add_measuring(parser, "measures lengths")
+    parser.add_argument("--max-length", type=int, metavar="N", help="most tokens a sample; needs --model")
+    parser.add_argument("--write", metavar="MANIFEST", help="write a manifest of the samples that stay")
+
+
+def _add_mix(steps: Any) -> None:
+    purpose = "Draw a mixture's samples, to the exact counts, into a manifest that recipes take as data."
+    parser = _add(steps, "mix", _mix, purpose)
+    parser.add_argument("mixture", metavar="MIXTURE", help="YAML file, as recipes/amalia_vl/mixture.yaml")
+    parser.add_argument("--out", required=True, metavar="MANIFEST", help="parquet file to write")
+    _add_measuring(parser, "measures lengths and finds faulty samples")
+
+
+def _fetch(arguments: argparse.Namespace) -> int:
+    from .download import Limits
+    from .fetch import fetch
+
+    done = fetch(
+        arguments.source,
+        arguments.out,
+        limits=Limits(max_bytes=int(arguments.max_megabytes * 1e6), seconds=arguments.seconds),
+        samples=arguments.samples,
+        seed=arguments.seed,
+        threads=arguments.threads,
+    )
+    print(done.table())
+    return 0 if done.samples else 1
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from tqdm import tqdm  # type: ignore[import-untyped]
+
+    from ..training.checking import Report, check
+    from ..training.samples import load_samples
+    from .fetch import printable
+
+    if arguments.max_length is not None and arguments.model is None:
+        raise ValueError("--max-length needs --model, whose processor measures lengths")
+    data = load_samples(arguments.path, arguments.method, every_row=False)
+    report = Report()
+    checking = check(data, arguments.method, _processor(arguments.model), arguments.max_tiles, arguments.max_length)
+    for checked in tqdm(checking, total=len(data), desc="checking", unit="sample"):
+        report.add(checked)
+        for finding in checked.findings:
+            tqdm.write(printable(f"{finding.kind}: {finding.reason}"))
+    print(report.table())
+    if arguments.write:
+        _write_kept(arguments.write, data, report)
+    return 0 if len(report.kept) == report.samples else 1
+
+
+def _write_kept(path: str, data: Dataset, report: Report) -> None:
+    """Write a manifest of the samples that stay; their sources stay where they are."""
+    from ..training.manifest import write_manifest
+    from ..training.samples import sources_of
+
+    rows = data.with_format("numpy")[:]
+    columns = {name: rows[name][report.kept].tolist() for name in ("source", "row")}
+    if report.sizes:
+        columns["length"], columns["tiles"] = (list(values) for values in zip(*report.sizes, strict=True))
+    write_manifest(path, columns, sources_of(data), {"checked": True})
+    print(f"written: {path}, {len(report.kept)} samples")
+
+
+def _mix(arguments: argparse.Namespace) -> int:
+    from ..training.lengths import measure
+    from ..training.mixture import draw, load_mixture
+
+    logging.basicConfig(format="%(message)s")  # each sample that is left out is said
+    mixture = load_mixture(arguments.mixture)
+    processor = _processor(arguments.model)
+    ruler = partial(measure, processor=processor, max_tiles=arguments.max_tiles) if processor else None
+    left_out = draw(mixture, arguments.out, ruler)
+    for category, share in mixture.shares().items():
+        print(f"{share:>8.1f} %  {category}")
+    for name, count in left_out.items():
+        print(f"{count} faulty samples of {name} gave their place to others")
+    print(f"written: {arguments.out}")
+    return 0
+
+
+def _processor(model: str | None) -> Any:
+    if model is None:
+        return None
+    from ..processing.processing_amalia_vl import AmaliaVLProcessor
+
+    return AmaliaVLProcessor.from_pretrained(model)
