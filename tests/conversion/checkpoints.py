@@ -11,6 +11,7 @@ from amalia_vl_hf.processing.tiling_amalia_vl import generate_pinpoints
 from tests.tiny import tiny_llava_next, tiny_text_config, tiny_tokenizer, tiny_vision_config
 
 TILE = 32  # px
+COMMIT = "a" * 40
 LEFTOVERS = {"mm_projector_lr": 1e-4, "image_seq_length": 576, "use_image_newline_parameter": True}
 
 
@@ -88,6 +89,18 @@ def contents(folder: Path) -> dict[str, bytes]:
 def made_of(folder: Path) -> dict[str, bytes]:
     """Read every file but the record of what it was made from."""
     return {name: data for name, data in contents(folder).items() if name != RECORD}
+
+
+def keep_in_hub_cache(cache: Path, repo: str, folder: Path, branch: str = "main") -> None:
+    """Lay a directory down as the Hub's client keeps a repository that it has downloaded: links to blobs."""
+    repository = cache / f"models--{repo.replace('/', '--')}"
+    snapshot, blobs = repository / "snapshots" / COMMIT, repository / "blobs"
+    for made in (snapshot, blobs, repository / "refs"):
+        made.mkdir(parents=True)
+    (repository / "refs" / branch).write_text(COMMIT)
+    for name, data in contents(folder).items():
+        (blobs / name).write_bytes(data)
+        (snapshot / name).symlink_to(blobs / name)
 
 
 def weights_of(folder: Path):

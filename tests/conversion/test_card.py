@@ -169,10 +169,15 @@ def test_converted_weights_are_said_to_be_that_and_not_to_be_trained(untrained, 
 def test_composed_weights_are_said_to_have_a_random_connector(untrained, facts):
     write_record(untrained, "compose", vision="google/siglip2", text="/home/ana/modelo")
     text = build_card(untrained, PLACE, facts, [])
-    assert "e de `modelo` (diretoria local) (modelo de linguagem) por amalia-vl-hf 0.1.0, em BF16. " in text
-    assert "O conector tem valores aleatórios: nada foi treinado aqui." in text
-    assert "`modelo` (a local directory) (language model)" in text
-    assert "The connector's are random: nothing was trained here." in text
+    tower = f"`google/siglip2` ({{}} `{'c' * 40}`)"
+    assert (
+        f"\nPesos compostos por amalia-vl-hf 0.1.0, em BF16: torre de visão de {tower.format('revisão')}, modelo de "
+        "linguagem de `modelo` (diretoria local); o conector tem valores aleatórios e nada foi treinado aqui.\n"
+    ) in text
+    assert (
+        f"composed by amalia-vl-hf 0.1.0, stored as BF16: vision tower of {tower.format('revision')}, language model "
+        "of `modelo` (a local directory); the connector's values are random, and nothing was trained here.\n"
+    ) in text
     assert "/home" not in text
 
 

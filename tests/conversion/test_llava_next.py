@@ -11,9 +11,11 @@ from amalia_vl_hf import AmaliaVLForConditionalGeneration, AmaliaVLProcessor
 from amalia_vl_hf.conversion.llava_next import export_checkpoint, import_checkpoint
 from amalia_vl_hf.conversion.verify import verify
 from tests.conversion.checkpoints import (
+    COMMIT,
     contents,
     edit_json,
     edit_weights,
+    keep_in_hub_cache,
     legacy_key,
     made_of,
     module_key,
@@ -377,16 +379,10 @@ def test_one_mean_for_all_channels_is_exported_for_each(imported, picture, tmp_p
 
 def test_a_hub_id_is_read_from_the_hubs_cache(amalia, imported, tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    repository = tmp_path / "models--amalia-llm--AMALIA-VL-SFT"
-    snapshot, blobs = repository / "snapshots" / ("a" * 40), repository / "blobs"
-    for folder in (snapshot, blobs, repository / "refs"):
-        folder.mkdir(parents=True)
-    (repository / "refs" / "main").write_text("a" * 40)
-    for name, data in contents(amalia).items():  # as the Hub's client keeps files: links to blobs
-        (blobs / name).write_bytes(data)
-        (snapshot / name).symlink_to(blobs / name)
-    import_checkpoint("amalia-llm/AMALIA-VL-SFT", tmp_path / "ours")
+    keep_in_hub_cache(tmp_path, "amalia-llm/AMALIA-VL-SFT", amalia)
+    done = import_checkpoint("amalia-llm/AMALIA-VL-SFT", tmp_path / "ours")
     assert made_of(tmp_path / "ours") == made_of(imported)
+    assert done.made.sources == {"model": ("amalia-llm/AMALIA-VL-SFT", COMMIT)}
 
 
 @pytest.mark.parametrize("source", ["nobody/has-this", "nowhere", "a b/c?d"])

@@ -4,12 +4,13 @@ import shutil
 
 import pytest
 import torch
+from huggingface_hub import constants
 from PIL import Image
 
 from amalia_vl_hf import AmaliaVLProcessor
 from amalia_vl_hf.conversion.llava_next import import_checkpoint
 from amalia_vl_hf.conversion.verify import STAGES, verify
-from tests.conversion.checkpoints import edit_json, edit_weights, write_amalia
+from tests.conversion.checkpoints import edit_json, edit_weights, keep_in_hub_cache, write_amalia
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +66,18 @@ def test_the_report_names_sides_alike_however_they_are_pointed_at(checkpoints, p
     assert {(report.first, report.second) for report in reports} == {
         (str(checkpoints / "theirs"), str(checkpoints / "ours"))
     }
+
+
+def test_a_side_on_the_hub_is_named_by_its_id_and_may_be_of_another_branch(
+    checkpoints, pictures, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    keep_in_hub_cache(tmp_path, "org/model", checkpoints / "theirs", branch="v1")
+    report = verify("org/model", checkpoints / "ours", images=pictures, revision="v1")
+    assert report.passed
+    assert (report.first, report.second) == ("org/model", str(checkpoints / "ours"))
+    with pytest.raises(FileNotFoundError, match="org/model is no directory, and the Hub did not give it"):
+        verify("org/model", checkpoints / "ours")
 
 
 @pytest.mark.parametrize("dtype", ["bf16", "fp16"])

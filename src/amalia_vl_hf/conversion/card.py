@@ -265,8 +265,8 @@ def _made_portuguese(made: Provenance) -> str:
     by = f"por {made.tool}, em {', '.join(made.dtypes)}"
     if made.kind == "compose":
         return (
-            f"Pesos compostos de {named['vision']} (torre de visão) e de {named['text']} (modelo de linguagem) {by}. "
-            "O conector tem valores aleatórios: nada foi treinado aqui."
+            f"Pesos compostos {by}: torre de visão de {named['vision']}, modelo de linguagem de {named['text']}; "
+            "o conector tem valores aleatórios e nada foi treinado aqui."
         )
     return f"Pesos convertidos de {named['model']} {by}; nada foi treinado aqui."
 
@@ -276,8 +276,8 @@ def _made_english(made: Provenance) -> str:
     by = f"by {made.tool}, stored as {', '.join(made.dtypes)}"
     if made.kind == "compose":
         return (
-            f"The weights were composed of {named['vision']} (vision tower) and {named['text']} (language model) "
-            f"{by}. The connector's are random: nothing was trained here."
+            f"The weights were composed {by}: vision tower of {named['vision']}, language model of {named['text']}; "
+            "the connector's values are random, and nothing was trained here."
         )
     return f"The weights were converted from {named['model']} {by}; nothing was trained here."
 
