@@ -158,13 +158,15 @@ def processor() -> AmaliaVLProcessor:
     return AmaliaVLProcessor(AmaliaVLImageProcessor(), tokenizer)
 
 
-def trainer_of(model: torch.nn.Module, reference: torch.nn.Module, folder: str) -> DPOTrainer:
+def trainer_of(model: torch.nn.Module, reference: torch.nn.Module, folder: str, use_cpu: bool = True) -> DPOTrainer:
     """TRL's trainer; its own code computes the loss on both sides."""
     empty = Image.new("RGB", (8, 8))
     return DPOTrainer(
         model,
         reference,
-        args=DPOConfig(output_dir=folder, use_cpu=True, bf16=False, gradient_checkpointing=False, report_to=[], **MPO),
+        args=DPOConfig(
+            output_dir=folder, use_cpu=use_cpu, bf16=False, gradient_checkpointing=False, report_to=[], **MPO
+        ),
         train_dataset=Dataset.from_list([{"images": [empty], "prompt": "", "chosen": "", "rejected": ""}]),
         processing_class=processor(),
     )
