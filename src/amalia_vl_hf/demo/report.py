@@ -10,6 +10,7 @@ from typing import Any
 
 from PIL import Image
 
+from ..curves import STYLE, curve
 from ..data.scene_sets import read_rows
 from ..data.scene_texts import KINDS, REJECTIONS
 from ..evaluation.held_out import PREFERENCES, QUESTIONS
@@ -33,11 +34,12 @@ def write_report(out: Path, results: Sequence[Result]) -> Path:
     }
     processor = AmaliaVLProcessor.from_pretrained(out / results[-1].stage).image_processor
     page = _PAGE.substitute(
+        style=STYLE,
         verdicts="".join(_verdict(text, met) for text, met in judge(results)),
         head="".join(f"<th>{escape(kind)}</th>" for kind in KINDS),
         rows="".join(_result_row(result) for result in results),
         curves="".join(
-            _curve(result.stage, logged_losses(out / result.stage), colour)
+            curve(result.stage, "training loss", logged_losses(out / result.stage), colour)
             for result, colour in zip(results, COLOURS, strict=True)
         ),
         questions="".join(_question_cards(read_rows(out / "data" / QUESTIONS), evaluations, processor)),
@@ -66,18 +68,6 @@ def _result_row(result: Result) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
-
-
-def _curve(title: str, losses: Sequence[float], colour: str) -> str:
-    """Draw logged losses as a line, with the scale in words."""
-    width, height, top = 300, 120, max(losses) * 1.05
-    step = width / max(1, len(losses) - 1)
-    points = " ".join(f"{index * step:.1f},{height * (1 - loss / top):.1f}" for index, loss in enumerate(losses))
-    return (
-        f'<figure><svg viewBox="-4 -4 {width + 8} {height + 8}"><path d="M0 0V{height}H{width}" class="axes"/>'
-        f'<polyline points="{points}" stroke="{colour}"/></svg><figcaption><b>{escape(title)}</b> training loss, '
-        f"from 0 to {top:.2f}: first {losses[0]:.3f}, last {losses[-1]:.3f}</figcaption></figure>"
-    )
 
 
 def _question_cards(
@@ -166,8 +156,8 @@ th, td { padding: .4rem .7rem; border: 1px solid #e4decf; text-align: left; } th
 ul { list-style: none; padding: 0; } .met { color: #1b6e3c; } .missed { color: #b3261e; }
 li.met::before { content: "✓ "; } li.missed::before { content: "✗ "; }
 .curves, .cards { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(17rem, 1fr)); }
-figure, article { margin: 0; background: #fff; border: 1px solid #e4decf; border-radius: .5rem; padding: .8rem; }
-figure svg { width: 100%; } polyline { fill: none; stroke-width: 2; } .axes { fill: none; stroke: #999; }
+$style
+article { margin: 0; background: #fff; border: 1px solid #e4decf; border-radius: .5rem; padding: .8rem; }
 .picture { height: 11rem; max-width: 100%; display: block; margin: auto; } .picture path { stroke: #d500f9;
   stroke-width: 1.5; stroke-dasharray: 6 4; }
 .grid { color: #777; font-size: .8rem; text-align: center; margin: .2rem; } .ask { font-weight: 600; margin: .4rem

@@ -1,23 +1,36 @@
-"""From a recipe to TRL's trainer: model, reference, processor, adapters, collator and training arguments."""
+"""From a recipe to TRL's trainer: model, reference, processor, adapters, data and training arguments."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from datasets import Dataset
 from peft import LoraConfig
 from trl import DPOConfig, SFTConfig
 
+from ..modeling.configuration_amalia_vl import AmaliaVLConfig
 from ..modeling.modeling_amalia_vl import AmaliaVLForConditionalGeneration
 from ..processing.processing_amalia_vl import AmaliaVLProcessor
+from .bad_samples import BadSamples, ReplacingCollator
+from .balance import CostModel
 from .collation import ConversationCollator, PreferenceCollator
+from .origin import origin_of
+from .packing import PackedBatchSampler, PackedConversationCollator, conversation_sizes, take_packed_rows
+from .progress import GroupedCollator, Meter, groups_of
 from .recipe import Recipe
+from .reference_log_probs import ReferenceLogProbs
 from .samples import load_samples
+from .shared_prompt import SharedPromptCollator, share_prompts
 from .stages import linear_layers
 from .trainers import StageDPOTrainer, StageSFTTrainer
-from .world import deepspeed_asked
+from .world import count_steps, deepspeed_asked, world_size
+
+Collator = Callable[[Sequence[Any]], dict[str, Any]]
 
 
 def build_trainer(recipe: Recipe, checkpoints: Path) -> StageSFTTrainer | StageDPOTrainer:
@@ -27,27 +40,101 @@ def build_trainer(recipe: Recipe, checkpoints: Path) -> StageSFTTrainer | StageD
         recipe: The stage, its data and its values.
         checkpoints: Directory for checkpoints to resume from.
     """
-    stage = recipe.training_stage
-    options = _training_options(recipe, checkpoints)
+    build = _conversation_trainer if recipe.training_stage.method == "sft" else _preference_trainer
+    return build(recipe, checkpoints, _Data.of(recipe))
+
+
+@dataclass(frozen=True)
+class _Data:
+    """What a recipe trains on, and how it is prepared."""
+
+    dataset: Dataset
+    processor: AmaliaVLProcessor
+    groups: tuple[str, ...]
+    bad_samples: BadSamples | None
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> _Data:
+        method, share = recipe.training_stage.method, recipe.max_bad_share
+        dataset = load_samples(recipe.data, method, every_row=not share)
+        bad_samples = BadSamples(dataset, share) if share else None
+        return cls(dataset, load_processor(recipe), groups_of(dataset), bad_samples)
+
+    def collator(self, collator: Collator) -> Collator:
+        """Let the batches say which group each sample is of, and replace bad samples where the recipe lets them be."""
+        grouped = GroupedCollator(collator, self.groups)
+        return grouped if self.bad_samples is None else ReplacingCollator(grouped, self.bad_samples)
+
+    def shared(self, recipe: Recipe, args: Any, model: torch.nn.Module) -> dict[str, Any]:
+        """Arguments that both trainers take."""
+        return {
+            "stage": recipe.training_stage,
+            "args": args,
+            "processing_class": self.processor,
+            "train_dataset": self.dataset,
+            "peft_config": lora_config(recipe, model),
+            "meter": Meter(self.groups, self.processor.image_token_id, self.bad_samples),
+        }
+
+
+def _conversation_trainer(recipe: Recipe, checkpoints: Path, data: _Data) -> StageSFTTrainer:
     # Before the model: ZeRO-3 spreads weights over the ranks while they are read, once it knows of the arguments.
-    args = SFTConfig(**options) if stage.method == "sft" else DPOConfig(**options, beta=recipe.beta)
+    args = SFTConfig(**_training_options(recipe, checkpoints))
+    sizes = (data.processor, recipe.training_stage.max_tiles, recipe.max_length)
+    if not recipe.packing:
+        model = load_model(recipe)
+        collator = data.collator(ConversationCollator(*sizes))
+        return StageSFTTrainer(model, data_collator=collator, **data.shared(recipe, args, model))
+    sampler = _packed_rows(recipe, checkpoints, data, args)
+    args.max_steps = count_steps(recipe, len(data.dataset), world_size())
+    args.per_device_train_batch_size, args.gradient_accumulation_steps = 1, sampler.rows
     model = load_model(recipe)
-    processor = load_processor(recipe)
-    shared = {
-        "stage": stage,
-        "args": args,
-        "processing_class": processor,
-        "train_dataset": load_samples(recipe.data, stage.method),
-        "peft_config": lora_config(recipe, model),
-    }
-    if stage.method == "sft":
-        collator = ConversationCollator(processor, stage.max_tiles, recipe.max_length)
-        return StageSFTTrainer(model, data_collator=collator, **shared)
+    take_packed_rows(model)
+    collator = data.collator(PackedConversationCollator(*sizes))
+    return StageSFTTrainer(model, data_collator=collator, rows=sampler, **data.shared(recipe, args, model))
+
+
+def _preference_trainer(recipe: Recipe, checkpoints: Path, data: _Data) -> StageDPOTrainer:
+    losses = {"loss_type": list(recipe.loss), "loss_weights": list(recipe.loss.values())} if recipe.loss else {}
+    args = DPOConfig(**_training_options(recipe, checkpoints), beta=recipe.beta, **losses)
+    model = load_model(recipe)
     # Never left to TRL, which reads it from the path that the model's config names, whatever became of the model.
     # With adapters there is none: the reference is the model with its adapters turned off.
-    reference = None if recipe.lora else load_model(recipe).requires_grad_(False).eval()
-    pairs = PreferenceCollator(processor, stage.max_tiles, recipe.max_length)
-    return StageDPOTrainer(model, ref_model=reference, data_collator=pairs, **shared)
+    frozen = None if recipe.lora else load_model(recipe).requires_grad_(False).eval()
+    sizes = (data.processor, recipe.training_stage.max_tiles, recipe.max_length)
+    known = None
+    if recipe.precompute_reference:
+        known = ReferenceLogProbs(checkpoints / "reference", origin_of(recipe))
+    if recipe.shared_prompt:
+        for one in (model, frozen) if frozen is not None else (model,):
+            share_prompts(one)
+        collator = data.collator(SharedPromptCollator(*sizes, reference=known))
+    else:
+        collator = data.collator(PreferenceCollator(*sizes))
+    shared = data.shared(recipe, args, model)
+    return StageDPOTrainer(model, ref_model=frozen, data_collator=collator, reference=known, **shared)
+
+
+def _packed_rows(recipe: Recipe, checkpoints: Path, data: _Data, args: Any) -> PackedBatchSampler:
+    """Lay out the rows of the whole run; lengths that are not in the data are measured once, by one rank."""
+    with args.main_process_first(local=False):
+        lengths, tiles = conversation_sizes(
+            data.dataset,
+            data.processor,
+            recipe.training_stage.max_tiles,
+            cache=checkpoints / f"lengths-{origin_of(recipe)['data_sha256'][:16]}.npz",
+            stand_in=recipe.max_length if recipe.max_bad_share else None,
+        )
+    ranks = world_size()
+    return PackedBatchSampler(
+        lengths,
+        CostModel.of(AmaliaVLConfig.from_pretrained(recipe.model)).conversations(lengths, tiles),
+        conversations=recipe.batch_size * recipe.accumulation * ranks,
+        ranks=ranks,
+        max_length=recipe.max_length,
+        steps=count_steps(recipe, len(data.dataset), ranks),
+        seed=recipe.seed,
+    )
 
 
 def load_model(recipe: Recipe) -> AmaliaVLForConditionalGeneration:

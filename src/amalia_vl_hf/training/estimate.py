@@ -17,7 +17,6 @@ buffers and the layers that ZeRO-3 gathers are not in it: leave a tenth of the m
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -31,7 +30,7 @@ from .building import lora_config
 from .recipe import Recipe
 from .samples import load_samples
 from .stages import count_parameters, freeze
-from .world import Sharing, check_batch, planned_sharing
+from .world import Sharing, check_batch, count_steps, planned_sharing
 
 GIB = 2**30
 
@@ -60,7 +59,7 @@ def describe(recipe: Recipe) -> str:
     """
     sharing = planned_sharing(recipe)
     model = empty_model(recipe)
-    samples = len(load_samples(recipe.data, recipe.training_stage.method))
+    samples = len(load_samples(recipe.data, recipe.training_stage.method, every_row=False))
     return "\n".join(
         [
             *_stage_lines(recipe, model),
@@ -106,7 +105,9 @@ def estimate_memory(recipe: Recipe, model: torch.nn.Module, sharing: Sharing) ->
 def _activations(recipe: Recipe, config: AmaliaVLConfig) -> float:
     """Bytes of the largest batch's activations."""
     stage = recipe.training_stage
-    conversations = recipe.batch_size * (2 if stage.method == "dpo" else 1)
+    samples = 1 if recipe.packing else recipe.batch_size
+    conversations = samples * (2 if stage.method == "dpo" else 1)
+    images = samples if recipe.shared_prompt else conversations
     text, vision = config.text_config, config.vision_config
     head_width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     key_values = text.num_key_value_heads * head_width
@@ -115,7 +116,7 @@ def _activations(recipe: Recipe, config: AmaliaVLConfig) -> float:
     if "tower" in stage.trainable:
         patches = config.patches_per_side**2 * (1 + stage.max_tiles)
         tower = 8 * vision.hidden_size + 2 * vision.intermediate_size
-        numbers += _kept(recipe, vision.hidden_size, tower, vision.num_hidden_layers) * conversations * patches
+        numbers += _kept(recipe, vision.hidden_size, tower, vision.num_hidden_layers) * images * patches
     return float(numbers * (2 if recipe.precision == "bf16" else 4))
 
 
@@ -138,7 +139,7 @@ def _stage_lines(recipe: Recipe, model: torch.nn.Module) -> Iterator[str]:
 def _batch_lines(recipe: Recipe, sharing: Sharing, samples: int) -> Iterator[str]:
     stage = recipe.training_stage
     batch = check_batch(recipe, sharing.ranks)
-    steps = recipe.steps or math.ceil(math.ceil(samples / batch) * (recipe.epochs or 0))
+    steps = count_steps(recipe, samples, sharing.ranks)
     factors = f"{recipe.batch_size} a device x {recipe.accumulation} accumulated x {sharing.ranks} devices"
     yield f"batch      {batch} = {factors}"
     yield f"steps      {steps} over {samples} samples, schedule {stage.schedule}, warm-up {recipe.warmup:g}"

@@ -18,6 +18,7 @@ _SCHEDULES = ("constant", "constant_with_warmup", "linear", "cosine")
 _PRECISIONS = ("fp32", "bf16")
 _RESAMPLERS = ("pil", "torch")
 _REPORTS = ("tensorboard", "trackio", "wandb")
+_LOSSES = ("sigmoid", "hinge", "ipo", "bco_pair", "sft")  # of TRL's, those without further settings
 _POSITIVE = (
     *("batch_size", "accumulation", "global_batch", "processes", "max_length", "log_steps", "save_steps"),
     *("steps", "epochs", "beta", "max_grad_norm", "adam_eps"),
@@ -79,6 +80,15 @@ class Recipe:
         accelerate: Config file of `accelerate launch` (DDP, ZeRO-3, FSDP2, several machines).
         global_batch: Samples a step; checked against batch_size x accumulation x processes.
         report_to: Where the log goes as well: `tensorboard`, `trackio`, `wandb`.
+        max_bad_share: Largest share of samples that may turn out bad (truncated image, too long) and be replaced; with
+            0 the first one ends the run.
+        packing: Whether conversations share rows of `max_length` tokens, without padding; not in `prefer`. A step
+            takes as many conversations as without.
+        shared_prompt: Whether the prompt and its images are computed once for both answers; `prefer` only.
+        precompute_reference: Whether the reference's log-probabilities are computed in a pass before training instead
+            of beside it; `prefer` with `shared_prompt` only.
+        loss: Weights of the preference losses that are added up, by TRL's names; DPO's `sigmoid` alone when left out.
+            MPO (arXiv 2411.10442) is `{sigmoid: 0.8, bco_pair: 0.2, sft: 1.0}`.
     """
 
     stage: str
@@ -111,6 +121,11 @@ class Recipe:
     accelerate: str | None = None
     global_batch: int | None = None
     report_to: tuple[str, ...] = ()
+    max_bad_share: float = 0.0
+    packing: bool = False
+    shared_prompt: bool = False
+    precompute_reference: bool = False
+    loss: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         faults = list(_faults(self))
@@ -192,6 +207,8 @@ def _faults(recipe: Recipe) -> Iterable[str]:
         yield from _lora_faults(recipe.lora, STAGES[recipe.stage])
     if (recipe.epochs is None) == (recipe.steps is None):
         yield f"give either epochs or steps, not epochs={recipe.epochs} and steps={recipe.steps}"
+    if not 0 <= recipe.max_bad_share < 1:
+        yield f"max_bad_share is a share of the samples, 0 <= max_bad_share < 1, not {recipe.max_bad_share}"
     if not 0 <= recipe.warmup < 1:
         yield f"warmup is a share of all steps, 0 <= warmup < 1, not {recipe.warmup}"
     if len(recipe.adam_betas) != 2 or not all(0 <= beta < 1 for beta in recipe.adam_betas):
@@ -218,6 +235,17 @@ def _stage_faults(recipe: Recipe) -> Iterable[str]:
     if (recipe.beta is None) == (stage.method == "dpo"):
         needs = "needs" if stage.method == "dpo" else "does not read"
         yield f"stage {stage.name} {needs} beta, but beta={recipe.beta}"
+    unread = {"sft": ("shared_prompt", "precompute_reference", "loss"), "dpo": ("packing",)}[stage.method]
+    for name in unread:
+        if value := getattr(recipe, name):
+            yield f"stage {stage.name} does not read {name}={value}"
+    if recipe.precompute_reference and not recipe.shared_prompt:
+        yield "precompute_reference needs shared_prompt: true"
+    for name, weight in recipe.loss.items():
+        if name not in _LOSSES:
+            yield unknown("loss", name, _LOSSES)
+        if weight <= 0:
+            yield f"loss.{name} must be positive, not {weight}"
     if (recipe.schedule or stage.schedule) == "constant" and recipe.warmup:
         yield f"schedule constant does not read warmup={recipe.warmup}; use constant_with_warmup, or warmup: 0"
 

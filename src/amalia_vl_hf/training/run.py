@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +15,15 @@ from transformers.trainer_utils import sort_checkpoints
 from ..modeling.modeling_amalia_vl import AmaliaVLForConditionalGeneration
 from .building import build_trainer
 from .estimate import describe
+from .origin import TRAINING_LOG, origin_of, recipe_defaults
 from .recipe import Recipe, RecipeError
+from .report import write_training_report
 from .trainers import COMPLETE, StageDPOTrainer, StageSFTTrainer
 from .world import check_batch, check_ranks, world_size
 
 __all__ = ["TRAINING_LOG", "build_trainer", "describe", "train"]
 
-TRAINING_LOG = "training.json"
+REPORT = "report.html"
 ADAPTER = "adapter"  # folder of the trained adapters, beside the model they are merged into
 _ORIGIN = "recipe.json"  # beside the checkpoints: what they were trained by
 
@@ -45,7 +45,7 @@ def train(recipe: Recipe) -> Path:
     check_batch(recipe, world_size())
     output = Path(recipe.output)
     partial = output.with_name(f"{output.name}.partial")
-    origin = _origin(recipe)
+    origin = origin_of(recipe)
     if output.exists():
         _require_same_origin(origin, output / TRAINING_LOG, output)
         shutil.rmtree(partial, ignore_errors=True)  # left by a kill after the rename
@@ -87,6 +87,7 @@ def _publish(
         history = trainer.state.log_history
         seconds = history[-1]["seconds"]
         _write_json(finished / TRAINING_LOG, {"origin": origin, "seconds": seconds, "log_history": history})
+        write_training_report(finished / REPORT, history, json.loads(json.dumps(origin)))
         finished.rename(recipe.output)
         shutil.rmtree(partial)
     trainer.accelerator.wait_for_everyone()
@@ -100,37 +101,19 @@ def _merge(trainer: StageSFTTrainer | StageDPOTrainer, recipe: Recipe, finished:
     trainer.processing_class.save_pretrained(finished)
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _origin(recipe: Recipe) -> dict[str, Any]:
-    """Everything the weights follow from: what the paths hold may change while the recipe stays."""
-    log = Path(recipe.model) / TRAINING_LOG  # differs each time a model is trained; a composed one has none
-    model = _sha256(log) if log.exists() else None
-    return {**asdict(recipe), "data_sha256": _sha256(Path(recipe.data)), "model_log_sha256": model}
-
-
 def _require_same_origin(origin: Mapping[str, Any], record: Path, where: Path) -> None:
     try:
         earlier = json.loads(record.read_text(encoding="utf-8"))["origin"]
     except (FileNotFoundError, json.JSONDecodeError, KeyError):
         raise RecipeError(f"{where} exists but was not written by this command; move it away") from None
     now = json.loads(json.dumps(origin))
-    earlier = {**_defaults(), **earlier}  # a key that has come since says what was done before it was there
+    earlier = {**recipe_defaults(), **earlier}  # a key that has come since says what was done before it was there
     different = [key for key in now if earlier.get(key) != now[key]]
     if different:
         listed = "; ".join(f"{key} was {earlier.get(key)!r}, now {now[key]!r}" for key in different)
         raise RecipeError(
             f"{where} comes from another recipe, data or model ({listed}); delete it or choose another output"
         )
-
-
-def _defaults() -> dict[str, Any]:
-    plain = {entry.name: entry.default for entry in fields(Recipe) if entry.default is not MISSING}
-    defaults: dict[str, Any] = json.loads(json.dumps(plain))
-    return defaults
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -8,9 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn.functional import logsigmoid
+from torch.utils.data import DataLoader
 from transformers import Trainer
-from trl import DPOTrainer, SFTTrainer
+from trl import SFTTrainer
 
+from .packing import PackedBatchSampler
+from .progress import GROUPS, Meter, scored_of_each
+from .reference_log_probs import KnownReferenceTrainer
 from .stages import Stage, freeze, parameter_groups
 
 COMPLETE = "complete"  # the file that is written last into a checkpoint, once every rank has written its own
@@ -23,14 +28,21 @@ class StoppedError(RuntimeError):
 class _ByModule(Trainer):
     """What both trainers share.
 
-    Freezing, parameter groups, a log with their rates and the seconds so far, whole checkpoints, and no step on a loss
+    Freezing, parameter groups, a log with their rates and what was metered, whole checkpoints, and no step on a loss
     or gradient that is not finite.
+
+    Args:
+        model: The model; frozen here, or where adapters are put in.
+        stage: What it trains, and how fast.
+        meter: Adds up what the log says of batches; collators name each sample's group for it.
+        kwargs: The TRL trainer's.
     """
 
     optimizer: torch.optim.Optimizer | None
 
-    def __init__(self, model: Any, *, stage: Stage, **kwargs: Any) -> None:
+    def __init__(self, model: Any, *, stage: Stage, meter: Meter, **kwargs: Any) -> None:
         self.stage = stage
+        self.meter = meter
         self._seconds_at_start: float | None = None
         self._started = time.monotonic()
         if kwargs.get("peft_config") is None:  # else all but the adapters is frozen when they are put in
@@ -84,7 +96,9 @@ class _ByModule(Trainer):
             (checkpoint / COMPLETE).touch()
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Add each module's learning rate, and the seconds trained in all runs up to here."""
+        """Add each module's learning rate, what was metered, and the seconds trained in all runs up to here."""
+        if "loss" in logs:
+            logs |= self.meter.take(self.accelerator)
         if "learning_rate" in logs:
             # Every group follows the same schedule, and the logged rate is the first group's.
             first = next(iter(self.stage.learning_rates.values()))
@@ -98,11 +112,80 @@ class _ByModule(Trainer):
 
 
 class StageSFTTrainer(_ByModule, SFTTrainer):
-    """Supervised fine-tuning of the modules a stage trains."""
+    """Supervised fine-tuning of the modules a stage trains.
+
+    Args:
+        model: The model.
+        rows: Which conversations share a row, of the whole run; None: each has its own.
+        kwargs: Of `_ByModule` and `SFTTrainer`.
+    """
+
+    def __init__(self, model: Any, *, rows: PackedBatchSampler | None = None, **kwargs: Any) -> None:
+        self._rows = rows
+        self._log_probs = torch.empty(0)
+        super().__init__(model, **kwargs)
+        model.register_forward_hook(self._note)
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Load packed rows where conversations share them; accelerate deals them to the ranks in turn."""
+        if self._rows is None:
+            return super().get_train_dataloader()
+        loader: DataLoader[Any] = DataLoader(
+            self.train_dataset,
+            batch_sampler=self._rows,
+            collate_fn=self.data_collator,
+            num_workers=self.args.dataloader_num_workers,
+            pin_memory=self.args.dataloader_pin_memory,
+        )
+        return self.accelerator.prepare(loader)
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Compute TRL's loss, and meter the batch."""
+        groups = inputs.pop(GROUPS)
+        loss = super().compute_loss(model, inputs, *args, **kwargs)
+        with torch.no_grad():
+            sums, tokens = scored_of_each(inputs, self._log_probs)
+            self.meter.count(inputs)
+            self.meter.add_losses(groups, -sums, tokens)
+        return loss
+
+    def _note(self, module: Any, args: Any, output: Any) -> None:
+        if getattr(output, "log_probs", None) is not None:
+            self._log_probs = output.log_probs.detach()  # (rows, tokens - 1), or (1, scored tokens) of packed rows
 
 
-class StageDPOTrainer(_ByModule, DPOTrainer):
-    """Direct preference optimisation of the modules a stage trains."""
+class StageDPOTrainer(_ByModule, KnownReferenceTrainer):
+    """Preference optimisation of the modules a stage trains; by group it logs DPO's own loss, whatever is added."""
+
+    def __init__(self, model: Any, ref_model: Any = None, **kwargs: Any) -> None:
+        self._answers: dict[str, torch.Tensor] = {}  # log-probabilities: (2 * pairs,), all chosen ones first
+        super().__init__(model, ref_model=ref_model, **kwargs)
+        for one in (model, ref_model):
+            if one is not None:
+                one.register_forward_hook(self._note)
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Compute TRL's loss, and meter the batch."""
+        groups = inputs.pop(GROUPS)
+        loss = super().compute_loss(model, inputs, *args, **kwargs)
+        with torch.no_grad():
+            if "ref_chosen_logps" in inputs:
+                self._answers["reference"] = torch.cat((inputs["ref_chosen_logps"], inputs["ref_rejected_logps"]))
+            chosen, rejected = (self._answers["policy"] - self._answers["reference"]).chunk(2)
+            losses = -logsigmoid(self.beta * (chosen - rejected))  # (pairs,)
+            self.meter.count(inputs)
+            self.meter.add_losses(groups, losses, torch.ones_like(losses))
+        return loss
+
+    def compute_ref_log_probs(self, model: Any, inputs: dict[str, Any]) -> Any:
+        """Compute the reference's log-probabilities, of which the groups are no part."""
+        return super().compute_ref_log_probs(model, {name: inputs[name] for name in inputs if name != GROUPS})
+
+    def _note(self, module: Any, args: Any, output: Any) -> None:
+        if getattr(output, "log_probs", None) is not None:
+            # With adapters one model is both; only the policy's pass keeps a graph.
+            who = "policy" if torch.is_grad_enabled() else "reference"
+            self._answers[who] = output.log_probs.detach().sum(dim=1)
 
 
 def _to_disk(path: Path) -> None:

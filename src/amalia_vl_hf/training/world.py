@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -94,6 +95,12 @@ def check_batch(recipe: Recipe, ranks: int) -> int:
             f"{recipe.accumulation} x {ranks} processes = {batch}; change one of them"
         )
     return batch
+
+
+def count_steps(recipe: Recipe, samples: int, ranks: int) -> int:
+    """Count the optimiser steps of a whole run over `samples` samples; the last one of an epoch may be smaller."""
+    batch = recipe.batch_size * recipe.accumulation * ranks
+    return recipe.steps or math.ceil(math.ceil(samples / batch) * (recipe.epochs or 0))
 
 
 def check_ranks(accelerator: Any) -> None:

@@ -1,0 +1,132 @@
+"""What a run says of itself while it trains: tokens a second, visual share, loss by group, samples it dropped.
+
+A group is a category of the mixture (paper, Table 1), or a source where the data names no categories.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from datasets import Dataset
+
+from .bad_samples import BadSamples
+from .segments import Segment
+
+GROUPS = "groups"  # key of a batch: `(samples,)`, which group each of its samples is of
+
+
+def groups_of(dataset: Dataset) -> tuple[str, ...]:
+    """Name the groups of a dataset's samples, in alphabetical order; one row of each source is read."""
+    sources = dataset.with_format("numpy")[:]["source"]
+    firsts = {int(source): index for index, source in reversed(list(enumerate(sources)))}
+    return tuple(sorted({_group(dataset[index]) for index in firsts.values()}))
+
+
+def _group(sample: Mapping[str, Any]) -> str:
+    return str(sample["category"] or sample["source"])
+
+
+@dataclass(frozen=True)
+class GroupedCollator:
+    """Make a collator's batches say which group each sample is of.
+
+    Args:
+        collator: Makes the batch.
+        groups: Every group's name.
+    """
+
+    collator: Callable[[Sequence[Any]], dict[str, Any]]
+    groups: tuple[str, ...]
+
+    def __call__(self, samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Return the batch, with `groups` `(samples,)`."""
+        members = [self.groups.index(_group(sample)) for sample in samples]
+        return {**self.collator(samples), GROUPS: torch.tensor(members)}
+
+
+class Meter:
+    """Adds up what happens between two log entries, on the device; only `take` waits for it.
+
+    Args:
+        groups: Every group's name.
+        image_token_id: Marks visual tokens.
+        bad_samples: Counts what was replaced; None where nothing is.
+    """
+
+    def __init__(self, groups: Sequence[str], image_token_id: int, bad_samples: BadSamples | None) -> None:
+        self.groups = tuple(groups)
+        self._image_token_id = image_token_id
+        self._bad_samples = bad_samples
+        self._since = time.monotonic()
+        self._tokens: torch.Tensor | float = 0  # of which visual: the second of two numbers
+        self._losses: torch.Tensor | float = 0  # (groups, 2): sum, and what it is a sum over
+
+    def count(self, batch: Mapping[str, Any]) -> None:
+        """Count a batch's tokens and those that come from images; padding is none."""
+        ids = batch.get("row_ids", batch["input_ids"])
+        tokens = (
+            batch["attention_mask"].sum() if "attention_mask" in batch else torch.tensor(ids.numel()).to(ids.device)
+        )
+        self._tokens = self._tokens + torch.stack((tokens, (ids == self._image_token_id).sum()))
+
+    def add_losses(self, groups: torch.Tensor, losses: torch.Tensor, weights: torch.Tensor) -> None:
+        """Add losses to their groups.
+
+        Args:
+            groups: `(samples,)`.
+            losses: `(samples,)`, sums.
+            weights: `(samples,)`, of what they are sums: tokens, or ones.
+        """
+        rows = torch.stack((losses.double(), weights.double()), dim=1)  # (samples, 2)
+        zeros = rows.new_zeros(len(self.groups), 2)
+        self._losses = self._losses + zeros.index_add(0, groups, rows)
+
+    def take(self, accelerator: Any) -> dict[str, float]:
+        """Return what was added up on all ranks since the last time, and begin anew. Every rank has to call it."""
+        now, values = time.monotonic(), {}
+        if isinstance(self._tokens, torch.Tensor):
+            tokens, visual = accelerator.reduce(self._tokens, reduction="sum").tolist()
+            values["tokens_per_second"] = round(tokens / (now - self._since), 1)
+            values["visual_share"] = round(visual / tokens, 4)
+        if isinstance(self._losses, torch.Tensor) and len(self.groups) > 1:
+            for name, (total, weight) in zip(
+                self.groups, accelerator.reduce(self._losses, reduction="sum").tolist(), strict=True
+            ):
+                if weight:
+                    values[f"loss/{name}"] = total / weight
+        values |= self._dropped(accelerator)
+        self._since, self._tokens, self._losses = now, 0, 0
+        return values
+
+    def _dropped(self, accelerator: Any) -> dict[str, float]:
+        """Count the samples that were replaced, in the whole run, by source."""
+        if self._bad_samples is None:
+            return {}
+        counts = self._bad_samples.counts()
+        total = torch.tensor(sum(counts.values()), device=accelerator.device)
+        every = int(accelerator.reduce(total, reduction="sum"))
+        # Sources by name are this rank's: names are not summed over ranks, their number is.
+        return {"dropped": every, **{f"dropped/{source}": count for source, count in counts.items()}}
+
+
+def scored_of_each(batch: Mapping[str, Any], log_probs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Sum the log-probabilities of each sample of a batch of conversations, padded or packed.
+
+    Args:
+        batch: With `labels`, or of packed conversations with `segments` and `scored`.
+        log_probs: `(rows, tokens - 1)`, or `(1, scored tokens)` of packed ones; 0 where nothing is to be learned.
+
+    Returns:
+        `(samples,)`: the sums, and the numbers of tokens they are over.
+    """
+    segments: Sequence[Segment] | None = batch.get("segments")
+    if segments is None:
+        return log_probs.sum(dim=1), (batch["labels"][:, 1:] != -100).sum(dim=1)
+    stops = torch.tensor([segment.stop for segment in segments], device=log_probs.device)
+    samples = torch.searchsorted(stops, batch["scored"], right=True)  # (scored tokens,)
+    zeros = log_probs.new_zeros(len(segments))
+    return zeros.index_add(0, samples, log_probs[0]), zeros.index_add(0, samples, torch.ones_like(log_probs[0]))
