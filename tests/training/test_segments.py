@@ -165,6 +165,42 @@ def test_the_keys_of_a_kernel_call_are_prefix_then_segment():
     assert module._offsets((5, 3), torch.device("cpu")).tolist() == [0, 5, 8]
 
 
+PREFIXED = (Segment(0, 10), Segment(10, 24, 2, 9))
+
+
+def states(device, dtype):
+    """Query, key and value `(1, heads, 24, 64)`, of four heads on two."""
+    generator = torch.Generator().manual_seed(0)
+    made = [torch.randn(1, heads, 24, 64, generator=generator).bfloat16() for heads in (4, 2, 2)]
+    return [part.to(device, dtype).requires_grad_() for part in made]
+
+
+def attended(device, dtype, window):
+    parts = states(device, dtype)
+    options = module._Options(scaling=0.2, dropout=0.0, soft_cap=None, window=window)
+    output = module._attend(*parts, PREFIXED, options)
+    output.square().sum().backward()
+    return [tensor.float().cpu() for tensor in (output.detach(), *(part.grad for part in parts))]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("window", [None, 5])
+def test_one_kernel_call_on_a_gpu_is_a_causal_call_a_segment(window):
+    for found, wanted in zip(
+        attended("cuda", torch.bfloat16, window), attended("cpu", torch.float32, window), strict=True
+    ):
+        torch.testing.assert_close(found, wanted, atol=0.05, rtol=0.05)
+
+
+def test_the_kernel_takes_what_it_is_called_with():
+    """Its signature and shapes, forward and backward, without the device that it needs."""
+    parts = states("meta", torch.bfloat16)
+    output = module._varlen(*parts, PREFIXED, module._Options(scaling=0.2, dropout=0.0, soft_cap=None, window=5))
+    output.sum().backward()
+    assert output.shape == parts[0].shape
+    assert [part.grad.shape for part in parts] == [part.shape for part in parts]
+
+
 def attend(tokens=6, keys=6, rows=1, mask=None, **kwargs):
     query, key = torch.zeros(rows, 2, tokens, 4), torch.zeros(rows, 1, keys, 4)
     return segmented_attention(torch.nn.Module(), query, key, key, mask, **kwargs)
