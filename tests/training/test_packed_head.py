@@ -1,53 +1,32 @@
 """TRL's training step on packed rows: loss and gradients as on padded ones, and no logits of all tokens."""
 
-import copy
-
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from trl import SFTConfig
 
 from amalia_vl_hf import AmaliaVLProcessor
-from amalia_vl_hf.training.collation import ConversationCollator
-from amalia_vl_hf.training.packing import PackedConversationCollator, take_packed_rows
-from amalia_vl_hf.training.samples import load_samples
-from amalia_vl_hf.training.stages import INSTRUCT
-from amalia_vl_hf.training.trainers import StageSFTTrainer
+from amalia_vl_hf.training.building import build_trainer
 from tests.tiny import tiny_config, tiny_model, tiny_text_config
 
 VOCABULARY = 8192  # large, so that logits of all tokens would be the largest tensor by far
 
 
 @pytest.fixture(scope="module")
-def processor(base):
-    return AmaliaVLProcessor.from_pretrained(base)
-
-
-@pytest.fixture(scope="module")
-def data(samples):
-    return load_samples(samples["sft"], "sft")
-
-
-@pytest.fixture(scope="module")
-def trainers(processor, data, tmp_path_factory):
-    """TRL's trainer with a padding collator, and with a packing one."""
+def wide(base, tmp_path_factory):
+    """The tiny model with a large vocabulary."""
+    folder = tmp_path_factory.mktemp("models") / "wide"
+    processor = AmaliaVLProcessor.from_pretrained(base)
     text = tiny_text_config(vocab_size=VOCABULARY)
-    model = tiny_model(tiny_config(text, image_token_id=processor.image_token_id))
-    packed = copy.deepcopy(model)
-    take_packed_rows(packed)
-    args = SFTConfig(
-        output_dir=str(tmp_path_factory.mktemp("run")),
-        max_length=None,
-        remove_unused_columns=False,
-        use_cpu=True,
-        report_to="none",
-    )
+    tiny_model(tiny_config(text, image_token_id=processor.image_token_id)).save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
 
-    def trainer(own, collator):
-        shared = {"stage": INSTRUCT, "args": args, "processing_class": processor, "train_dataset": data}
-        return StageSFTTrainer(own, data_collator=collator(processor, 4, 512), **shared)
 
-    return trainer(model, ConversationCollator), trainer(packed, PackedConversationCollator)
+@pytest.fixture
+def trainers(wide, recipe_for, tmp_path):
+    """TRL's trainer as a recipe builds it, with a padding collator and with a packing one."""
+    recipes = [recipe_for("2_instruct", f"model={wide}", "batch_size=8", f"packing={key}") for key in (False, True)]
+    return [build_trainer(recipe, tmp_path / str(recipe.packing)) for recipe in recipes]
 
 
 def step(trainer, rows, checkpointing=False):
@@ -62,9 +41,9 @@ def step(trainer, rows, checkpointing=False):
 
 
 @pytest.mark.parametrize("checkpointing", [False, True], ids=["stored", "checkpointed"])
-def test_a_training_step_on_a_packed_row_is_that_on_its_padded_conversations(trainers, data, checkpointing):
+def test_a_training_step_on_a_packed_row_is_that_on_its_padded_conversations(trainers, checkpointing):
     padded, packed = trainers
-    rows = list(data)[:5]
+    rows = list(padded.train_dataset)[:5]
     loss, wanted = step(padded, rows)
     packed_loss, found = step(packed, rows, checkpointing)
     torch.testing.assert_close(packed_loss, loss, rtol=1e-6, atol=0)
@@ -73,11 +52,9 @@ def test_a_training_step_on_a_packed_row_is_that_on_its_padded_conversations(tra
         assert (found[name] - gradient).norm() <= 1e-5 * scale, name
 
 
-def test_the_metrics_of_a_packed_step_are_those_of_a_padded_one(trainers, data):
+def test_the_metrics_of_a_packed_step_are_those_of_a_padded_one(trainers):
     for trainer in trainers:
-        trainer._metrics["train"].clear()
-        trainer.model.train()
-        step(trainer, list(data)[:5])
+        step(trainer, list(trainer.train_dataset)[:5])
     padded, packed = (trainer._metrics["train"] for trainer in trainers)
     assert packed["mean_token_accuracy"] == padded["mean_token_accuracy"]
     assert packed["entropy"] == pytest.approx(padded["entropy"], rel=1e-6)
@@ -98,9 +75,9 @@ class LargestTensor(TorchDispatchMode):
         return result
 
 
-def test_no_tensor_of_a_training_step_holds_the_logits_of_all_tokens(trainers, data):
+def test_no_tensor_of_a_training_step_holds_the_logits_of_all_tokens(trainers):
     trainer = trainers[1]
-    rows = list(data)
+    rows = list(trainer.train_dataset)
     batch = trainer.data_collator(rows)
     tokens, learned = batch["input_ids"].numel(), batch["scored"].numel()
     weights = max(weight.numel() for weight in trainer.model.parameters())
