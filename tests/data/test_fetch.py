@@ -98,6 +98,17 @@ def test_what_goes_wrong_is_listed_and_the_rest_is_written(server, tmp_path):
     assert "1  status 404" in done.table()
 
 
+def test_captions_are_asked_for_in_their_language(server, tmp_path):
+    rows = [
+        {"image_url": server.url("/1.png"), "caption": "um ponto", "language": language} for language in (None, "en")
+    ]
+    source = written(tmp_path / "rows.jsonl", rows)
+    fetch(source, tmp_path / "out", limits=QUICK, language="pt", allowed=this_server)
+    samples = load_samples(tmp_path / "out", "sft")
+    assert [sample["messages"][0]["content"] for sample in samples] == ["Descreve a imagem.", "Describe the image."]
+    assert [sample["language"] for sample in samples] == ["pt", "en"]
+
+
 def test_no_private_address_is_fetched_unless_a_test_says_so(server, tmp_path):
     done = fetch(written(tmp_path / "rows.jsonl", [pixmo(server, "/1.png")]), tmp_path / "out")
     assert server.asked.total() == 0

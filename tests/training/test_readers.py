@@ -72,7 +72,7 @@ SFT = {
         DIALOGUE,
     ),
     "Multi-PixMo caption": (
-        {"image_url": "https://h/a.png", "caption": "Um ponto.", "language": "pt"},
+        {"image_url": "https://h/a.png", "caption": "Um ponto.", "language": "pt-PT"},
         [{"role": "user", "content": "Descreve a imagem."}, ASSISTANT],
     ),
     "PD12M": (

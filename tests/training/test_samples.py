@@ -1,8 +1,12 @@
 import json
+import pickle
 
 import pytest
+from datasets import Dataset
 
-from amalia_vl_hf.training.samples import conversation, load_samples
+from amalia_vl_hf.training.manifest import write_manifest
+from amalia_vl_hf.training.samples import conversation, fingerprint, load_samples, require_readable
+from amalia_vl_hf.training.stores import Source
 
 IMAGE = {"type": "image"}
 
@@ -84,3 +88,80 @@ def test_as_many_slots_as_images(content, images, message):
 def test_images_without_a_user_turn_have_no_place():
     with pytest.raises(ValueError, match="line 7: 0 image slots in the conversation but 1 images"):
         conversation([{"role": "assistant", "content": "a"}], ["a.png"], "line 7")
+
+
+def test_placeholders_that_open_the_text_are_its_images():
+    turns = [{"role": "user", "content": "<image>\n<image> Iguais a <image>?"}]
+    assert conversation(turns, ["a", "b"], "here")[0]["content"] == [
+        {"type": "image", "image": "a"},
+        {"type": "image", "image": "b"},
+        text("Iguais a <image>?"),
+    ]
+    for images in ([], ["a"], ["a", "b", "c"]):
+        content = conversation(turns, images, "here")[0]["content"]
+        assert content[-1] == text("<image>\n<image> Iguais a <image>?"), "text, when they are not as many as images"
+        assert len(content) == len(images) + 1
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"messages": 3}, r"line 2: not what TRL conversations.*must be a list"),
+        ({"messages": [], "images": ["gone.png"]}, "line 2: no such image"),
+        (
+            {"messages": [], "images": ["https://h/a.png"]},
+            r"line 2: https://h/a\.png is not fetched yet; run amalia-vl",
+        ),
+        ({"messages": [{"role": "user", "content": "\ud800"}]}, "line 2: not what TRL.*surrogates not allowed"),
+    ],
+)
+def test_a_faulty_row_is_an_error_or_says_its_fault(tmp_path, row, message):
+    path = write(tmp_path / "data.jsonl", {"messages": []}, row)
+    with pytest.raises(ValueError, match=message):
+        load_samples(path, "sft")
+    with pytest.raises(ValueError, match=message):
+        require_readable(load_samples(path, "sft", every_row=False)[1])
+    write_manifest(tmp_path / "m.parquet", {"source": [0], "row": [1]}, [Source("um", path=str(path))], {})
+    with pytest.raises(ValueError, match=message):
+        load_samples(tmp_path / "m.parquet", "sft")[0]
+
+
+def test_a_bomb_of_brackets_is_only_a_faulty_line(tmp_path):
+    (tmp_path / "data.jsonl").write_text("[" * 100_000, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"data\.jsonl, line 1: not JSON"):
+        load_samples(tmp_path / "data.jsonl", "sft")
+    (tmp_path / "data.json").write_text("[" * 100_000, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"data\.json: not JSON"):
+        load_samples(tmp_path / "data.json", "sft")
+
+
+def test_samples_are_read_in_a_process_that_inherits_nothing(samples):
+    data = load_samples(samples["sft"], "sft")
+    assert pickle.loads(pickle.dumps(data))[3] == data[3]  # noqa: S301
+
+
+def test_data_are_told_apart_by_what_they_hold(tmp_path):
+    (tmp_path / "a").mkdir()
+    file = tmp_path / "a" / "data.jsonl"
+    seen = set()
+    for words in ("um", "dois", "três"):
+        file.write_text(words, encoding="utf-8")
+        seen |= {fingerprint(file), fingerprint(tmp_path / "a")}
+    assert len(seen) == 6
+    assert fingerprint(file) in seen
+
+
+def test_a_dataset_of_the_hub_is_read_by_subset_and_split(tmp_path, monkeypatch):
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    (tmp_path / "repo").mkdir()
+    for name in ("treino", "teste"):
+        turns = [[{"role": "user", "content": name}]]
+        Dataset.from_dict({"messages": turns}).to_parquet(tmp_path / "repo" / f"{name}.parquet")
+    card = "---\nconfigs:\n- config_name: um\n  data_files:\n  - split: treino\n    path: treino.parquet\n"
+    card += "  - split: teste\n    path: teste.parquet\n---\n"
+    (tmp_path / "repo" / "README.md").write_text(card, encoding="utf-8")
+    source = Source("um", hub=str(tmp_path / "repo"), subset="um", split="treino+teste")
+    write_manifest(tmp_path / "m.parquet", {"source": [0, 0], "row": [0, 1]}, [source], {})
+    samples = load_samples(tmp_path / "m.parquet", "sft")
+    assert [sample["messages"][0]["content"] for sample in samples] == ["treino", "teste"]
+    assert samples[1]["sample"] == f"{tmp_path / 'repo'} um, row 2"

@@ -41,6 +41,7 @@ def _add_fetch(steps: Any) -> None:
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for images, samples.jsonl, failures.jsonl")
     parser.add_argument("--samples", type=int, metavar="N", help="rows to draw (all)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the draw (%(default)s)")
+    parser.add_argument("--language", metavar="CODE", help="of the texts, where the rows do not say it: pt, fr...")
     parser.add_argument("--threads", type=int, default=16, metavar="N", help="images fetched at once (%(default)s)")
     parser.add_argument("--max-megabytes", type=float, default=50, metavar="X", help="largest image (%(default)s)")
     parser.add_argument("--seconds", type=float, default=60, metavar="X", help="longest time an image (%(default)s)")
@@ -79,6 +80,7 @@ def _fetch(arguments: argparse.Namespace) -> int:
         limits=Limits(max_bytes=int(arguments.max_megabytes * 1e6), seconds=arguments.seconds),
         samples=arguments.samples,
         seed=arguments.seed,
+        language=arguments.language,
         threads=arguments.threads,
     )
     print(done.table())

@@ -86,6 +86,7 @@ def fetch(
     limits: Limits | None = None,
     samples: int | None = None,
     seed: int = 0,
+    language: str | None = None,
     threads: int = 16,
     allowed: Allowed = is_public,
 ) -> Fetched:
@@ -99,6 +100,7 @@ def fetch(
         limits: What one image may take.
         samples: How many rows are drawn; all when left out.
         seed: Of the draw.
+        language: Of the texts, where the rows do not say it.
         threads: Images fetched at once.
         allowed: Which addresses may be connected to; no command gives another than the public ones.
 
@@ -106,6 +108,7 @@ def fetch(
         ValueError: The rows name no URL, or there are fewer than asked for, or another run writes to the folder.
     """
     rows, out = open_rows(Source(Path(source).stem, path=str(source))), Path(out)
+    known = {"language": language} if language else {}
     if not len(rows):
         raise ValueError(f"{source} holds no rows")
     if _wanted(rows[0]) is None:
@@ -116,7 +119,7 @@ def fetch(
         shutil.rmtree(out / "partial", ignore_errors=True)  # left by a kill
         (out / "partial").mkdir()
         done, reasons = _fetch_all(rows, numbers, out, limits or Limits(), threads, allowed)
-        _write_samples(rows, numbers, out, done, reasons)
+        _write_samples(rows, numbers, out, known, done, reasons)
         (out / "partial").rmdir()
     return done
 
@@ -202,12 +205,19 @@ def _readable(rows: Rows, number: int) -> Wanted | None:
         return None
 
 
-def _write_samples(rows: Rows, numbers: Sequence[int], out: Path, done: Fetched, reasons: Mapping[str, str]) -> None:
+def _write_samples(
+    rows: Rows,
+    numbers: Sequence[int],
+    out: Path,
+    known: Mapping[str, str],
+    done: Fetched,
+    reasons: Mapping[str, str],
+) -> None:
     """Write the samples whose images are there, and the failures, each file in one rename."""
     with (out / "partial" / SAMPLES).open("w", encoding="utf-8") as file:
         for number in numbers:
             try:
-                sample = _sample(rows, number, out, reasons)
+                sample = _sample(rows, number, out, known, reasons)
             except FetchError as error:
                 done.failures.append((rows.name(number), _url(rows, number), str(error)))
                 continue
@@ -220,7 +230,9 @@ def _write_samples(rows: Rows, numbers: Sequence[int], out: Path, done: Fetched,
         (out / "partial" / name).rename(out / name)
 
 
-def _sample(rows: Rows, number: int, out: Path, reasons: Mapping[str, str]) -> dict[str, Any]:
+def _sample(
+    rows: Rows, number: int, out: Path, known: Mapping[str, str], reasons: Mapping[str, str]
+) -> dict[str, Any]:
     """Turn a row into a sample with its fetched image.
 
     Raises:
@@ -233,10 +245,11 @@ def _sample(rows: Rows, number: int, out: Path, reasons: Mapping[str, str]) -> d
             raise FetchError("the row names no URL")
         if not (out / wanted.file).exists():
             raise FetchError(reasons[wanted.file])
+        row = {**known, **{name: value for name, value in row.items() if value is not None}}
         record = read_record(row, "sft", rows.name(number))
     except ValueError as error:
         raise FetchError(str(error)) from error
-    language = {"language": row["language"]} if row.get("language") else {}
+    language = {"language": row["language"]} if "language" in row else {}
     return {**record, "images": [wanted.file], **language}
 
 

@@ -26,7 +26,15 @@ Row = Mapping[str, Any]
 Record = dict[str, Any]
 Method = Literal["sft", "dpo"]
 
-CAPTION_REQUEST = {"pt": "Descreve a imagem.", "en": "Describe the image."}  # ours: such datasets have no question
+# Ours: datasets of captions have no question.
+CAPTION_REQUESTS = {
+    "pt": "Descreve a imagem.",
+    "en": "Describe the image.",
+    "fr": "Décris l'image.",
+    "de": "Beschreibe das Bild.",
+    "it": "Descrivi l'immagine.",
+    "es": "Describe la imagen.",
+}
 _ROLES = {"human": "user", "gpt": "assistant", "user": "user", "assistant": "assistant", "system": "system"}
 IMAGE_SLOT = "<image>"  # stands for an image in plain text
 _IMAGE_COLUMNS = ("images", "image", "image_url", "url")
@@ -122,7 +130,7 @@ def _read_question(row: Row) -> Record:
 
 
 def _read_caption(row: Row) -> Record:
-    request = CAPTION_REQUEST["pt" if str(row.get("language", "")).startswith("pt") else "en"]
+    request = CAPTION_REQUESTS.get(str(row.get("language"))[:2].lower(), CAPTION_REQUESTS["en"])
     return {"messages": _question(request, row["caption"])}
 
 
@@ -159,18 +167,24 @@ def _turn(turn: Row) -> Record:
     role, content = turn["role"], turn["content"]
     if role not in _ROLES:
         raise ValueError(f"role {role!r} is none of {', '.join(_ROLES)}")
-    if not isinstance(content, str):
-        content = [_part(part) for part in content]
-    return {"role": _ROLES[role], "content": content}
+    if isinstance(content, str):
+        return {"role": _ROLES[role], "content": _text(content)}
+    return {"role": _ROLES[role], "content": [_part(part) for part in content]}
 
 
 def _part(part: Row) -> Record:
     kind = part["type"]
     if kind == "text" and isinstance(part["text"], str):
-        return {"type": "text", "text": part["text"]}
+        return {"type": "text", "text": _text(part["text"])}
     if kind == "image":
         return {"type": "image", **({"image": part["image"]} if part.get("image") is not None else {})}
     raise ValueError(f"a part of type {kind!r}; messages may hold images and text")
+
+
+def _text(text: str) -> str:
+    """Hold a text to what Unicode can write: JSON may hold halves of a character, which tokenizers refuse."""
+    text.encode()  # UnicodeEncodeError is a ValueError
+    return text
 
 
 def _embedded_images(record: Record, images: list[Any]) -> list[Any]:

@@ -23,14 +23,13 @@ def load_samples(path: str | Path, method: str, every_row: bool = True) -> Datas
 
     A sample has `index` (its position), `sample` (its origin, for errors), `source`, `language`, `category`, `images`
     (paths or encoded cells, in the order of their slots), `messages` (`method="sft"`) or `prompt`, `chosen` and
-    `rejected` (`method="dpo"`), and, from a manifest that was measured, `length` and `tiles`. A row that cannot be
-    read has the reason in `fault`, and neither images nor texts.
+    `rejected` (`method="dpo"`), and, from a manifest that was measured, `length` and `tiles`.
 
     Args:
         path: JSONL, JSON or parquet file in a format of `readers`, a folder with one of them, or a manifest.
         method: `"sft"` or `"dpo"`.
-        every_row: Read a JSON file once now, and refuse it for its first faulty row; parquet rows, all of one type,
-            are only looked at when they are used, and so is every row if this is off.
+        every_row: Whether a faulty row is an error, in a JSON file at once, elsewhere when it is used. If not, it has
+            the reason in `fault`, and neither images nor texts, for `bad_samples` to replace.
 
     Raises:
         ValueError: The file is empty or a mixture's YAML; its columns are of no known format; with `every_row`, a row
@@ -40,9 +39,9 @@ def load_samples(path: str | Path, method: str, every_row: bool = True) -> Datas
         raise ValueError(f"{path} describes a mixture; draw its samples first: amalia-vl data mix {path} --out FILE")
     if is_manifest(path):
         table, sources = read_manifest(path)
-        reader = SampleReader(sources, method)
+        reader = SampleReader(sources, method, strict=every_row)
         return table.add_column("index", range(len(table))).with_transform(reader)
-    reader = SampleReader([Source(Path(path).stem, path=str(path))], method)
+    reader = SampleReader([Source(Path(path).stem, path=str(path))], method, strict=every_row)
     rows = reader.rows(0)
     if not len(rows):
         raise ValueError(f"{path} holds no samples")
@@ -54,11 +53,18 @@ def load_samples(path: str | Path, method: str, every_row: bool = True) -> Datas
 
 
 class SampleReader:
-    """Turn rows of a manifest, of numbers alone, into samples; what it opens stays open in its process only."""
+    """Turn rows of a manifest, of numbers alone, into samples; what it opens stays open in its process only.
 
-    def __init__(self, sources: Sequence[Source], method: str) -> None:
+    Args:
+        sources: What the column `source` counts.
+        method: `"sft"` or `"dpo"`.
+        strict: Whether a faulty row is an error where samples are indexed.
+    """
+
+    def __init__(self, sources: Sequence[Source], method: str, strict: bool = False) -> None:
         self.sources = list(sources)
         self.method = method
+        self.strict = strict
         self._rows: dict[int, Rows] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -74,6 +80,9 @@ class SampleReader:
         """Read the samples of a batch of manifest rows; `datasets` calls this where rows are indexed."""
         entries = zip(batch["index"], batch["source"], batch["row"], strict=True)
         samples = [self.read(*entry) for entry in entries]
+        if self.strict:
+            for sample in samples:
+                require_readable(sample)
         read = {name: [sample[name] for sample in samples] for name in samples[0]}
         return {**read, **{name: list(batch[name]) for name in MEASURED if name in batch}}
 
@@ -87,11 +96,12 @@ class SampleReader:
             if not isinstance(values, Mapping):
                 raise ValueError(f"{rows.name(row)}: needs {FIELDS[self.method][0]} but holds {type(values).__name__}")
             values = {origin.columns.get(name, name): value for name, value in values.items()}
+            values["language"] = values.get("language") or origin.language
             record = read_record(values, self.method, rows.name(row))
         except ValueError as error:
             return {**sample, **dict.fromkeys(FIELDS[self.method]), "fault": str(error)}
         record["images"] = [_located(cell, origin.folder) for cell in record["images"]]
-        return {**sample, **record, "language": values.get("language") or origin.language}
+        return {**sample, **record, "language": values["language"]}
 
 
 def sources_of(samples: Dataset) -> list[Source]:

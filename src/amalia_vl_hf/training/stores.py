@@ -109,7 +109,7 @@ class JsonLines:
             line = file.readline()
         try:
             return json.loads(line)
-        except ValueError as error:  # also of bytes that are not UTF-8
+        except (ValueError, RecursionError) as error:  # also bytes that are not UTF-8, and brackets by the thousand
             raise ValueError(f"{self.name(row)}: not JSON ({error})") from error
 
     def name(self, row: int) -> str:
@@ -124,7 +124,7 @@ class JsonList:
         self.path = path
         try:
             self._entries = json.loads(path.read_bytes())
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{path}: not JSON ({error})") from error
 
     def __len__(self) -> int:
