@@ -33,8 +33,9 @@ class Limits:
     output_bytes: int = 64 * 1024
 
     def __post_init__(self) -> None:
-        if isinstance(self.wall_seconds, bool) or not 0 < self.wall_seconds < math.inf:
-            raise ValueError(f"wall_seconds={self.wall_seconds!r}: expected a number of seconds above 0")
+        wall = self.wall_seconds
+        if not isinstance(wall, int | float) or isinstance(wall, bool) or not 0 < wall < math.inf:
+            raise ValueError(f"wall_seconds={wall!r}: expected a number of seconds above 0")
         for name in ("cpu_seconds", "memory_bytes", "output_bytes"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value <= 0:

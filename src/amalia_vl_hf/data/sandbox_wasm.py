@@ -31,7 +31,7 @@ def run(source: bytes, seed: int, limits: Limits) -> Run:
 
     Args:
         source: Python source, UTF-8.
-        seed: For PYTHONHASHSEED; 0 turns randomisation off.
+        seed: What random numbers, and so the hash seed, follow from.
         limits: What it may use.
 
     Returns:

