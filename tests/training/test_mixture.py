@@ -70,6 +70,16 @@ def test_what_is_not_known_of_a_dataset_is_said():
             assert bool(named) != ("subset" in entry.unknown), entry.title
 
 
+@pytest.mark.parametrize(
+    ("stage", "method", "counts"),
+    [("align", "sft", {"pd12m": 500_000}), ("prefer", "dpo", {"amalia-vl-dpo": 100_000, "internvl-mpo": 100_000})],
+)
+def test_the_other_stages_have_the_papers_counts(stage, method, counts):
+    mixed = load_mixture(PAPER.with_name(f"mixture_{stage}.yaml"))
+    assert mixed.method == method
+    assert {entry.source.name: entry.samples for entry in mixed.entries} == counts
+
+
 def test_a_dataset_that_nobody_named_cannot_be_drawn(tmp_path):
     with pytest.raises(MixtureError, match=r"subset of nemotron2-oi-bbox2, .*visdial.* is not known; write it"):
         draw(load_mixture(PAPER), tmp_path / "m.parquet")
@@ -140,6 +150,20 @@ def test_measured_samples_have_their_lengths_and_the_faulty_one_is_said(folder, 
     assert "um/data.jsonl, line 4: no such image" in caplog.text
     assert [(s["length"], s["tiles"]) for s in samples] == [measure(sample, processor, 4) for sample in samples]
     assert samples.with_format(None)["length"][:] == [sample["length"] for sample in samples]
+
+
+def test_workers_draw_the_same(folder):
+    def area(sample):
+        if sample["images"][0].endswith("um/3.png"):
+            raise ValueError("no picture")
+        height, width = Image.open(sample["images"][0]).size
+        return height * width, 1
+
+    written = []
+    for workers in (0, 2):
+        assert draw(mixture(folder, first=8), folder / "m.parquet", area, workers) == {"um": 1}
+        written.append((folder / "m.parquet").read_bytes())
+    assert written[0] == written[1]
 
 
 def test_a_small_dataset_is_repeated_when_told_so(folder):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 EXAMPLES = """\
   amalia-vl data fetch pd12m.parquet --samples 500000 --out data/pd12m
   amalia-vl data check data/pd12m --model runs/demo/0_base --max-length 2048
-  amalia-vl data mix recipes/amalia_vl/mixture.yaml --out data/instruct.parquet --model runs/demo/1_align"""
+  amalia-vl data filter conversas.jsonl conversas_pt_pt.jsonl
+  amalia-vl data mix recipes/amalia_vl/mixture.yaml --out instruct.parquet --model MODEL --workers 8"""
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +28,7 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     _add_fetch(steps)
     _add_check(steps)
     _add_mix(steps)
+    _add_filter(steps)
 
 
 def _add(steps: Any, name: str, step: Any, purpose: str) -> argparse.ArgumentParser:
@@ -68,6 +71,18 @@ def _add_mix(steps: Any) -> None:
     parser.add_argument("mixture", metavar="MIXTURE", help="YAML file, as recipes/amalia_vl/mixture.yaml")
     parser.add_argument("--out", required=True, metavar="MANIFEST", help="parquet file to write")
     _add_measuring(parser, "measures lengths and finds faulty samples")
+    parser.add_argument("--workers", type=int, default=0, metavar="N", help="processes that measure (%(default)s)")
+
+
+def _add_filter(steps: Any) -> None:
+    purpose = "Keep the conversations in European Portuguese; the others go beside them, with the reasons."
+    parser = _add(steps, "filter", _filter, purpose)
+    parser.add_argument("source", metavar="IN", help="JSONL or parquet file of conversations")
+    parser.add_argument("out", metavar="OUT", help="file of the same kind to write; NAME.dropped goes beside it")
+    parser.add_argument("--threshold", type=float, default=0.5, metavar="X", help="lowest score to keep (%(default)s)")
+    parser.add_argument("--keep-undecided", action="store_true", help="keep other languages and too short texts, too")
+    parser.add_argument("--classifier", metavar="MODEL", help="directory or Hub id of a text classifier to judge by")
+    parser.add_argument("--label", metavar="LABEL", help="that classifier's label for European Portuguese")
 
 
 def _fetch(arguments: argparse.Namespace) -> int:
@@ -130,12 +145,29 @@ def _mix(arguments: argparse.Namespace) -> int:
     mixture = load_mixture(arguments.mixture)
     processor = _processor(arguments.model)
     ruler = partial(measure, processor=processor, max_tiles=arguments.max_tiles) if processor else None
-    left_out = draw(mixture, arguments.out, ruler)
+    left_out = draw(mixture, arguments.out, ruler, arguments.workers)
     for category, share in mixture.shares().items():
         print(f"{share:>8.1f} %  {category}")
     for name, count in left_out.items():
         print(f"{count} faulty samples of {name} gave their place to others")
     print(f"written: {arguments.out}")
+    return 0
+
+
+def _filter(arguments: argparse.Namespace) -> int:
+    from .variety import judge
+    from .variety_filter import filter_file
+
+    if (arguments.classifier is None) != (arguments.label is None):
+        raise ValueError("--classifier and --label go together: a model, and its label for European Portuguese")
+    classifier = None
+    if arguments.classifier:
+        from .variety_hub import HubClassifier
+
+        classifier = HubClassifier(arguments.classifier, arguments.label)
+    judging = partial(judge, threshold=arguments.threshold, classifier=classifier)
+    report = filter_file(Path(arguments.source), Path(arguments.out), judging, arguments.keep_undecided)
+    print(report.table())
     return 0
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from .manifest import write_manifest
@@ -98,7 +99,7 @@ def load_mixture(path: str | Path) -> Mixture:
     return Mixture(tuple(_entry(entry) for entry in datasets), **options)
 
 
-def draw(mixture: Mixture, out: str | Path, measure: Measure | None = None) -> dict[str, int]:
+def draw(mixture: Mixture, out: str | Path, measure: Measure | None = None, workers: int = 0) -> dict[str, int]:
     """Draw a mixture's samples and write its manifest.
 
     The same mixture over the same data draws the same samples; one dataset's count does not change another's draw.
@@ -108,6 +109,7 @@ def draw(mixture: Mixture, out: str | Path, measure: Measure | None = None) -> d
         out: The manifest, a parquet file.
         measure: Counts a sample's tokens and tiles; a sample that it refuses with ValueError is left out for the next
             one of the draw, and said so. Without it nothing is read but how many samples there are.
+        workers: Processes that measure; the samples drawn are the same with any number.
 
     Returns:
         How many samples were left out, by dataset.
@@ -126,7 +128,7 @@ def draw(mixture: Mixture, out: str | Path, measure: Measure | None = None) -> d
         columns |= {"length": [], "tiles": []}
     left_out: dict[str, int] = {}
     for number, entry in enumerate(mixture.entries):
-        rows, left_out[entry.source.name] = _drawn(entry, mixture, reader, number, measure)
+        rows, left_out[entry.source.name] = _drawn(entry, mixture, reader, number, measure, workers)
         for row in sorted(rows):  # grouped by source and in order: neighbours on disk stay neighbours
             for name, value in zip(columns, (number, *row), strict=True):
                 columns[name].append(value)
@@ -136,24 +138,25 @@ def draw(mixture: Mixture, out: str | Path, measure: Measure | None = None) -> d
 
 
 def _drawn(
-    entry: Entry, mixture: Mixture, reader: SampleReader, number: int, measure: Measure | None
+    entry: Entry, mixture: Mixture, reader: SampleReader, number: int, measure: Measure | None, workers: int
 ) -> tuple[list[tuple[int, ...]], int]:
     """Draw rows of a dataset, `(row,)` or `(row, length, tiles)`, and count those that were left out on the way."""
     available = len(reader.rows(number))
     wanted = entry.samples if entry.repeat else min(entry.samples, available)
     order = np.random.default_rng([mixture.seed, zlib.crc32(entry.source.name.encode())]).permutation(available)
     sound: list[tuple[int, ...]] = []
-    refused = 0
+    looked_at = refused = 0
     with tqdm(total=wanted, desc=entry.source.name, unit="sample", disable=measure is None) as bar:
-        for row in order.tolist():
-            if len(sound) == wanted:
-                break
-            try:
-                sound.append((row, *(measure(reader.read(row, number, row)) if measure else ())))
-                bar.update()
-            except ValueError as error:
-                logger.warning("left out: %s", error)
-                refused += 1
+        while len(sound) < wanted and looked_at < available:
+            rows = order[looked_at : looked_at + wanted - len(sound)].tolist()
+            looked_at += len(rows)
+            for row, size in zip(rows, _sizes(rows, number, reader, measure, workers), strict=True):
+                if isinstance(size, str):
+                    logger.warning("left out: %s", size)
+                    refused += 1
+                else:
+                    sound.append((row, *size))
+                    bar.update()
     if not sound or (len(sound) < entry.samples - mixture.rounding and not entry.repeat):
         raise MixtureError(
             f"{entry.source.name}: {entry.samples} samples wanted, {len(sound)} there, {refused} left out as faulty; "
@@ -162,6 +165,35 @@ def _drawn(
     while entry.repeat and len(sound) < wanted:
         sound += sound[: wanted - len(sound)]
     return sound, refused
+
+
+def _sizes(
+    rows: list[int], number: int, reader: SampleReader, measure: Measure | None, workers: int
+) -> Iterable[tuple[int, ...] | str]:
+    """Measure rows of a source, in their order; in the place of a faulty one's size is what is wrong with it."""
+    if measure is None:
+        return [()] * len(rows)
+    return DataLoader(_Sizes(rows, number, reader, measure), batch_size=None, num_workers=workers)
+
+
+@dataclass(frozen=True)
+class _Sizes(Dataset[tuple[int, ...] | str]):
+    """Tokens and tiles of rows, read and measured where they are indexed."""
+
+    rows: list[int]
+    number: int
+    reader: SampleReader
+    measure: Measure
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, position: int) -> tuple[int, ...] | str:
+        row = self.rows[position]
+        try:
+            return self.measure(self.reader.read(row, self.number, row))
+        except ValueError as error:
+            return str(error)
 
 
 _SOURCE_KEYS = {entry.name: str(entry.type) for entry in fields(Source)}
