@@ -27,7 +27,7 @@ MESSAGE = "Publish the model with amalia-vl-hf"
 # What a gateway answers while it is busy, and 412: the branch moved, perhaps by our own commit whose answer was lost.
 TRANSIENT = frozenset({408, 412, 429, 500, 502, 503, 504})
 RETRY_SECONDS = 20.0  # from the first failure on; with huggingface_hub's own 23 s of retries that is under a minute
-TIMEOUT = (5.0, 60.0, 60.0, 60.0)  # s to connect, read, write, get a connection; huggingface_hub sets none
+TIMEOUT = (4.0, 60.0, 60.0, 60.0)  # s to connect, read, write, get a connection; huggingface_hub sets none
 # Left alone, Xet tries an unreachable store for 2.5 minutes. What the user has set counts for more.
 XET_LIMITS = {"HF_XET_CLIENT_RETRY_MAX_ATTEMPTS": "2", "HF_XET_CLIENT_CONNECT_TIMEOUT": "5s"}
 
