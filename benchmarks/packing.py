@@ -11,6 +11,7 @@ nothing is checkpointed; the optimiser, alike for all, is left out.
 
 import json
 import time
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import nullcontext
 from functools import lru_cache
@@ -40,7 +41,8 @@ PATCH, MAX_TILES = 16, 12  # px, tiles
 REAL_SIDE, SIDE = 24, 8  # patches along a side of a tile
 REAL_VOCABULARY, VOCABULARY = 128_000, 1730
 MAX_LENGTH = 16384 * SIDE**2 // REAL_SIDE**2  # tokens of a row
-STEP, ROUNDS, BATCH = 16, 3, 4  # conversations a step; steps, each of other conversations; rows of a padded batch
+STEP, ROUNDS, BATCH = 16, 3, 4  # conversations a step; steps; conversations a padded batch
+SEED = 7  # draws conversations whose padded batches are as full as those of the whole mix
 IMAGE = VOCABULARY - 1
 
 Inputs = dict[str, Any]
@@ -212,16 +214,33 @@ def packed_rows(step: list[Sample], config: AmaliaVLConfig) -> list[Inputs]:
     return [packed_row([step[one] for one in row]) for row in PackedBatchSampler(lengths, costs, **options)]
 
 
-def train_step(model: torch.nn.Module, batches: list[Inputs], words: int) -> tuple[float, float]:
-    """Forward and backward of one step; CPU seconds and loss."""
-    model.train()
-    model.zero_grad(set_to_none=True)
-    start, total = time.process_time(), 0.0
-    for batch in batches:
-        loss = -model(**batch, fused_lm_head=True).log_probs.sum() / words
-        loss.backward()
-        total += loss.item()
-    return time.process_time() - start, total
+class Way(NamedTuple):
+    """A way to train on the conversations of a step."""
+
+    model: torch.nn.Module
+    batches: list[Inputs]
+    labelled_only: bool = True
+
+
+def train_in_turns(ways: dict[str, Way], words: int) -> dict[str, tuple[float, float]]:
+    """Forward and backward of one step in each way, a few batches of one after a few of the other.
+
+    Returns:
+        CPU seconds and loss of each.
+    """
+    seconds, losses = dict.fromkeys(ways, 0.0), dict.fromkeys(ways, 0.0)
+    turns = min(len(way.batches) for way in ways.values())
+    for turn in range(turns):
+        for name, way in ways.items():
+            with labelled_only() if way.labelled_only else nullcontext():
+                start = time.process_time()
+                for index in np.array_split(range(len(way.batches)), turns)[turn]:
+                    loss = -way.model(**way.batches[index], fused_lm_head=True).log_probs.sum() / words
+                    loss.backward()
+                    losses[name] += loss.item()
+                seconds[name] += time.process_time() - start
+            way.model.zero_grad(set_to_none=True)
+    return {name: (seconds[name], losses[name]) for name in ways}
 
 
 def labelled_only() -> Any:
@@ -229,31 +248,27 @@ def labelled_only() -> Any:
     return patch("trl.trainer.utils._use_triton", return_value=True)
 
 
-def measure(rounds: int) -> dict[str, tuple[float, int]]:
-    """CPU seconds and useful tokens of each way to train, over all rounds in turns."""
-    ours, stock = models()
-    totals: dict[str, tuple[float, int]] = {}
-    mix = length_mix(STEP * (rounds + 1), SIDE)
-    for index in range(rounds + 1):
-        step = samples(mix[index * STEP : (index + 1) * STEP])
-        words = sum(int((one.labels != -100).sum()) for one in step)
-        padded = [padded_batch(step[start : start + BATCH]) for start in range(0, STEP, BATCH)]
+def measure(mix: list[Conversation]) -> dict[str, float]:
+    """Useful tokens a CPU second of each way to train on some steps' conversations."""
+    ours, stock = (model.train() for model in models())
+    seconds: Counter[str] = Counter()
+    warm_up = mix[:BATCH]
+    for made in (warm_up, *(mix[start : start + STEP] for start in range(0, len(mix), STEP))):
+        step = samples(made)
+        padded = [padded_batch(step[start : start + BATCH]) for start in range(0, len(step), BATCH)]
         ways = {
-            "packed": (ours, packed_rows(step, ours.config), nullcontext()),
-            "one at a time": (ours, [packed_row([one]) for one in step], nullcontext()),
-            "stock, labelled": (stock, padded, labelled_only()),
-            "stock, CPU": (stock, padded, nullcontext()),
+            "packed": Way(ours, packed_rows(step, ours.config)),
+            "one at a time": Way(ours, [packed_row([one]) for one in step]),
+            "stock, labelled": Way(stock, padded),
+            "stock, CPU": Way(stock, padded, labelled_only=False),
         }
-        losses = []
-        for name, (model, batches, context) in ways.items():
-            with context:
-                seconds, loss = train_step(model, batches, words)
-            losses.append(loss)
-            if index:  # the first round warms up
-                before, tokens = totals.get(name, (0.0, 0))
-                totals[name] = before + seconds, tokens + sum(one.made.length for one in step)
+        taken = train_in_turns(ways, sum(int((one.labels != -100).sum()) for one in step))
+        losses = [loss for _, loss in taken.values()]
         torch.testing.assert_close(losses, [losses[0]] * len(losses), rtol=1e-4, atol=0)
-    return totals
+        if made is not warm_up:
+            seconds.update({name: spent for name, (spent, _) in taken.items()})
+    tokens = sum(one.length for one in mix)
+    return {name: tokens / spent for name, spent in seconds.items()}
 
 
 def shares(config: AmaliaVLConfig, side: int, vocabulary: int) -> dict[str, float]:
@@ -278,13 +293,13 @@ def main() -> None:
     here = shares(scaled, SIDE, VOCABULARY)
     for part, share in shares(real_config(), REAL_SIDE, REAL_VOCABULARY).items():
         print(f"{part:<20}{share:>10.1%}{here[part]:>8.1%}")
-    mix = length_mix(STEP * (ROUNDS + 1), SIDE)[STEP:]
+    mix = length_mix(STEP * ROUNDS, SIDE, SEED)
     lengths = np.array([one.length for one in mix]).reshape(-1, BATCH)
     useful = lengths.sum() / (BATCH * lengths.max(axis=1).sum())
     print(
         f"{len(mix)} conversations, {lengths.mean():.0f} tokens on average; a padded batch of 4 is {useful:.0%} useful"
     )
-    rates = {name: tokens / seconds for name, (seconds, tokens) in measure(ROUNDS).items()}
+    rates = measure(mix)
     results = {}
     print(f"\n{'packed against':<42}{'ours':>8}{'other':>8}{'ratio':>8}  unit")
     labels = {
