@@ -80,6 +80,10 @@ class PictureServer:
             self.reply(request, 200, b"", {"Content-Encoding": "gzip"})
         elif what == "page":
             self.reply(request, 200, b"<html>gone</html>", {})
+        elif what == "torn":
+            self.reply(request, 200, picture(1)[:-40], {})
+        elif what == "eps":
+            self.reply(request, 200, b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 2 2\n%%EndComments\n", {})
         elif what == "endless":
             self.drip(request, b"x" * 4096, 0.0, 10_000)
         elif what == "drip":

@@ -63,6 +63,8 @@ def test_what_goes_wrong_is_listed_and_the_rest_is_written(server, tmp_path):
         {**good, "question": "E mais?"},
         pixmo(server, "/2.png", b"another file"),
         pixmo(server, "/page"),
+        pixmo(server, "/torn"),
+        pixmo(server, "/eps"),
         pixmo(server, "/status?code=404"),
         {**good, "image_url": "http://10.0.0.1/a.png"},
         {**good, "image_url": "file:///etc/passwd"},
@@ -80,21 +82,23 @@ def test_what_goes_wrong_is_listed_and_the_rest_is_written(server, tmp_path):
     assert lines(tmp_path / "out" / SAMPLES)[0]["language"] == "fr"
     assert server.asked["/1.png"] == 1, "an image that several rows name is fetched once"
     failures = lines(tmp_path / "out" / FAILURES)
-    assert [failure["row"].rpartition(" ")[2] for failure in failures] == ["3", "4", "5", "6", "7", "8", "9", "10"]
+    assert [failure["row"].rpartition(" ")[2] for failure in failures] == list(map(str, range(3, 13)))
     expected = [
         "not the sha256 that the dataset gives",
+        "no image of JPEG, PNG",
         "no image: is the file truncated",
+        "no image of JPEG, PNG",
         "status 404",
         "10.0.0.1 is at 10.0.0.1, which is not a public address",
         "only http and https are fetched, not file",
         "the row names no URL",
-        "line 9: not what Multi-PixMo",
+        "line 11: not what Multi-PixMo",
         "not JSON",
     ]
     for failure, reason in zip(failures, expected, strict=True):
         assert reason in failure["reason"], failure
-    assert failures[2]["url"] == server.url("/status?code=404")
-    assert "8 samples left out, listed in failures.jsonl" in done.table()
+    assert failures[4]["url"] == server.url("/status?code=404")
+    assert "10 samples left out, listed in failures.jsonl" in done.table()
     assert "1  status 404" in done.table()
 
 

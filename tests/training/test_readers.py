@@ -1,4 +1,5 @@
 import json
+import random
 
 import pytest
 from datasets import Dataset, Features, List, Value
@@ -7,7 +8,7 @@ from PIL import Image
 
 from amalia_vl_hf.processing.image_loading_amalia_vl import load_image
 from amalia_vl_hf.training.readers import FORMATS, read_record
-from amalia_vl_hf.training.samples import load_samples
+from amalia_vl_hf.training.samples import conversation, load_samples
 
 USER, ASSISTANT = {"role": "user", "content": "O que é?"}, {"role": "assistant", "content": "Um ponto."}
 DIALOGUE = [USER, ASSISTANT]
@@ -167,6 +168,37 @@ def test_what_fits_no_format_is_named_with_what_is_known(row, method, message):
         return
     with pytest.raises(ValueError, match=message):
         read_record(row, method, "here")
+
+
+WORDS = ("user", "assistant", "human", "gpt", "text", "image", "<image>\nO quê?", "", "a.png", "https://h/a", "\ud800")
+KEYS = ("role", "content", "type", "text", "image", "from", "value", "user", "assistant", "messages")
+
+
+def anything(rng, depth=0):
+    """Draw a JSON value that looks a little like a dataset's."""
+    kind = rng.randrange(10)
+    if kind < 2 or depth > 3:
+        return rng.choice([None, True, 0, 3.5])
+    if kind < 5:
+        return rng.choice(WORDS)
+    if kind < 7:
+        return [anything(rng, depth + 1) for _ in range(rng.randrange(4))]
+    return {rng.choice(KEYS): anything(rng, depth + 1) for _ in range(rng.randrange(1, 4))}
+
+
+def test_whatever_a_row_holds_it_is_read_or_refused():
+    rng = random.Random(0)
+    outcomes = {"read": 0, "refused": 0}
+    for _ in range(3000):
+        kind = rng.choice(FORMATS)
+        row = {name: anything(rng) for name in (*kind.columns, "images")}
+        try:
+            record = read_record(row, kind.method, "here")
+            conversation(record["messages" if kind.method == "sft" else "prompt"], record["images"], "here")
+            outcomes["read"] += 1
+        except ValueError:
+            outcomes["refused"] += 1
+    assert min(outcomes.values()) > 100, outcomes
 
 
 def picture(folder, name="a.png"):

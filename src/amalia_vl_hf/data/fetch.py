@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import io
 import json
 import shutil
 from collections import Counter
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from ..processing.image_loading_amalia_vl import load_image
@@ -28,6 +30,7 @@ from .download import Allowed, FetchError, Limits, download, is_public
 
 SAMPLES, FAILURES = "samples.jsonl", "failures.jsonl"
 _URLS = ("image_url", "url")
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 _HASHES = {"image_sha256": "sha256", "sha256": "sha256", "hash": "md5", "md5_hash": "md5"}  # PD12M gives MD5
 
 
@@ -187,15 +190,23 @@ def _fetch_one(wanted: Wanted, out: Path, limits: Limits, allowed: Allowed) -> N
         found = hashlib.new(wanted.algorithm, body, usedforsecurity=False).hexdigest()
         if found != wanted.digest:
             raise FetchError(f"not the {wanted.algorithm} that the dataset gives: it has changed since")
-    try:
-        load_image(body, 0)
-    except ValueError as error:
-        raise FetchError(f"no image: {str(error).partition('cannot be used: ')[2]}") from error
+    _require_image(body)
     file = out / wanted.file
     file.parent.mkdir(exist_ok=True)
     partial = out / "partial" / file.name
     partial.write_bytes(body)
     partial.rename(file)
+
+
+def _require_image(body: bytes) -> None:
+    """Hold a file to be a whole picture of a format that is only that: Pillow runs Ghostscript for EPS."""
+    try:
+        Image.open(io.BytesIO(body), formats=_FORMATS).close()
+        load_image(body, 0)
+    except UnidentifiedImageError as error:
+        raise FetchError(f"no image of {', '.join(_FORMATS)}") from error
+    except Exception as error:  # decoders meet hostile files with OSError, SyntaxError, struct.error, ValueError...
+        raise FetchError(f"no image: {str(error).partition('cannot be used: ')[2] or error}") from error
 
 
 def _readable(rows: Rows, number: int) -> Wanted | None:
