@@ -11,6 +11,7 @@ from PIL import Image
 from amalia_vl_hf.processing.processing_amalia_vl import AmaliaVLProcessor
 from amalia_vl_hf.training.lengths import measure
 from amalia_vl_hf.training.mixture import MixtureError, draw, load_mixture
+from amalia_vl_hf.training.run import train
 from amalia_vl_hf.training.samples import load_samples
 
 PAPER = Path(__file__).parents[2] / "recipes" / "amalia_vl" / "mixture.yaml"
@@ -240,3 +241,16 @@ def test_pictures_may_lie_in_a_folder_of_their_own(folder):
         file.rename(folder / "pictures" / file.name)
     samples = drawn(folder, mixture(folder, images=str(folder / "pictures")))
     assert all(Path(sample["images"][0]).is_file() for sample in samples if sample["source"] == "dois")
+
+
+def test_a_manifest_trains_like_the_file_it_was_drawn_from(recipe_for, samples, tmp_path):
+    entry = {"name": "um", "path": str(samples["sft"]), "samples": 8}
+    (tmp_path / "m.yaml").write_text(yaml.safe_dump({"seed": 0, "datasets": [entry]}), encoding="utf-8")
+    draw(load_mixture(tmp_path / "m.yaml"), tmp_path / "m.parquet")
+    losses = []
+    for name, data in (("file", samples["sft"]), ("manifest", tmp_path / "m.parquet")):
+        output = train(recipe_for("2_instruct", f"data={data}", f"output={tmp_path / name}"))
+        log = json.loads((output / "training.json").read_text(encoding="utf-8"))["log_history"]
+        losses.append([entry["loss"] for entry in log if "loss" in entry])
+    assert losses[0] == losses[1]
+    assert len(losses[0]) == 2
