@@ -25,8 +25,7 @@ from tests.training.tiny_run import tiny_parts, write_base, write_pictures, writ
 RECIPES = Path(__file__).parents[1] / "recipes" / "tiny"
 CASES = (("2_instruct", 0), ("2_instruct", 2), ("3_prefer", 0), ("3_prefer", 2))  # recipe, workers
 KILLS = 6  # of each case
-STEPS, SAVE_STEPS = 120, 4
-LONGEST = 4.0  # s, of a run before it is killed while training
+STEPS, SAVE_STEPS = 60, 2
 
 
 @dataclass
@@ -70,13 +69,15 @@ def ended(process: int) -> bool:
 def kill(recipe: Recipe, case: Case, rng: random.Random) -> bool:
     """Start the run and kill it, while it saves or at any moment; False if it was over before."""
     while_saving = case.saving < KILLS // 2
-    process, begun, wait = start(recipe), time.monotonic(), rng.uniform(0.2, LONGEST)
-    earlier = max(checkpoints(recipe), default=0)
+    step = max(checkpoints(recipe), default=0) + rng.randrange(2 * STEPS // KILLS)  # before which it lives
+    delay = rng.uniform(0, 0.02 if while_saving else 0.5)  # s
+    process = start(recipe)
     while not ended(process):
         found = checkpoints(recipe)
-        torn = [step for step, whole in found.items() if not whole and step > earlier]
-        if (while_saving and torn) or (not while_saving and time.monotonic() - begun > wait):
-            time.sleep(rng.uniform(0, 0.02) if while_saving else 0)
+        if any(saved >= step and whole != while_saving for saved, whole in found.items()) or not (
+            step or while_saving
+        ):
+            time.sleep(delay)
             os.kill(process, signal.SIGKILL)
             os.waitpid(process, 0)
             break
@@ -84,9 +85,9 @@ def kill(recipe: Recipe, case: Case, rng: random.Random) -> bool:
     else:
         return False
     found = checkpoints(recipe)
-    torn = [step for step, whole in found.items() if not whole]
+    torn = [saved for saved, whole in found.items() if not whole]
     case.saving, case.training = case.saving + bool(torn), case.training + (not torn)
-    case.steps.append(max((step for step, whole in found.items() if whole), default=0))
+    case.steps.append(max((saved for saved, whole in found.items() if whole), default=0))
     return True
 
 

@@ -205,6 +205,8 @@ def _device_options(recipe: Recipe) -> dict[str, Any]:
     # accelerate would read it from its own config, and DeepSpeed from there; the recipe is the one owner.
     os.environ["ACCELERATE_MIXED_PRECISION"] = "bf16" if recipe.precision == "bf16" else "no"
     options = {"bf16": recipe.precision == "bf16", "dataloader_pin_memory": torch.accelerator.is_available()}
+    if deepspeed_asked():
+        os.environ["ACCELERATE_GRADIENT_ACCUMULATION_STEPS"] = "auto"  # the trainer's; the launcher says 1
     if torch.accelerator.is_available():
         return options
     if deepspeed_asked():
