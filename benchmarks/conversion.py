@@ -159,6 +159,7 @@ def measure(way: str, source: Path, out: Path) -> Run:
         sys.exit(f"{way} ended with exit code {process.returncode}")
     shutil.rmtree(out)
     seconds, resident = said.splitlines()[-1].split()  # imports may have printed before
+    print(f"{way}: {float(seconds):.1f} s", file=sys.stderr, flush=True)
     return Run(float(seconds), private / 1e9, int(resident) * 1024 / 1e9)
 
 
