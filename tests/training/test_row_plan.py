@@ -112,10 +112,17 @@ def test_a_batch_larger_than_the_dataset_repeats_it():
     assert [sum(map(len, step)) for step in plan] == [8, 8]
 
 
+def test_one_rank_alone_waits_for_none_and_packs_what_fits():
+    lengths = np.full(8, 400)
+    plan = plan_rows(lengths, lengths * 1.0, conversations=4, ranks=1, max_length=1000, steps=2, seed=0)
+    assert [[len(row) for row in step] for step in plan] == [[2, 2]] * 2
+
+
 def test_conversations_of_which_no_two_share_a_row_get_one_each():
     lengths = np.full(16, 600)
-    plan = plan_rows(lengths, lengths * 1.0, conversations=8, ranks=2, max_length=1000, steps=2, seed=0)
-    assert [[len(row) for row in step] for step in plan] == [[1] * 8] * 2
+    for ranks in (1, 2):
+        plan = plan_rows(lengths, lengths * 1.0, conversations=8, ranks=ranks, max_length=1000, steps=2, seed=0)
+        assert [[len(row) for row in step] for step in plan] == [[1] * 8] * 2
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from .balance import Costs, Indices, longest_first, micro_batches
 
 Rows = list[list[int]]
 
-# With fewer conversations a row, the rows of a step differ too much in cost, and ranks wait less with one in each.
+# With fewer conversations a row, the rows of a step differ so much in cost that ranks wait less with one in each.
 LEAST_A_ROW = 3
 
 # Steps whose conversations are sorted together where each has a row of its own. The more of them, the less ranks wait
@@ -31,8 +31,9 @@ def plan_rows(
     """Lay out the rows of every step of a run.
 
     Every step holds exactly `conversations`, in the same number of rows, a multiple of `ranks`: the fewest in which
-    all steps fit. Where a row would hold few conversations each gets one of its own, and a micro-batch takes
-    conversations of like cost. An epoch that whole steps do not divide is filled up with conversations drawn again.
+    all steps fit. Where ranks would wait because a row holds few conversations, each conversation gets one of its
+    own, and a micro-batch takes conversations of like cost. An epoch that whole steps do not divide is filled up with
+    conversations drawn again.
 
     Args:
         lengths: Tokens of each conversation of the dataset, visual ones included.
@@ -54,7 +55,8 @@ def plan_rows(
     generators = [np.random.default_rng((seed, epoch)) for epoch in range(epochs)]
     even = np.concatenate([even_steps(lengths, conversations, generator) for generator in generators])[:steps]
     fewest = math.ceil(lengths[even].sum(axis=1).max() / max_length / ranks) * ranks
-    for rows in range(fewest, conversations // LEAST_A_ROW + 1, ranks):
+    most = conversations if ranks == 1 else conversations // LEAST_A_ROW
+    for rows in range(fewest, most + 1, ranks):
         plan = _pack(even, lengths, costs, rows, ranks, max_length)
         if plan is not None:
             return plan
