@@ -9,9 +9,10 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from amalia_vl_hf.training import reference_log_probs
-from amalia_vl_hf.training.reference_log_probs import ReferenceLogProbs, read_parts
+from amalia_vl_hf.training.reference_log_probs import ReferenceLogProbs, digest, read_parts
 from amalia_vl_hf.training.shared_prompt import SharedPromptCollator
 from tests.training.preference import MPO, pair, policy, spread, trainer_for, user
 
@@ -142,6 +143,18 @@ def nudged(model):
     with torch.no_grad():
         changed.base_model.image_newline[0] += 1e-3
     return changed
+
+
+def test_a_sharded_model_is_known_by_its_shards():
+    """Under ZeRO-3 a parameter itself is empty."""
+    model = nn.Linear(1, 1)
+    found = []
+    for share in (1.0, 2.0):
+        for parameter in model.parameters():
+            parameter.data = torch.empty(0)
+            parameter.ds_tensor = torch.tensor([share], dtype=torch.bfloat16)
+        found.append(digest(model))
+    assert found[0] != found[1]
 
 
 def test_training_does_not_depend_on_whether_the_pass_ran(start):

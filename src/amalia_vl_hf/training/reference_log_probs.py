@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import broadcast_object_list, gather_object
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
@@ -51,19 +51,19 @@ class ReferenceLogProbs:
 
         Args:
             trainer: The trainer before training, whose collator reads this object.
-            weights: Digest of the reference's weights.
+            weights: Digest of the reference's weights on this rank.
 
         Raises:
             ValueError: Adapters under DeepSpeed: the reference is the policy without them, which is not placed yet.
         """
         if trainer.ref_model is None and trainer.is_deepspeed_enabled:
             raise ValueError("under DeepSpeed the precomputed reference needs a model of its own beside the adapters")
-        key = hashlib.sha256(json.dumps([weights, self.origin], sort_keys=True).encode()).hexdigest()
-        shared = [(key, *read_parts(self.folder / key[:16]))]
-        broadcast_object_list(shared)  # the main process's: weights may be sharded, and folders local to a machine
-        key, self.values, self.seconds = shared[0]
-        folder, known = self.folder / key[:16], self.values
-        self.values = None  # so that the pass's own batches come without them
+        everywhere = sorted(set(gather_object([weights])))  # as many as ranks where weights are sharded, else one
+        key = hashlib.sha256(json.dumps([everywhere, self.origin], sort_keys=True).encode()).hexdigest()
+        folder = self.folder / key[:16]
+        shared = [read_parts(folder)]
+        broadcast_object_list(shared)  # the main process's: folders may be local to a machine
+        known, self.seconds = shared[0]
         with torch.random.fork_rng(devices=[]):  # training must not depend on whether a pass ran
             for part, seconds in _passes(trainer, len(known)):
                 if trainer.accelerator.is_main_process:
@@ -111,12 +111,13 @@ class KnownReferenceTrainer(DPOTrainer):
 
 
 def digest(model: nn.Module) -> str:
-    """Hash a model's weights, bytes and names."""
-    state = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        state.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        state.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return state.hexdigest()
+    """Hash a model's weights, names and bytes; under ZeRO-3, of which a rank has its share in `ds_tensor`."""
+    found = hashlib.sha256()
+    for name, parameter in sorted(model.named_parameters()):
+        own: torch.Tensor = getattr(parameter, "ds_tensor", parameter).detach().cpu()
+        found.update(f"{name} {own.dtype} {tuple(own.shape)}".encode())
+        found.update(own.contiguous().reshape(-1).view(torch.uint8).numpy())
+    return found.hexdigest()
 
 
 def read_parts(folder: Path) -> tuple[torch.Tensor, float]:
