@@ -116,7 +116,7 @@ def digest(model: nn.Module) -> str:
     for name, parameter in sorted(model.named_parameters()):
         own: torch.Tensor = getattr(parameter, "ds_tensor", parameter).detach().cpu()
         found.update(f"{name} {own.dtype} {tuple(own.shape)}".encode())
-        found.update(own.contiguous().reshape(-1).view(torch.uint8).numpy())
+        found.update(own.contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return found.hexdigest()
 
 
