@@ -69,7 +69,7 @@ def ended(process: int) -> bool:
 def kill(recipe: Recipe, case: Case, rng: random.Random) -> bool:
     """Start the run and kill it, while it saves or at any moment; False if it was over before."""
     while_saving = case.saving < KILLS // 2
-    step = max(checkpoints(recipe), default=0) + rng.randrange(2 * STEPS // KILLS)  # before which it lives
+    step = max(checkpoints(recipe), default=0) + rng.randrange(STEPS // KILLS)  # before which it lives
     delay = rng.uniform(0, 0.02 if while_saving else 0.5)  # s
     process = start(recipe)
     while not ended(process):

@@ -62,6 +62,10 @@ def run_train(arguments: argparse.Namespace) -> None:
 
 def _train_here(recipe: Recipe, dry_run: bool) -> None:
     """Train in this process, alone or as one rank of several."""
+    import torch
+
+    if not torch.accelerator.is_available():
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else DeepSpeed, where installed, warns that there is none
     from .faults import explain
     from .launch import tell_launcher
     from .run import describe, train

@@ -1,0 +1,83 @@
+"""A full disk and a full memory: one clear line, and nothing that was saved is lost."""
+
+import resource
+from contextlib import contextmanager, suppress
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import TrainerCallback
+
+from amalia_vl_hf import cli
+from amalia_vl_hf.training import run
+from amalia_vl_hf.training.building import build_trainer
+from amalia_vl_hf.training.faults import explain
+from tests.training.test_run import command
+
+VALUES = ("steps=6", "save_steps=2", "workers=0")
+
+
+@contextmanager
+def largest_file(size):
+    """Let no file grow beyond `size` bytes, as on a disk that is full."""
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+
+
+class FaultAfter(TrainerCallback):
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == 3:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("size", [100_000, 500_000], ids=["weights", "optimiser"])
+def test_a_full_disk_is_said_and_loses_nothing(size, recipe_for, tmp_path, monkeypatch, capsys):
+    whole = run.train(recipe_for("2_instruct", *VALUES, f"output={tmp_path / 'whole'}"))
+    recipe = recipe_for("2_instruct", *VALUES, f"output={tmp_path / 'full'}")
+
+    def faulty(*arguments):
+        trainer = build_trainer(*arguments)
+        trainer.add_callback(FaultAfter())
+        return trainer
+
+    with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+        patch.setattr(run, "build_trainer", faulty)
+        run.train(recipe)
+    partial = tmp_path / "full.partial"
+    assert [path.parent.name for path in partial.glob("*/complete")] == ["checkpoint-2"]
+    capsys.readouterr()
+    with largest_file(size):
+        assert cli.main(command(recipe)[3:]) == 2
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert said.startswith("amalia-vl: the disk is full (")
+    assert said.endswith("): make room; the last whole checkpoint is sound")
+    assert [path.parent.name for path in partial.glob("*/complete")] == ["checkpoint-2"]
+    resumed = run.train(recipe)
+    one, other = load_file(whole / "model.safetensors"), load_file(resumed / "model.safetensors")
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_full_memory_is_said_with_what_helps():
+    with pytest.raises(RuntimeError) as refused:
+        torch.empty(1 << 50, dtype=torch.uint8)
+    line = explain(refused.value)
+    assert line.startswith("out of memory (")
+    assert "lower batch_size (and raise accumulation), max_length or max_tiles" in line
+    assert "\n" not in line
+    assert explain(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nmore")).startswith(
+        "out of mem"
+    )
+    assert explain(MemoryError()).startswith("out of memory (MemoryError)")
+
+
+def test_the_cause_is_looked_for_behind_other_errors():
+    hidden = RuntimeError("saving failed")
+    hidden.__cause__ = OSError(28, "No space left on device")
+    assert explain(hidden) == (
+        "the disk is full ([Errno 28] No space left on device): make room; the last whole checkpoint is sound"
+    )
+    assert explain(ValueError("something else")) is None
