@@ -216,6 +216,13 @@ for pid in (-1, 0, 1, os.getppid(), HOST_PID):
 
 RESOURCES = {
     "memory": "x = []\nwhile True: x.append(bytearray(10**7))",
+    "memory that is held": """
+import time
+x = []
+try:
+    while True: x.append(b'x' * 10**6)
+except MemoryError: time.sleep(1)
+""",
     "memory at once": "x = bytearray(2 * 10**9); print(len(x))",
     "memory in small pieces": "x = []\nwhile True: x = [x, str(len(x)) * 100, {}]",
     "shared mapping": "import mmap\nx = []\nwhile True: x.append(mmap.mmap(-1, 10**8)); x[-1].write(b'x' * 10**8)",

