@@ -69,3 +69,14 @@ def test_a_missing_file_is_one_line(step, tmp_path, capsys):
     assert said.startswith("amalia-vl: ")
     assert "gone.jsonl" in said
     assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize("step", [[], ["fetch"], ["check"], ["mix"]])
+def test_help_says_what_each_step_does(step, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["data", *step, "--help"])
+    assert stopped.value.code == 0
+    said = capsys.readouterr().out
+    assert "amalia-vl data" in said
+    assert ("examples:" in said) == (not step)
+    assert "private" not in said, "no option lets private addresses in"
