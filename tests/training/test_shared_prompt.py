@@ -217,3 +217,20 @@ def test_an_image_in_an_answer_is_refused(parts, pictures):
     pictured = {**row, "chosen": [{"role": "assistant", "content": [{"type": "image"}]}]}
     with pytest.raises(ValueError, match="2 image slots in the conversation but 1 images"):
         SharedPromptCollator(processor, *OPTIONS)([pictured])
+
+
+def test_a_template_whose_answers_depend_on_images_is_refused(parts, pictures):
+    _, processor = policy(parts)
+    pictured = "{%- if messages[0]['content'][0]['type'] == 'image' -%}Vejo: {%- endif -%}"
+    processor.chat_template = processor.chat_template.replace("{%- generation -%}", "{%- generation -%}" + pictured)
+    with pytest.raises(
+        ValueError, match="um sol / uma lua: the chosen answer's tokens change with the prompt's images"
+    ):
+        SharedPromptCollator(processor, *OPTIONS)([pair([user("Qual?")], "um sol", "uma lua", [pictures / "0.png"])])
+
+
+def test_an_answer_without_an_assistant_turn_is_refused(parts, pictures):
+    _, processor = policy(parts)
+    row = pair([user("Olá?"), assistant("Sim."), user("E?")], "um sol", "uma lua", [pictures / "0.png"])
+    with pytest.raises(ValueError, match="um sol / uma lua: the chosen or the rejected answer has no assistant turn"):
+        SharedPromptCollator(processor, *OPTIONS)([{**row, "rejected": [user("Nada.")]}])

@@ -148,7 +148,10 @@ class SharedPromptCollator:
         options = (self.processor, self.max_tiles, self.max_length)
         whole = ConversationCollator(*options)([{**sample, "messages": [*prompt, *sample["chosen"]]}])
         bare = PreferenceCollator(*options)([{**sample, "images": [], "prompt": bare_prompt}])
-        row = _restore_images(whole["input_ids"][0], bare)
+        try:
+            row = _restore_images(whole["input_ids"][0], whole["labels"][0] != -100, bare)
+        except ValueError as error:
+            raise ValueError(f"{sample['sample']}: {error}") from error
         length = row.shared + len(row.tokens) - row.chosen_length
         if length > self.max_length:
             raise ValueError(
@@ -158,14 +161,28 @@ class SharedPromptCollator:
         return row, {name: whole[name] for name in ("pixel_values", "tile_layouts") if name in whole}
 
 
-def _restore_images(whole: torch.Tensor, bare: Mapping[str, torch.Tensor]) -> PairRow:
-    """Lay a pair into a row, given the chosen conversation `(tokens,)` and both without the prompt's images."""
+def _restore_images(whole: torch.Tensor, learned: torch.Tensor, bare: Mapping[str, torch.Tensor]) -> PairRow:
+    """Lay a pair into a row.
+
+    Args:
+        whole: `(tokens,)` ids of the chosen conversation.
+        learned: `(tokens,)` booleans: what assistants say in it.
+        bare: Both conversations without the prompt's images, as `PreferenceCollator` gives them.
+
+    Raises:
+        ValueError: An answer has no assistant turn, or the chosen one reads otherwise beside images.
+    """
     present = bare["attention_mask"].bool()
     chosen, rejected = (ids[mask] for ids, mask in zip(bare["input_ids"], present, strict=True))
     scored = [scored[mask].bool() for scored, mask in zip(bare["completion_mask"], present, strict=True)]
+    if not all(mask.any() for mask in scored):
+        raise ValueError("the chosen or the rejected answer has no assistant turn, so there is nothing to learn from")
     visual = len(whole) - len(chosen)
-    start = int(torch.nonzero(scored[1])[0])  # of the answer, in a conversation without images
-    rejected = torch.cat((whole[: visual + start], rejected[start:]))
+    before = int(torch.nonzero(scored[1])[0]) - 1  # last token of the prompt, in a conversation without images
+    same = torch.equal(whole[visual + before :], chosen[before:])
+    if not same or not torch.equal(learned[visual + before :], scored[0][before:]):
+        raise ValueError("the chosen answer's tokens change with the prompt's images; does the chat template do that?")
+    rejected = torch.cat((whole[: visual + before], rejected[before:]))
     return pair_row(whole, rejected, *(nn.functional.pad(mask, (visual, 0)) for mask in scored))
 
 
