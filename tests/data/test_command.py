@@ -40,6 +40,14 @@ def test_check_refuses_a_length_without_a_ruler(data, capsys):
     assert capsys.readouterr().err == "amalia-vl: --max-length needs --model, whose processor measures lengths\n"
 
 
+def test_check_writes_no_manifest_of_nothing(data, tmp_path, capsys):
+    for picture in tmp_path.glob("*.png"):
+        picture.unlink()
+    assert cli.main(["data", "check", str(data), "--write", str(tmp_path / "kept.parquet")]) == 2
+    assert capsys.readouterr().err.endswith(f"no sample stays, so {tmp_path / 'kept.parquet'} is not written\n")
+    assert not (tmp_path / "kept.parquet").exists()
+
+
 def test_mix_draws_and_says_the_shares(data, tmp_path, capsys):
     first = {"name": "um", "path": str(data), "samples": 3, "category": "A"}
     second = {"name": "dois", "path": str(data), "samples": 1, "category": "B"}

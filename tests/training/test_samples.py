@@ -126,6 +126,12 @@ def test_a_faulty_row_is_an_error_or_says_its_fault(tmp_path, row, message):
         load_samples(tmp_path / "m.parquet", "sft")[0]
 
 
+def test_an_empty_manifest_is_refused(tmp_path):
+    write_manifest(tmp_path / "m.parquet", {"source": [], "row": []}, [], {})
+    with pytest.raises(ValueError, match=r"m\.parquet holds no samples"):
+        load_samples(tmp_path / "m.parquet", "sft")
+
+
 def test_a_bomb_of_brackets_is_only_a_faulty_line(tmp_path):
     (tmp_path / "data.jsonl").write_text("[" * 100_000, encoding="utf-8")
     with pytest.raises(ValueError, match=r"data\.jsonl, line 1: not JSON"):

@@ -129,6 +129,8 @@ def _write_kept(path: str, data: Dataset, report: Report) -> None:
     from ..training.manifest import write_manifest
     from ..training.samples import sources_of
 
+    if not report.kept:
+        raise ValueError(f"no sample stays, so {path} is not written")
     rows = data.with_format("numpy")[:]
     columns = {name: rows[name][report.kept].tolist() for name in ("source", "row")}
     if report.sizes:

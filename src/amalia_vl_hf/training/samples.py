@@ -39,12 +39,12 @@ def load_samples(path: str | Path, method: str, every_row: bool = True) -> Datas
         raise ValueError(f"{path} describes a mixture; draw its samples first: amalia-vl data mix {path} --out FILE")
     if is_manifest(path):
         table, sources = read_manifest(path)
+        _require_some(len(table), path)
         reader = SampleReader(sources, method, strict=every_row)
         return table.add_column("index", range(len(table))).with_transform(reader)
     reader = SampleReader([Source(Path(path).stem, path=str(path))], method, strict=every_row)
     rows = reader.rows(0)
-    if not len(rows):
-        raise ValueError(f"{path} holds no samples")
+    _require_some(len(rows), path)
     checked = range(1 if isinstance(rows, DatasetRows) or not every_row else len(rows))
     for row in checked:
         require_readable(reader.read(row, 0, row))
@@ -165,6 +165,11 @@ def fingerprint(path: str | Path) -> str:
     listed = [(str(file.relative_to(path)), file.stat()) for file in sorted(path.rglob("*")) if file.is_file()]
     facts = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in listed]
     return hashlib.sha256(repr(facts).encode()).hexdigest()
+
+
+def _require_some(count: int, path: str | Path) -> None:
+    if not count:
+        raise ValueError(f"{path} holds no samples")
 
 
 def _without_placeholders(parts: list[dict[str, Any]], images: int) -> list[dict[str, Any]]:
