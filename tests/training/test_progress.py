@@ -84,7 +84,7 @@ def test_group_losses_make_up_the_loss(extra, mixture, recipe_for, tmp_path):
     assert 0 < logged["visual_share"] < 1
 
 
-@pytest.mark.parametrize("extra", [(), ("shared_prompt=true",)], ids=["plain", "shared"])
+@pytest.mark.parametrize("extra", ["shared_prompt=false", "shared_prompt=true"])
 def test_group_losses_of_pairs_make_up_dpos_loss(extra, mixture, recipe_for, tmp_path):
     rates = "learning_rates={tower: 1e-3, connector: 1e-3, decoder: 1e-3}"
     data = f"data={mixture('dpo')}"

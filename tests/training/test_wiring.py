@@ -11,7 +11,7 @@ from amalia_vl_hf.training.run import build_trainer, train
 from amalia_vl_hf.training.trainers import StoppedError
 
 STEADY = ("warmup=0", "schedule=constant", "steps=3", "log_steps=1", "max_grad_norm=1e9")
-SHARED = "shared_prompt=true"
+SHARED, APART = "shared_prompt=true", "shared_prompt=false"
 
 
 def logged(output, *names):
@@ -58,7 +58,7 @@ def test_one_packed_step_over_all_conversations_moves_the_weights_as_an_unpacked
 
 @pytest.mark.parametrize("key", [(SHARED,), (SHARED, "precompute_reference=true")], ids=["shared", "precomputed"])
 def test_shared_prompts_give_the_same_losses(key, recipe_for, tmp_path):
-    plain = train(recipe_for("3_prefer", *STEADY, f"output={tmp_path / 'plain'}"))
+    plain = train(recipe_for("3_prefer", *STEADY, APART, f"output={tmp_path / 'plain'}"))
     shared = train(recipe_for("3_prefer", *STEADY, *key, f"output={tmp_path / 'shared'}"))
     names = ("loss", "rewards/margins", "logps/chosen", "grad_norm")
     assert torch.tensor(logged(shared, *names)) == pytest.approx(
@@ -78,7 +78,7 @@ def test_adapters_train_with_shared_prompts_against_the_model_without_them(recip
     adapters = ("learning_rates={decoder: 1e-3}", "lora={rank: 4, alpha: 8}")
     logs = [
         logged(train(recipe_for("3_prefer", *STEADY, *adapters, *key, f"output={tmp_path / str(key)}")), "loss")
-        for key in ((), (SHARED,))
+        for key in ((APART,), (SHARED,))
     ]
     assert logs[0][0] == pytest.approx([torch.tensor(2.0).log().item()], rel=1e-4)
     assert torch.tensor(logs[0]) == pytest.approx(torch.tensor(logs[1]), rel=1e-3)
@@ -131,4 +131,4 @@ def test_a_gradient_that_is_not_finite_stops_the_run_too(recipe_for, tmp_path):
 )
 def test_keys_that_a_stage_does_not_read_are_refused(name, override, message, recipe_for):
     with pytest.raises(RecipeError, match=message):
-        recipe_for(name, override)
+        recipe_for(name, "shared_prompt=false", override)

@@ -1,0 +1,151 @@
+"""What each of two real ranks runs: one recipe under DDP, ZeRO-2, ZeRO-3 and FSDP2 on gloo, one after the other."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from unittest import mock
+
+import torch
+import torch.distributed as dist
+from transformers import TrainerCallback
+from transformers.distributed import DistributedConfig
+
+from amalia_vl_hf import AmaliaVLForConditionalGeneration
+from amalia_vl_hf.training import building, run
+from amalia_vl_hf.training.collation import ConversationCollator
+from amalia_vl_hf.training.recipe import Recipe, RecipeError, load_recipe
+
+RECIPES = Path(__file__).parents[2] / "recipes" / "tiny"
+ZERO = {"ACCELERATE_USE_DEEPSPEED": "true"}
+ZERO2 = {**ZERO, "ACCELERATE_DEEPSPEED_ZERO_STAGE": "2"}
+ZERO3 = {
+    **ZERO,
+    "ACCELERATE_DEEPSPEED_ZERO_STAGE": "3",
+    "ACCELERATE_DEEPSPEED_ZERO3_INIT": "true",
+    "ACCELERATE_DEEPSPEED_ZERO3_SAVE_16BIT_MODEL": "true",
+}
+STAGES = {"instruct": "2_instruct", "align": "1_align", "prefer": "3_prefer"}
+
+Losses = list[tuple[float, float]]
+
+
+@contextmanager
+def asked_for(variables: dict[str, str]) -> Iterator[None]:
+    """Set what `accelerate launch` would, for one run."""
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name in variables:
+            os.environ.pop(name, None)
+
+
+def losses(log_history: list[dict[str, float]]) -> Losses:
+    """Loss and norm of the gradient, step by step."""
+    return [(entry["loss"], entry["grad_norm"]) for entry in log_history if "loss" in entry]
+
+
+def trained(recipe: Recipe) -> Losses:
+    """Train as the command does."""
+    return losses(json.loads((run.train(recipe) / "training.json").read_text(encoding="utf-8"))["log_history"])
+
+
+class FaultAfter(TrainerCallback):
+    """Ends a run after its third step, as a fault would."""
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == 3:
+            raise KeyboardInterrupt
+
+
+def interrupted(recipe: Recipe) -> Losses:
+    """Train up to a fault on both ranks, and again from the checkpoint."""
+
+    def faulty(*arguments):
+        trainer = building.build_trainer(*arguments)
+        trainer.add_callback(FaultAfter())
+        return trainer
+
+    with mock.patch.object(run, "build_trainer", faulty), suppress(KeyboardInterrupt):
+        run.train(recipe)
+    return trained(recipe)
+
+
+def sharded_natively(recipe: Recipe) -> Losses:
+    """Train a model that transformers shards while it reads it (FSDP2); such a run cannot be resumed."""
+
+    def load(recipe: Recipe) -> AmaliaVLForConditionalGeneration:
+        sharding = DistributedConfig(fsdp_size=2)
+        return AmaliaVLForConditionalGeneration.from_pretrained(recipe.model, distributed_config=sharding)
+
+    options = building._training_options
+
+    def unsaved(*arguments):
+        return {**options(*arguments), "save_strategy": "no"}
+
+    with mock.patch.object(building, "load_model", load), mock.patch.object(building, "_training_options", unsaved):
+        trainer = building.build_trainer(recipe, Path(recipe.output))
+        trainer.train()
+    assert any("DTensor" in type(parameter).__name__ for parameter in trainer.model.parameters())
+    return losses(trainer.state.log_history)
+
+
+def refused(recipe: Recipe) -> str:
+    """Ask for what CPUs cannot do."""
+    try:
+        run.train(recipe)
+    except RecipeError as error:
+        return str(error)
+    return "trained all the same"
+
+
+# FSDP2 before ZeRO-3, of which transformers remembers for good that it was asked for.
+RUNS = {
+    "instruct ddp": ({}, trained),
+    "instruct ddp interrupted": ({}, interrupted),
+    "instruct fsdp2": ({}, sharded_natively),
+    "instruct fsdp refused": ({"ACCELERATE_USE_FSDP": "true"}, refused),
+    "instruct zero2": (ZERO2, trained),
+    "instruct zero3": (ZERO3, trained),
+    "instruct zero3 interrupted": (ZERO3, interrupted),
+    "align zero3": (ZERO3, trained),
+    "prefer zero3": (ZERO3, trained),
+}
+
+
+def seen_kinds() -> list[str]:
+    """Note of every batch of conversations from now on whether its samples have images."""
+    kinds, collate = [], ConversationCollator.__call__
+
+    def noting(self, samples):
+        images = {bool(sample["images"]) for sample in samples}
+        kinds.append("mixed" if len(images) == 2 else "images" if images.pop() else "text")
+        return collate(self, samples)
+
+    ConversationCollator.__call__ = noting
+    return kinds
+
+
+def main(folder: Path, *overrides: str) -> None:
+    """Run everything and write what came out of it, for the test to compare."""
+    torch.set_num_threads(1)
+    found: dict[str, object] = {}
+    kinds = seen_kinds()
+    for name, (variables, do) in RUNS.items():
+        stage = name.split()[0]
+        data = f"data={folder / ('dpo' if stage == 'prefer' else 'sft')}.jsonl"
+        output = f"output={folder / name.replace(' ', '_')}"
+        recipe = load_recipe(RECIPES / f"{STAGES[stage]}.yaml", [*overrides, "processes=2", data, output])
+        with asked_for(variables):
+            found[name] = do(recipe)
+        found.setdefault("kinds", kinds[:])
+        print(name, found[name], flush=True)
+    (folder / f"{os.environ['RANK']}.json").write_text(json.dumps(found), encoding="utf-8")
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), *sys.argv[2:])
