@@ -36,7 +36,13 @@ class BadSamples:
     Args:
         dataset: Samples as `samples.load_samples` gives them.
         max_share: Largest share of bad ones among those seen; 0 accepts none.
+
+    Attributes:
+        lengths: Tokens of each sample, where they are known: no longer one takes a place, so that packed rows still
+            fit. From the dataset, unless it does not say and they were measured.
     """
+
+    lengths: np.ndarray[Any, np.dtype[np.int64]] | None
 
     def __init__(self, dataset: Dataset, max_share: float) -> None:
         if not 0 <= max_share < 1:
@@ -44,7 +50,7 @@ class BadSamples:
         self.dataset = dataset
         self.max_share = max_share
         columns = dataset.with_format("numpy")[:]
-        self._sources, self._lengths = columns["source"], columns.get("length")
+        self._sources, self.lengths = columns["source"], columns.get("length")
         self._state = torch.zeros(len(dataset), dtype=torch.uint8)
         self._state.share_memory_()  # type: ignore[no-untyped-call]  # all workers of a rank write into it
 
@@ -81,8 +87,8 @@ class BadSamples:
         """Yield the samples of the same source that follow, in turn; none longer, where lengths are known."""
         index = sample["index"]
         fitting = self._sources == self._sources[index]
-        if self._lengths is not None:
-            fitting &= self._lengths <= self._lengths[index]
+        if self.lengths is not None:
+            fitting &= self.lengths <= self.lengths[index]
         candidates = np.flatnonzero(fitting)
         after = np.searchsorted(candidates, index, side="right")
         for candidate in np.roll(candidates, -after).tolist():
