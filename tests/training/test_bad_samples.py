@@ -2,6 +2,7 @@ import json
 import logging
 import re
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -127,6 +128,13 @@ def test_a_substitute_is_of_the_same_source_and_not_longer(mixed, processor):
     assert [sample["index"] for sample in bad.substitutes(mixed[1])] == [3]
     assert [sample["index"] for sample in bad.substitutes(mixed[5])] == [6, 7, 4]
     assert [sample["index"] for sample in bad.substitutes(mixed[0])] == [1, 2, 3]
+
+
+def test_lengths_that_were_measured_hold_too(folder):
+    data = load_samples(folder / "data.jsonl", "sft", every_row=False)
+    bad = BadSamples(data, 0.5)
+    bad.lengths = np.array([9, 9, 8, 9, 7, 10, *[9] * 6])
+    assert [sample["index"] for sample in bad.substitutes(data[2])] == [4]
 
 
 def test_counts_name_every_source(mixed, processor):
