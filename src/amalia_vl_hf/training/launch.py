@@ -113,6 +113,6 @@ def _cause(error: Any) -> str:
     rank, failure = min(error.failures.items(), key=lambda item: (item[1].exitcode >= 0, item[1].timestamp))
     if failure.exitcode < 0:
         return f"rank {rank} was ended by {failure.signal_name()}; {_AGAIN}"
-    if failure.error_file_data and isinstance(failure.message, str):
+    if failure.error_file != "<N/A>" and isinstance(failure.message, str):  # it left a line, see tell_launcher
         return failure.message
     return f"rank {rank} ended with exit code {failure.exitcode}; its own words are above; {_AGAIN}"
