@@ -1,4 +1,5 @@
 import ipaddress
+import random
 import socket
 import ssl
 import subprocess
@@ -7,6 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
+from amalia_vl_hf.data import download as download_module
 from amalia_vl_hf.data.download import FetchError, Limits, download, is_public
 from tests.data.picture_server import PictureServer, picture
 
@@ -148,6 +150,40 @@ def test_a_redirect_to_a_file_is_refused(server):
         download(server.url("/go?to=file%3A///etc/passwd"), QUICK, this_server)
 
 
+def test_a_redirect_to_nonsense_is_refused(server):
+    with pytest.raises(FetchError, match="a redirect to what is not a URL"):
+        download(server.url("/go?to=http%3A%2F%2F%5B1"), QUICK, this_server)
+
+
+def test_no_url_does_anything_but_arrive_or_be_refused(server):
+    rng = random.Random(0)
+    pieces = [
+        "http://",
+        "https://",
+        "127.0.0.1",
+        f":{server.port}",
+        "/7.png",
+        "@",
+        "[",
+        "]",
+        "%",
+        "#",
+        "?",
+        "é",
+        "\x00",
+    ]
+    pieces += [" ", "\n", "\ud800", "//", "\\", "ftp:", ".", "x" * 70]
+    outcomes = {"arrived": 0, "refused": 0}
+    for _ in range(300):
+        middle = "".join(rng.choices(pieces, k=rng.randrange(3)))
+        try:
+            download(f"http://127.0.0.1:{server.port}{middle}/7.png", QUICK, this_server)
+            outcomes["arrived"] += 1
+        except FetchError:
+            outcomes["refused"] += 1
+    assert min(outcomes.values()) > 10, outcomes
+
+
 def test_a_name_that_changes_its_address_after_the_check_gains_nothing(server, monkeypatch):
     answers = iter(["127.0.0.1", "127.0.0.2"])
     real = socket.getaddrinfo
@@ -181,7 +217,15 @@ def certificate(tmp_path):
     return tmp_path
 
 
-def test_https_is_verified(certificate, monkeypatch):
+@pytest.fixture
+def fresh_trust():
+    """Let certificates be read anew, before and after."""
+    download_module._trust.cache_clear()
+    yield
+    download_module._trust.cache_clear()
+
+
+def test_https_is_verified(certificate, monkeypatch, fresh_trust):
     with PictureServer() as server:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
@@ -190,6 +234,7 @@ def test_https_is_verified(certificate, monkeypatch):
         with pytest.raises(FetchError, match=r"no secure connection to localhost .*self-signed"):
             download(url, QUICK, lambda address: address.is_loopback)
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "cert.pem"))
+        download_module._trust.cache_clear()
         assert download(url, QUICK, lambda address: address.is_loopback) == picture(7)
         slow = server.url("/drip", "https", "localhost")
         with pytest.raises(FetchError, match=r"slower than 0\.5 s"):

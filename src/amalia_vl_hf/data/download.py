@@ -8,6 +8,7 @@ would resolve the name itself.
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import ipaddress
 import socket
@@ -122,7 +123,7 @@ def _attempt(url: str, limits: Limits, allowed: Allowed) -> bytes:
             link.close()
         if body is not None:
             return body
-        url = urljoin(url, _location(reply))
+        url = _location(reply, url)
     raise FetchError(f"more than {limits.redirects} redirects")
 
 
@@ -141,7 +142,7 @@ def _connect(url: str, deadline: float, allowed: Allowed) -> tuple[http.client.H
     link = _link(host, port, deadline, allowed)
     if parts.scheme == "https":
         try:
-            link = ssl.create_default_context().wrap_socket(link, server_hostname=host)
+            link = _trust().wrap_socket(link, server_hostname=host)
         except (OSError, ValueError) as error:
             link.close()
             raise FetchError(f"no secure connection to {host} ({error})") from error
@@ -149,6 +150,12 @@ def _connect(url: str, deadline: float, allowed: Allowed) -> tuple[http.client.H
     connection.default_port = {"http": 80, "https": 443}[parts.scheme]  # not named in the Host header
     connection.sock = link
     return connection, link
+
+
+@functools.cache
+def _trust() -> ssl.SSLContext:
+    """Read the certificates of this machine once; that takes longer than a small picture."""
+    return ssl.create_default_context()
 
 
 def _link(host: str, port: int, deadline: float, allowed: Allowed) -> socket.socket:
@@ -182,11 +189,15 @@ def _ask(connection: http.client.HTTPConnection, url: str) -> http.client.HTTPRe
     return connection.getresponse()
 
 
-def _location(reply: http.client.HTTPResponse) -> str:
+def _location(reply: http.client.HTTPResponse, url: str) -> str:
+    """Say where a redirect leads."""
     location = reply.getheader("Location")
     if not location:
         raise FetchError(f"status {reply.status} without a place to go")
-    return location
+    try:
+        return urljoin(url, location)
+    except ValueError as error:
+        raise FetchError(f"a redirect to what is not a URL ({error})") from error
 
 
 def _body(reply: http.client.HTTPResponse, limits: Limits) -> bytes:
