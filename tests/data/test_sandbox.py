@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import math
-import shutil
 import signal
 import sys
 from pathlib import Path
@@ -227,16 +226,6 @@ def test_a_named_backend_is_not_replaced_by_another(unprobed, monkeypatch, tmp_p
 def test_bubblewrap_needs_linux(unprobed, monkeypatch):
     monkeypatch.setattr(sys, "platform", "darwin")
     assert sandbox_bubblewrap.problem() == "needs Linux, this is darwin"
-
-
-@needs_bubblewrap
-def test_bubblewrap_that_may_not_make_namespaces_is_no_sandbox(unprobed, monkeypatch, tmp_path):
-    (tmp_path / "bwrap").write_text("#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2\nexit 1\n")
-    (tmp_path / "bwrap").chmod(0o755)
-    opened = Path(shutil.which("bwrap")).parent
-    monkeypatch.setattr(sandbox_bubblewrap, "plain_user", lambda: None)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{opened}")
-    assert "a trial run ended as failed: bwrap: No permissions" in sandbox_bubblewrap.problem()
 
 
 @needs_bubblewrap

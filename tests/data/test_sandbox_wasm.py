@@ -29,6 +29,8 @@ from amalia_vl_hf.data.sandbox_wasm_build import (
     package_folder,
 )
 
+from .bubblewrap import needs_bubblewrap
+
 PATIENT = Limits(wall_seconds=60)
 
 
@@ -88,6 +90,26 @@ os.kill(os.getpid(), 9)
     assert done.returncode == -signal.SIGKILL
     with contextlib.suppress(psutil.NoSuchProcess):
         psutil.Process(int(done.stdout)).wait(60)
+
+
+@needs_bubblewrap
+def test_webassembly_takes_over_where_namespaces_are_blocked():
+    code = """
+import errno, pyseccomp
+from attack_runner import sandbox_module
+refuse = pyseccomp.ERRNO(errno.EPERM)
+container = pyseccomp.SyscallFilter(pyseccomp.ALLOW)  # as those of containers are set by default
+container.add_rule(refuse, "unshare")
+container.add_rule(refuse, "clone", pyseccomp.Arg(0, pyseccomp.MASKED_EQ, 0x10000000, 0x10000000))
+container.load()
+print(sandbox_module("sandbox_bubblewrap").problem())
+print(sandbox_module("sandbox").run_snippet("import sys; print(sys.platform)").stdout)
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent, check=True)
+    problem, platform, _ = done.stdout.split("\n", 2)
+    assert problem.startswith("a trial run ended as failed: bwrap: No permissions to create new namespace")
+    assert platform == "wasi"
 
 
 def test_a_worker_that_cannot_start_is_no_sandbox(unprobed, monkeypatch, tmp_path):
