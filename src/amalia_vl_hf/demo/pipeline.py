@@ -1,6 +1,7 @@
 """Run the demo step by step; every finished step is kept, so that a run that was killed goes on where it was."""
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from transformers.utils import logging
 
 from ..conversion.compose import compose
 from ..data.scene_sets import SetSizes, write_sets
+from ..training.launch import PARENT
 from .decoder import demo_texts, warmed_up_decoder
 from .report import write_report
 from .results import STAGES, Result, collect, table, targets
@@ -129,8 +131,10 @@ def _evaluate(out: Path, stage: str) -> None:
 
 
 def _python(module: str, *arguments: str) -> None:
-    """Run a module in a process of its own, which shares this one's terminal."""
-    subprocess.run([sys.executable, "-m", module, *arguments], check=True)
+    """Run a module in a process of its own, which shares this one's terminal and does not train on without it."""
+    subprocess.run(
+        [sys.executable, "-m", module, *arguments], check=True, env={**os.environ, PARENT: str(os.getpid())}
+    )
 
 
 def _once(path: Path, make: Callable[[Path], object]) -> None:
