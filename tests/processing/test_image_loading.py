@@ -236,6 +236,21 @@ def test_what_cannot_be_used_is_refused_by_name(source, message):
         load_image(source, index=7)
 
 
+@pytest.mark.parametrize("format", ["EPS", "PCX", "IM"])
+def test_formats_that_nobody_sends_are_not_parsed(format, tmp_path):
+    path = tmp_path / "fotografia.png"  # the name decides nothing
+    path.write_bytes(encoded(format=format))
+    assert Image.open(path).format == format
+    for source in (path, str(path), path.read_bytes(), {"bytes": path.read_bytes(), "path": None}):
+        with pytest.raises(ValueError, match=r"image 0 .*is the file truncated, or not an image\?"):
+            load_image(source, index=0)
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "JPEG2000", "PPM", "TGA", "ICO"])
+def test_formats_that_people_send_are_read(format):
+    assert loaded(encoded(Image.new("RGB", (16, 16), "white"), format)).tolist() == [[[255] * 3] * 16] * 16
+
+
 def test_failed_download_is_refused(server):
     with pytest.raises(ValueError, match=r"image 2 \(http://127.*nada.png\).*the download failed.*404"):
         load_image(f"{server}/nada.png", index=2)

@@ -14,14 +14,16 @@ the `{"bytes": ..., "path": ...}` cells of Hugging Face datasets.
 | other integer arrays | taken as 8-bit; values outside 0-255 are refused |
 | arrays of 1, 3 or 4 channels | channels first if the first axis can be channels, else last; 2-D is grey, 4 is RGBA |
 | animations, several pages | the first frame |
+| other formats than `FORMATS` | refused: Pillow runs Ghostscript to draw EPS, and parses many a forgotten format |
 """
 
 import base64
 import binascii
 import io
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -31,6 +33,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 MAX_PIXELS = 178_956_970  # Pillow's own limit for an error: 0.5 GiB of 24-bit pixels
 URL_TIMEOUT = 60.0  # seconds
+FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP", "DIB", "TIFF", "JPEG2000", "PPM", "TGA", "ICO")
 
 
 def load_image(source: Any, index: int) -> Image.Image:
@@ -90,7 +93,7 @@ def _open(source: Any) -> Image.Image:
     if isinstance(source, bytes | bytearray | memoryview):
         return _decode(bytes(source))
     if isinstance(source, Path):
-        return Image.open(source)
+        return _read(source)
     if isinstance(source, str):
         return _open_text(source)
     if isinstance(source, Mapping) and (source.get("bytes") is not None or source.get("path")):
@@ -111,7 +114,7 @@ def _open_text(text: str) -> Image.Image:
             raise _RefusedError("a data: URI must be base64")
         return _decode(base64.b64decode(body))
     if len(text) < 4096 and Path(text).exists():  # longer than any path
-        return Image.open(text)
+        return _read(Path(text))
     try:
         return _decode(base64.b64decode(text, validate=True))
     except (binascii.Error, UnidentifiedImageError) as error:
@@ -121,7 +124,18 @@ def _open_text(text: str) -> Image.Image:
 def _decode(encoded: bytes) -> Image.Image:
     if not encoded:
         raise _RefusedError("it is empty, 0 bytes")
-    return Image.open(io.BytesIO(encoded))
+    return _read(io.BytesIO(encoded))
+
+
+def _read(file: Path | IO[bytes]) -> Image.Image:
+    return Image.open(file, formats=_formats_here())
+
+
+@cache
+def _formats_here() -> tuple[str, ...]:
+    """Those of `FORMATS` that this build of Pillow reads; it stumbles over the name of any other."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def _from_array(array: NDArray[Any]) -> Image.Image:
