@@ -1,5 +1,6 @@
 """What the README shows runs as it is printed, on a small checkpoint of the official one's form."""
 
+import json
 import os
 import re
 import shlex
@@ -16,6 +17,13 @@ from tests.tiny import PINPOINTS, tiny_llava_next, tiny_text_config, tiny_tokeni
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 OFFICIAL = "amalia-llm/AMALIA-VL-DPO"
+CONVERSATION = [
+    {"role": "user", "content": "Que autocarro apanho para chegar ao comboio, e onde carrego o telemóvel?"},
+    {
+        "role": "assistant",
+        "content": "Apanhas o autocarro que está a chegar; no ecrã do comboio vê-se onde há tomadas.",
+    },
+]
 
 
 def blocks(language):
@@ -27,6 +35,7 @@ def workplace(tmp_path_factory):
     """A folder with a picture, and at the official name a llava_next checkpoint with stock's processor."""
     folder = tmp_path_factory.mktemp("readme")
     Image.linear_gradient("L").resize((70, 50)).convert("RGB").save(folder / "fotografia.jpg")
+    (folder / "conversas.jsonl").write_text(json.dumps({"messages": CONVERSATION}) + "\n", encoding="utf-8")
     tokenizer = tiny_tokenizer()
     image_id = tokenizer.convert_tokens_to_ids("<image>")
     text = tiny_text_config(vocab_size=512)
@@ -55,7 +64,7 @@ def test_python(workplace):
     assert (workplace / "amalia-vl" / "model.safetensors").exists()
 
 
-@pytest.mark.parametrize("command", ["ask", "inspect"])
+@pytest.mark.parametrize("command", ["ask", "inspect", "convert import", "convert verify", "data filter"])
 def test_commands(workplace, command):
     lines = [line for block in blocks("bash") for line in block.splitlines()]
     (line,) = [line for line in lines if line.startswith(f"amalia-vl {command} ")]
