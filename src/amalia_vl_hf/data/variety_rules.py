@@ -1,6 +1,25 @@
 """Strong rules: words and turns of phrase that one variety of Portuguese has and the other has not.
 
-A rule's weight is the log-odds it showed where it was measured, and 3 at most.
+Of the strings where a rule finds something, the share that is of its variety, as `benchmarks/variety.py` counts it over
+the parallel corpus of `variety_corpus`: in LibreOffice and Mozilla, and in 16 other packages.
+
+| rule | speaks for | LibreOffice, Mozilla | other packages |
+|---|---|---|---|
+| estar + gerund | pt-BR | .997 of 333 | .995 of 191 |
+| ê, ô before m, n | pt-BR | 1.000 of 106 | .988 of 255 |
+| em um | pt-BR | .979 of 1158 | .970 of 302 |
+| Brazilian words | pt-BR | .994 of 3679 | .964 of 1953 |
+| você | pt-BR | .967 of 3756 | .959 of 1306 |
+| estar a + infinitive | pt-PT | 1.000 of 387 | 1.000 of 141 |
+| é, ó before m, n | pt-PT | 1.000 of 155 | 1.000 of 293 |
+| European words | pt-PT | .984 of 5684 | .974 of 4075 |
+| article + possessive | pt-PT | .761 of 2534 | .626 of 1685 |
+| second person | pt-PT | none | 1.000 of 114 |
+| consonants of before 1990 | pt-PT | 1.000 of 5 | 1.000 of 2141 |
+
+A rule's weight is the log-odds that its precision stands for, and 3 at most; 2 for the second person, which parts of
+Brazil use, too. Software holds few of the listed words: that the others are right is our knowledge of both varieties.
+Measured and left out: a pronoun after the verb (.54 and .57), which Brazilian manuals write as well.
 """
 
 from __future__ import annotations

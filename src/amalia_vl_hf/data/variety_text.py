@@ -31,6 +31,9 @@ von werden wird zu zum aan bij een en het hij met niet op te van voor wordt zijn
 _COMMON = frozenset(("se", "da", "do", "das", "em", "que", "para", "por", "este", "esta", "todo", "como"))
 _OURS = frozenset(_PORTUGUESE.split()) - frozenset(_OTHER.split()) - _COMMON
 _THEIRS = frozenset(_OTHER.split()) - frozenset(_PORTUGUESE.split()) - _COMMON
+# Enough where nothing else is there: no other language of the list has these letters, or these words but Spanish.
+_PORTUGUESE_LETTERS = re.compile("[ãõ]")
+_LIKELY = frozenset(("o", "os", "e", "de", "para", "por", "do", "das", "em", "da"))
 
 
 def clean(text: str) -> str:
@@ -43,7 +46,7 @@ def clean(text: str) -> str:
 
 
 def is_portuguese(text: str) -> bool | None:
-    """Tell whether a text is Portuguese: at least as many of its function words as of five other languages'.
+    """Tell whether a text is Portuguese: at least as many of its function words as of six other languages'.
 
     English, Spanish, French, Italian, German and Dutch are known; a text in another script has no known words.
 
@@ -53,4 +56,7 @@ def is_portuguese(text: str) -> bool | None:
     words = _WORD.findall(text.lower())
     ours = sum(word in _OURS for word in words)
     theirs = sum(word in _THEIRS for word in words)
-    return None if ours == theirs == 0 else ours >= theirs
+    if ours or theirs:
+        return ours >= theirs
+    likely = not _LIKELY.isdisjoint(words) or _PORTUGUESE_LETTERS.search(text.lower())
+    return True if likely else None
