@@ -1,7 +1,9 @@
+import doctest
 import unicodedata
 
 import pytest
 
+from amalia_vl_hf.data import variety
 from amalia_vl_hf.data.variety import NOT_PORTUGUESE, TOO_LITTLE, judge
 from amalia_vl_hf.data.variety_classifier import load_classifier
 from amalia_vl_hf.data.variety_rules import RULES, findings
@@ -29,6 +31,12 @@ OTHERS = [
     "Was ist auf dem Bild zu sehen?\nEin gelber Bus kommt an der Haltestelle an und drei Personen steigen ein.",
 ]
 NOTHING = ["", " \n\t", "\0\x01\x1b[31m", "42", "Lisboa", "図の中", "\ud800", "```python\nfor a in b: print(com)\n```"]
+
+
+def test_the_examples_of_the_documentation_hold():
+    results = doctest.testmod(variety)
+    assert results.attempted
+    assert not results.failed
 
 
 @pytest.mark.parametrize("text", EUROPEAN)

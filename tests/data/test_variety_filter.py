@@ -181,3 +181,10 @@ def test_the_command_prints_what_it_did(tmp_path, capsys):
 def test_the_command_refuses_half_a_classifier(tmp_path, capsys):
     assert cli.main(["data", "filter", "in.jsonl", str(tmp_path / "out.jsonl"), "--label", "PT"]) == 2
     assert "--classifier and --label go together" in capsys.readouterr().err
+
+
+def test_the_command_refuses_a_threshold_that_is_no_share(tmp_path, capsys):
+    source = write_jsonl(tmp_path / "in.jsonl", [{"text": EUROPEAN[0]}])
+    assert cli.main(["data", "filter", str(source), str(tmp_path / "out.jsonl"), "--threshold", "7"]) == 2
+    assert "a threshold is between 0 and 1, not 7.0" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [source]

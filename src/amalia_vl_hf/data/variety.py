@@ -8,11 +8,11 @@
     ('not Portuguese',)
 
 A short string says little. On software that was not trained on, a pt-PT string has the higher score .76 of the time
-alone, and .95 joined with three others; in news, four sentences give .92 (`benchmarks/RESULTS.md`). So give it all turns
-of a dialogue at once. Code blocks and addresses are not read.
+alone, and .95 joined with three others; in news, four sentences give .92 (`benchmarks/RESULTS.md`). So give it all
+turns of a dialogue at once. Code blocks and addresses are not read.
 
-The spelling of before 1990 never speaks for Brazil: both spellings are the same to the classifier, and where Brazil had
-changed a word long before ("acção", "óptimo"), the old one speaks for Portugal.
+The spelling of before 1990 never speaks for Brazil: both spellings are the same to the classifier, and where Brazil
+had changed a word long before ("acção", "óptimo"), the old one speaks for Portugal.
 """
 
 from __future__ import annotations

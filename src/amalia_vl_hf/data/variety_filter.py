@@ -113,10 +113,11 @@ class _Sieve:
     def verdict(self, row: Row) -> Verdict | None:
         """Give None for a row to keep, and the verdict against any other."""
         try:
-            verdict = self.judge(dialogue(row))
+            text = dialogue(row)
         except ValueError as error:
             self.report.dropped[UNREADABLE] += 1
             return Verdict(None, 0.5, (f"{UNREADABLE}: {error}",))
+        verdict = self.judge(text)
         if verdict.is_pt_pt or (verdict.is_pt_pt is None and self.keep_undecided):
             self.report.kept += verdict.is_pt_pt is not None
             self.report.undecided += verdict.is_pt_pt is None

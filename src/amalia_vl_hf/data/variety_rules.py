@@ -1,7 +1,7 @@
 """Strong rules: words and turns of phrase that one variety of Portuguese has and the other has not.
 
-Of the strings where a rule finds something, the share that is of its variety, as `benchmarks/variety.py` counts it over
-the parallel corpus of `variety_corpus`: in LibreOffice and Mozilla, and in 16 other packages.
+Of the strings where a rule finds something, the share that is of its variety, as `benchmarks/variety.py` counts it
+over the parallel corpus of `variety_corpus`: in LibreOffice and Mozilla, and in 16 other packages.
 
 | rule | speaks for | LibreOffice, Mozilla | other packages |
 |---|---|---|---|
