@@ -9,7 +9,9 @@ import random
 import signal
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -37,8 +39,9 @@ class Case:
     steps: list[int] = field(default_factory=list)
 
 
-def start(recipe: Recipe) -> int:
-    """Train in a process of its own, forked from this one, which has imported everything and runs no threads."""
+def start(work: Callable[[], object]) -> int:
+    """Do something in a process of its own, forked from this one, which has everything imported and no threads."""
+    assert threading.active_count() == 1, "a fork of a process with threads may wait for ever for one of them"
     process = os.fork()
     if process:
         return process
@@ -46,10 +49,22 @@ def start(recipe: Recipe) -> int:
         silence = os.open(os.devnull, os.O_WRONLY)
         os.dup2(silence, 1)
         os.dup2(silence, 2)
-        train(recipe)
+        work()
     except BaseException:
         os._exit(1)
     os._exit(0)
+
+
+def finish(process: int) -> None:
+    """Wait for a process."""
+    while not ended(process):
+        time.sleep(0.01)
+
+
+def prepare(folder: Path) -> None:
+    """Write model and data."""
+    write_base(folder / "base", tiny_parts())
+    write_samples(write_pictures(folder))
 
 
 def checkpoints(recipe: Recipe) -> dict[int, bool]:
@@ -71,7 +86,7 @@ def kill(recipe: Recipe, case: Case, rng: random.Random) -> bool:
     while_saving = case.saving < KILLS // 2
     step = max(checkpoints(recipe), default=0) + rng.randrange(STEPS // KILLS)  # before which it lives
     delay = rng.uniform(0, 0.02 if while_saving else 0.5)  # s
-    process = start(recipe)
+    process = start(lambda: train(recipe))
     while not ended(process):
         found = checkpoints(recipe)
         if any(saved >= step and whole != while_saving for saved, whole in found.items()) or not (
@@ -107,15 +122,11 @@ def run_case(name: str, workers: int, folder: Path, seed: int) -> tuple[Case, bo
         load_recipe(RECIPES / f"{name}.yaml", [*values, f"output={folder / f'{name}_{workers}_{kind}'}"])
         for kind in ("whole", "killed")
     )
-    process = start(whole)
-    while not ended(process):
-        time.sleep(0.01)
+    finish(start(lambda: train(whole)))
     case, rng = Case(), random.Random(seed)  # noqa: S311
     while case.training + case.saving < KILLS and kill(killed, case, rng):
         pass
-    process = start(killed) if not Path(killed.output).exists() else None
-    while process is not None and not ended(process):
-        time.sleep(0.01)
+    finish(start(lambda: train(killed)))  # nothing to do if it was over before the last kill
     return case, outcome(Path(whole.output)) == outcome(Path(killed.output))
 
 
@@ -125,8 +136,7 @@ def main() -> None:
     print(f"{'recipe':<12}{'workers':>8}{'killed training':>17}{'saving':>8}  last whole checkpoint at each kill; end")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_base(folder / "base", tiny_parts())
-        write_samples(write_pictures(folder))
+        finish(start(lambda: prepare(folder)))
         for number, (recipe, workers) in enumerate(CASES):
             case, same = run_case(recipe, workers, folder, seed=number)
             equal, kills = equal + same, kills + case.training + case.saving

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 from trl import SFTTrainer
 
+from amalia_vl_hf.conversion.repository import gather
 from amalia_vl_hf.training.recipe import RecipeError
 from amalia_vl_hf.training.run import build_trainer, train
 from amalia_vl_hf.training.stages import module_of
@@ -118,6 +119,12 @@ print(model.generate(**inputs, max_new_tokens=3, do_sample=False).shape[1] - inp
     assert int(done.stdout.split()[-1]) in (1, 2, 3)
     assert sorted(path.name for path in output.parent.iterdir()) == [output.name], "checkpoints are gone"
     assert not list(output.glob("*.bin")), "nothing pickled"
+
+
+def test_what_a_run_writes_can_be_published(recipe_for):
+    output = train(recipe_for("2_instruct", "learning_rates={}", "lora={rank: 2, alpha: 4}"))
+    assert {"adapter", "report.html", "training.json"} < {path.name for path in output.iterdir()}
+    assert {"adapter", "report.html", "training.json"}.isdisjoint(gather(output))
 
 
 def command(recipe):

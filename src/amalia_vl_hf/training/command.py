@@ -46,7 +46,7 @@ def run_train(arguments: argparse.Namespace) -> None:
         TrainError: Something the user can put right is in the way.
     """
     from .launch import LaunchError, start, wanted, watch_parent
-    from .recipe import RecipeError, load_recipe
+    from .recipe import load_recipe
 
     watch_parent()
     options = shlex.split(arguments.launch)
@@ -56,7 +56,7 @@ def run_train(arguments: argparse.Namespace) -> None:
             start(recipe, options, ["train", arguments.recipe, *arguments.overrides])
         else:
             _train_here(recipe, arguments.dry_run)
-    except (RecipeError, LaunchError, OSError) as error:
+    except (ValueError, LaunchError, OSError) as error:  # of recipe, data or model
         raise _told(str(error)) from error
 
 
