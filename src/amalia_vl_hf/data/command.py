@@ -19,6 +19,7 @@ EXAMPLES = """\
   amalia-vl data fetch pd12m.parquet --samples 500000 --out data/pd12m
   amalia-vl data check data/pd12m --model runs/demo/0_base --max-length 2048
   amalia-vl data filter conversas.jsonl conversas_pt_pt.jsonl
+  amalia-vl data build pt-render-text --out data/pt-render-text --count 50000 --workers 8 --preview 50
   amalia-vl data mix recipes/amalia_vl/mixture.yaml --out instruct.parquet --model MODEL --workers 8"""
 
 
@@ -29,6 +30,7 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     _add_check(steps)
     _add_mix(steps)
     _add_filter(steps)
+    _add_build(steps)
 
 
 def _add(steps: Any, name: str, step: Any, purpose: str) -> argparse.ArgumentParser:
@@ -83,6 +85,26 @@ def _add_filter(steps: Any) -> None:
     parser.add_argument("--keep-undecided", action="store_true", help="keep other languages and too short texts, too")
     parser.add_argument("--classifier", metavar="MODEL", help="directory or Hub id of a text classifier to judge by")
     parser.add_argument("--label", metavar="LABEL", help="that classifier's label for European Portuguese")
+
+
+def _add_build(steps: Any) -> None:
+    purpose = "Draw a dataset of pictures with questions; the same command goes on where it was killed."
+    parser = _add(steps, "build", _build, purpose)
+    parser.add_argument("name", metavar="NAME", help="pt-render-text")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder for parquet files, card and plan")
+    parser.add_argument("--count", type=int, required=True, metavar="N", help="samples to draw")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is drawn (%(default)s)")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="files made at once (%(default)s)")
+    parser.add_argument("--preview", type=int, default=0, metavar="K", help="samples on an HTML sheet (%(default)s)")
+    parser.add_argument("--shard-size", type=int, default=500, metavar="N", help="samples a file (%(default)s)")
+    parser.add_argument("--fonts", metavar="DIR", help="fonts to draw with, beside the package's own")
+    parser.add_argument(
+        "--texts", metavar="FILE", help="texts to draw: .txt, one a line, or .parquet with text, image"
+    )
+    parser.add_argument("--licence", metavar="NAME", help="of those texts, for provenance; needed with --texts")
+    parser.add_argument("--executor", choices=("local", "slurm", "ray"), default="local", help="where (%(default)s)")
+    parser.add_argument("--partition", metavar="NAME", help="of Slurm")
+    parser.add_argument("--time", default="04:00:00", metavar="LIMIT", help="of a task on Slurm (%(default)s)")
 
 
 def _fetch(arguments: argparse.Namespace) -> int:
@@ -170,6 +192,28 @@ def _filter(arguments: argparse.Namespace) -> int:
     judging = partial(judge, threshold=arguments.threshold, classifier=classifier)
     report = filter_file(Path(arguments.source), Path(arguments.out), judging, arguments.keep_undecided)
     print(report.table())
+    return 0
+
+
+def _build(arguments: argparse.Namespace) -> int:
+    from .build import OWN_LICENCE, Plan, SlurmJob, build
+
+    if (arguments.texts is None) != (arguments.licence is None):
+        raise ValueError("--texts and --licence go together: texts, and the licence they are under")
+    plan = Plan(
+        name=arguments.name,
+        count=arguments.count,
+        seed=arguments.seed,
+        shard_size=arguments.shard_size,
+        fonts=arguments.fonts,
+        texts=arguments.texts,
+        licence=arguments.licence or OWN_LICENCE,
+    )
+    slurm = SlurmJob(arguments.partition, arguments.time) if arguments.partition else None
+    done = build(plan, Path(arguments.out), arguments.executor, arguments.workers, slurm, arguments.preview)
+    print(f"{done} of {plan.count} samples are in {arguments.out}, every one checked")
+    if done < plan.count:
+        print("Slurm builds the others; the same command says how far it is, and finishes the folder")
     return 0
 
 
