@@ -120,6 +120,28 @@ def test_parquet_keeps_its_columns_and_images(tmp_path):
     assert (report.kept, report.dropped) == (200, {"pt-BR": 200})
 
 
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_what_was_dropped_can_be_filtered_again(kind, tmp_path):
+    rows = [{"text": text} for text in [*EUROPEAN, *BRAZILIAN]]
+    write_jsonl(tmp_path / "in.jsonl", rows)
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "in.parquet")
+    filter_file(tmp_path / f"in.{kind}", tmp_path / f"out.{kind}", judge)
+    again = filter_file(tmp_path / f"out.dropped.{kind}", tmp_path / f"again.{kind}", judge)
+    assert again.dropped == {"pt-BR": 5}
+    names = [f"{name}.dropped.{kind}" for name in ("out", "again")]
+    first, second = (
+        pq.read_table(tmp_path / name).to_pylist() if kind == "parquet" else read_jsonl(tmp_path / name)
+        for name in names
+    )
+    assert first == second
+
+
+def test_half_a_surrogate_pair_comes_back(tmp_path):
+    (tmp_path / "in.jsonl").write_text('{"text": "O trem \\ud83d parou na esta\\u00e7\\u00e3o."}\n', encoding="utf-8")
+    filter_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl", judge)
+    assert read_jsonl(tmp_path / "out.dropped.jsonl")[0]["text"] == "O trem \ud83d parou na estação."
+
+
 def test_an_empty_file_gives_empty_files(tmp_path):
     (tmp_path / "in.jsonl").touch()
     report = filter_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl", judge)

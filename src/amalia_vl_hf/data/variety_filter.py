@@ -138,7 +138,9 @@ def _filter_jsonl(source: Path, kept: Path, dropped: Path, sieve: _Sieve) -> Non
     with (
         source.open("rb") as lines,
         kept.open("wb") as passed,
-        dropped.open("w", encoding="utf-8") as aside,
+        dropped.open(
+            "w", encoding="utf-8", errors="backslashreplace"
+        ) as aside,  # half a surrogate pair: as JSON has it
         tqdm(total=source.stat().st_size, desc="filtering", unit="B", unit_scale=True, disable=None) as progress,
     ):
         for line in lines:
@@ -163,9 +165,9 @@ def _filter_parquet(source: Path, kept: Path, dropped: Path, sieve: _Sieve) -> N
         raise ValueError(f"{source}: not a parquet file: {error}") from error
     with file:
         schema = file.schema_arrow
-        # The description that `datasets` keeps in the metadata would not fit the two new columns.
-        wider = schema.remove_metadata().append(pa.field("variety_score", pa.float64()))
-        wider = wider.append(pa.field("variety_reasons", pa.list_(pa.string())))
+        own = [name for name in schema.names if name not in _ADDED]
+        # Without the metadata: the description of the columns that `datasets` keeps there would lack the two new ones.
+        wider = pa.schema([*map(schema.field, own), *map(pa.field, _ADDED, (pa.float64(), pa.list_(pa.string())))])
         texts = [name for name in schema.names if name not in _IMAGE_COLUMNS]
         progress = tqdm(total=file.metadata.num_rows, desc="filtering", unit="row", disable=None)
         with pq.ParquetWriter(kept, schema) as passed, pq.ParquetWriter(dropped, wider) as aside, progress:
@@ -173,7 +175,7 @@ def _filter_parquet(source: Path, kept: Path, dropped: Path, sieve: _Sieve) -> N
                 verdicts = [sieve.verdict(row) for row in batch.select(texts).to_pylist()]
                 keep = [verdict is None for verdict in verdicts]
                 passed.write_batch(batch.filter(pa.array(keep)))
-                rest = batch.filter(pa.array([not passing for passing in keep]))
+                rest = batch.select(own).filter(pa.array([not passing for passing in keep]))
                 columns = [_columns(verdict) for verdict in verdicts if verdict is not None]
                 added = [pa.array([row[name] for row in columns], wider.field(name).type) for name in _ADDED]
                 aside.write_batch(pa.record_batch([*rest.columns, *added], schema=wider))
