@@ -94,11 +94,11 @@ def _vocabulary(words: str, phrases: str = "") -> Callable[[str, list[str]], lis
     listed = words.split()
     whole = {word for word in listed if not word.endswith("*")}
     stems = _by_start(word[:-1] for word in listed if word.endswith("*"))
-    several = [re.compile(rf"\b{phrase}\b") for phrase in phrases.strip().splitlines()]
+    several = re.compile(rf"\b(?:{'|'.join(phrases.strip().splitlines())})\b") if phrases else None
 
     def find(lower: str, words: list[str]) -> list[str]:
         found = [word for word in words if word in whole or word.startswith(stems.get(word[:_START], _NEVER))]
-        return found + [match[0] for phrase in several for match in phrase.finditer(lower)]
+        return found + [match[0] for match in several.finditer(lower)] if several else found
 
     return find
 
@@ -129,7 +129,7 @@ _OPEN = r"\b[a-zà-öø-ÿ]*[bcdfgjlmnprstvxzhi](?:[éó][mn][aeiouáéíóú])[
 RULES: Mapping[str, Rule] = {
     "estar + gerund": Rule("pt-BR", 3.0, _pattern(_ESTAR + _BETWEEN + _NO_GERUND + r"\w+[aei]ndo\b", "ndo")),
     "ê, ô before m, n": Rule("pt-BR", 3.0, _pattern(_CLOSED, "êm", "ên", "ôm", "ôn")),
-    "em um": Rule("pt-BR", 3.0, _pattern(r"\bem um(?:a|as|ns)?\b", " um")),
+    "em um": Rule("pt-BR", 3.0, _pattern(r"\bem um(?:a|as|ns)?\b", "em um")),
     "Brazilian words": Rule("pt-BR", 3.0, _vocabulary(BRAZILIAN_WORDS, BRAZILIAN_PHRASES)),
     "você": Rule("pt-BR", 3.0, _pattern(r"\bvocês?\b", "você")),
     "estar a + infinitive": Rule(
