@@ -3,7 +3,7 @@
     python -m amalia_vl_hf.data.variety_training PACKAGES --out variety_weights.safetensors
 
 The shipped weights come from LibreOffice and Mozilla alone (MPL-2.0); more packages beside them in the folder are
-trained on only with `--all`. The same packages and seed give the same file.
+trained on only with `--all`. The same packages and seed give the same weights.
 """
 
 from __future__ import annotations
