@@ -31,13 +31,13 @@ from loguru import logger as datatrove_logger
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from ..training.samples import fingerprint
-from . import render_text
+from . import pt_ocr, render_text
 from .dataset_rows import FEATURES, Materials, Rendered, Row
 from .dataset_sheet import write_card, write_sheet
 from .passages import read_passages, write_passage
 from .typefaces import find_typefaces
 
-DATASETS: dict[str, Rendered] = {module.NAME: module for module in (render_text,)}
+DATASETS: dict[str, Rendered] = {module.NAME: module for module in (pt_ocr, render_text)}
 PLAN, LOGS, PARTIAL = "plan.json", "logs", "partial"
 OWN_LICENCE = "Apache-2.0"  # of pictures made of the package's own texts
 POLL = 0.5  # seconds between two looks at how far a build is

@@ -12,7 +12,7 @@ from PIL import Image
 
 from .dataset_rows import Drawn, Materials, Row, exchange, open_picture, png, truth_of
 from .passages import write_entries, write_title
-from .text_pictures import Line, Style, draw_style, draw_text, ink_share
+from .text_pictures import Line, Style, draw_style, draw_text, unseen
 
 NAME = "pt-render-text"
 TITLE = "PT-Render-Text"
@@ -21,7 +21,6 @@ SUMMARY = "Reading text drawn in many fonts, sizes, colours, papers and layouts.
 
 LAYOUTS = ("sign", "note", "list", "columns")
 WIDTHS = (380, 760)  # pixels
-MIN_INK = 0.01  # share of a line's box in the colour of the ink; thin script letters have 0.02
 # The answer is the text, its paragraphs on lines of their own, or every line as it stands in the picture.
 QUESTIONS = {
     "text": (
@@ -64,9 +63,8 @@ def faults(row: Row) -> list[str]:
     drawn, meant = (" ".join(texts).split() for texts in ([line.text for line in lines], truth["paragraphs"]))
     if drawn != meant:
         found.append(f"the words drawn, {drawn}, are not those of the text, {meant}")
-    picture, ink = open_picture(row), tuple(truth["ink"])
-    unseen = [line.text for line in lines if ink_share(picture, line, ink) < MIN_INK]
-    found += [f"no ink where {text!r} should be" for text in unseen]
+    hidden = unseen(open_picture(row), lines, tuple(truth["ink"]))
+    found += [f"no ink where {text!r} should be" for text in hidden]
     modes = [mode for mode, questions in QUESTIONS.items() if question in questions]
     if modes != [truth["mode"]]:
         found.append(f"{question!r} does not ask for {truth['mode']}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -21,6 +22,7 @@ ALIGNS: tuple[Align, ...] = ("left", "left", "center", "right")
 MIN_CONTRAST = 4.5  # between ink and paper: WCAG 2.2, success criterion 1.4.3
 MARGIN = 0.8  # around the text, in letter heights
 GRAIN = 6  # standard deviation, of 255
+MIN_INK = 0.01  # share of a line's box in the colour of the ink; thin script letters have 0.02
 INK_TOLERANCE = 8  # of 255; letters are smoothed at their edges only
 
 
@@ -143,6 +145,11 @@ def contrast(first: Colour, second: Colour) -> float:
     """
     dark, light = sorted((_luminance(first), _luminance(second)))
     return (light + 0.05) / (dark + 0.05)
+
+
+def unseen(picture: Image.Image, lines: Sequence[Line], ink: Colour) -> list[str]:
+    """List the lines that have too little ink in their boxes to be there."""
+    return [line.text for line in lines if ink_share(picture, line, ink) < MIN_INK]
 
 
 def ink_share(picture: Image.Image, line: Line, ink: Colour) -> float:
