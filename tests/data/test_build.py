@@ -194,5 +194,19 @@ def test_the_users_texts_and_licence_are_in_the_plan_and_the_rows(tmp_path):
     assert any("Uma frase só minha." in row["messages"][1]["content"] for row in table)
 
 
+def test_a_task_that_fails_ends_the_build_with_its_reason(tmp_path, capsys):
+    (tmp_path / "a.txt").write_text("кот\n", encoding="utf-8")
+    words = ["data", "build", "pt-ocr", "--out", str(tmp_path / "out"), "--count", "3", "--workers", "1"]
+    assert cli.main([*words, "--texts", str(tmp_path / "a.txt"), "--licence", "CC0-1.0"]) == 2
+    assert "none of its 1 texts can be drawn" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "data").exists()
+
+
+def test_a_task_that_ends_without_its_shard_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("amalia_vl_hf.data.build.write_shard", lambda plan, out, shard: None)
+    with pytest.raises(RuntimeError, match="3 of 3 shards are missing in .*; see .*logs"):
+        build(PLAN, tmp_path)
+
+
 def test_every_dataset_has_its_name():
     assert all(name == dataset.NAME for name, dataset in DATASETS.items())
