@@ -1,0 +1,51 @@
+"""Samples a second a core of each rendered dataset: drawn, written to parquet, read back and checked.
+
+A round builds one shard of each on one thread, in this process; stock is the time of drawing alone, so that the ratio
+says what writing and checking every row costs. Processor time, median of the rounds.
+"""
+
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from amalia_vl_hf.data.build import DATASETS, Plan, draw_row, write_shard
+from amalia_vl_hf.data.dataset_rows import Materials
+from amalia_vl_hf.data.passages import write_passage
+from amalia_vl_hf.data.typefaces import find_typefaces
+
+SAMPLES, ROUNDS = 100, 5
+
+
+def measure(name: str, seed: int) -> tuple[float, float, float]:
+    """Processor seconds a sample of a whole shard and of drawing alone, and kilobytes a sample on disk."""
+    plan = Plan(name, SAMPLES, seed, shard_size=SAMPLES)
+    materials = Materials(find_typefaces(), write_passage)
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.process_time()
+        write_shard(plan, Path(folder), 0)
+        middle = time.process_time()
+        for index in plan.rows(0):
+            draw_row(plan, index, materials)
+        end = time.process_time()
+        size = plan.shard_path(Path(folder), 0).stat().st_size
+    return (middle - start) / SAMPLES, (end - middle) / SAMPLES, size / SAMPLES / 1000
+
+
+def main() -> None:
+    """Build the datasets in turn, round after round; print the medians."""
+    rounds = [{name: measure(name, seed) for name in DATASETS} for seed in range(ROUNDS)]
+    print(f"{SAMPLES} samples a round, {ROUNDS} rounds")
+    print(f"{'':18}{'samples/s':>11}{'drawn/s':>10}{'kB/sample':>11}{'hours for 100,000 on 1 core':>30}")
+    figures = {}
+    for name in DATASETS:
+        whole, drawn, size = (statistics.median(found[name][part] for found in rounds) for part in range(3))
+        print(f"{name:18}{1 / whole:11.1f}{1 / drawn:10.1f}{size:11.1f}{whole * 100_000 / 3600:30.2f}")
+        line = {"ours": 1 / whole, "stock": 1 / drawn, "ratio": drawn / whole, "unit": "samples/s a core"}
+        figures[f"build {name}"] = line
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()
