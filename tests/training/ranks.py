@@ -27,7 +27,13 @@ ZERO3 = {
     "ACCELERATE_DEEPSPEED_ZERO3_INIT": "true",
     "ACCELERATE_DEEPSPEED_ZERO3_SAVE_16BIT_MODEL": "true",
 }
-STAGES = {"instruct": "2_instruct", "align": "1_align", "prefer": "3_prefer"}
+# Recipe, and values in the place of its own.
+CASES = {
+    "instruct": ("2_instruct",),
+    "align": ("1_align",),
+    "prefer": ("3_prefer",),
+    "adapters": ("2_instruct", "learning_rates={decoder: 1e-3}", "lora={rank: 4, alpha: 8}"),
+}
 
 Losses = list[tuple[float, float]]
 
@@ -113,7 +119,15 @@ RUNS = {
     "instruct zero3 interrupted": (ZERO3, interrupted),
     "align zero3": (ZERO3, trained),
     "prefer zero3": (ZERO3, trained),
+    "adapters zero3": (ZERO3, trained),
 }
+
+
+def case_recipe(case: str, folder: Path, *overrides: str) -> Recipe:
+    """Read a case's recipe, for the data in `folder`."""
+    name, *own = CASES[case]
+    data = f"data={folder / ('dpo' if case == 'prefer' else 'sft')}.jsonl"
+    return load_recipe(RECIPES / f"{name}.yaml", [data, *own, *overrides])
 
 
 def seen_kinds() -> list[str]:
@@ -135,10 +149,8 @@ def main(folder: Path, *overrides: str) -> None:
     found: dict[str, object] = {}
     kinds = seen_kinds()
     for name, (variables, do) in RUNS.items():
-        stage = name.split()[0]
-        data = f"data={folder / ('dpo' if stage == 'prefer' else 'sft')}.jsonl"
         output = f"output={folder / name.replace(' ', '_')}"
-        recipe = load_recipe(RECIPES / f"{STAGES[stage]}.yaml", [*overrides, "processes=2", data, output])
+        recipe = case_recipe(name.split()[0], folder, *overrides, "processes=2", output)
         with asked_for(variables):
             found[name] = do(recipe)
         found.setdefault("kinds", kinds[:])

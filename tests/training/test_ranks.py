@@ -11,8 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from amalia_vl_hf.training.run import train
-from tests.training.ranks import RECIPES as TINY
-from tests.training.ranks import RUNS, load_recipe, losses
+from tests.training.ranks import CASES, RUNS, case_recipe, losses
 from tests.training.tiny_run import assistant, user
 
 VALUES = (
@@ -68,14 +67,13 @@ def ranks(folder, base):
 def alone(folder, base):
     """The same steps in one process, which takes the batches of both ranks one after the other."""
 
-    def run(stage, recipe_name, accumulation):
-        here = [f"model={base}", f"data={folder / ('dpo' if stage == 'prefer' else 'sft')}.jsonl"]
-        values = [*VALUES, *here, "batch_size=2", f"accumulation={2 * accumulation}", f"output={folder / stage}_alone"]
-        output = train(load_recipe(TINY / f"{recipe_name}.yaml", values))
+    def run(case):
+        accumulation = 4 if case == "prefer" else 2  # twice what each of two ranks does
+        values = [*VALUES, f"model={base}", "batch_size=2", f"accumulation={accumulation}"]
+        output = train(case_recipe(case, folder, *values, f"output={folder / case}_alone"))
         return losses(json.loads((output / "training.json").read_text(encoding="utf-8"))["log_history"])
 
-    recipes = (("instruct", "2_instruct", 1), ("align", "1_align", 1), ("prefer", "3_prefer", 2))
-    return {stage: run(stage, name, accumulation) for stage, name, accumulation in recipes}
+    return {case: run(case) for case in CASES}
 
 
 def test_ranks_held_text_images_and_both(ranks):
@@ -108,6 +106,13 @@ def test_what_shares_the_model_does_not_change_the_weights(ranks, folder):
     for name in ddp:
         torch.testing.assert_close(zero2[name], ddp[name], rtol=0, atol=2e-4, msg=name)
         torch.testing.assert_close(zero3[name], ddp[name], rtol=0, atol=2e-4, msg=name)
+
+
+def test_adapters_are_merged_once_all_ranks_are_done(ranks, alone, folder):
+    merged, expected = (load_file(folder / f"adapters_{kind}" / "model.safetensors") for kind in ("zero3", "alone"))
+    assert merged.keys() == expected.keys()
+    for name in expected:
+        torch.testing.assert_close(merged[name], expected[name], rtol=0, atol=2e-4, msg=name)
 
 
 def test_accelerate_does_not_fall_back_without_a_word(ranks):

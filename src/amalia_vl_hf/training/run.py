@@ -10,6 +10,7 @@ from typing import Any
 
 from accelerate.utils import broadcast_object_list
 from peft import PeftModel
+from transformers.integrations import unset_hf_deepspeed_config
 from transformers.trainer_utils import sort_checkpoints
 
 from ..modeling.modeling_amalia_vl import AmaliaVLForConditionalGeneration
@@ -95,6 +96,7 @@ def _publish(
 
 def _merge(trainer: StageSFTTrainer | StageDPOTrainer, recipe: Recipe, finished: Path) -> None:
     """Write the model with the saved adapters added to its weights, so that it loads like any other."""
+    unset_hf_deepspeed_config()  # else ZeRO-3 would spread the weights over ranks that are not here
     base = AmaliaVLForConditionalGeneration.from_pretrained(recipe.model, dtype="auto")
     adapted = PeftModel.from_pretrained(base, finished / ADAPTER)
     adapted.merge_and_unload().save_pretrained(finished)
