@@ -8,12 +8,16 @@ import sys
 import threading
 import time
 from pathlib import Path
+from subprocess import CalledProcessError
 
 import pytest
+from accelerate import Accelerator
+from torch.distributed.elastic.multiprocessing.api import SignalException
 
 from amalia_vl_hf.training import launch
-from amalia_vl_hf.training.launch import PARENT, start, tell_launcher, wanted, watch_parent
+from amalia_vl_hf.training.launch import PARENT, LaunchError, start, tell_launcher, wanted, watch_parent
 from amalia_vl_hf.training.recipe import RecipeError
+from amalia_vl_hf.training.world import check_ranks
 from tests.training.test_run import command
 
 OFFLINE = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
@@ -97,6 +101,31 @@ def test_a_batch_that_does_not_come_out_is_refused_before_anything_starts(recipe
     with pytest.raises(RecipeError, match=r"global_batch=6, but batch_size=2 x accumulation=2 x 2 processes = 8"):
         start(recipe, [], [])
     assert PARENT not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("ended", "said"),
+    [
+        (CalledProcessError(3, "train"), "the training process ended with exit code 3"),
+        (SignalException("received", signal.SIGTERM), "stopped by SIGTERM; the same command goes on from the last"),
+    ],
+    ids=["one process", "signal"],
+)
+def test_other_ends_of_the_launcher_are_said_in_a_line(ended, said, recipe_for, monkeypatch):
+    def end(arguments):
+        raise ended
+
+    monkeypatch.setattr("accelerate.commands.launch.launch_command", end)
+    with pytest.raises(LaunchError, match=said):
+        start(recipe_for("1_align", "processes=2"), ["--num_machines", "1"], ["train"])
+
+
+def test_ranks_that_train_apart_are_noticed(monkeypatch):
+    alone = Accelerator(cpu=True)
+    check_ranks(alone)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(RecipeError, match="2 processes were started, but 1 train together"):
+        check_ranks(alone)
 
 
 def test_a_process_ends_when_its_parent_does():

@@ -1,8 +1,18 @@
+import re
+
 import pytest
 from torch import nn
 from transformers import AutoModelForCausalLM
 
-from amalia_vl_hf.training.stages import MODULES, STAGES, count_parameters, freeze, module_of, parameter_groups
+from amalia_vl_hf.training.stages import (
+    MODULES,
+    STAGES,
+    count_parameters,
+    freeze,
+    linear_layers,
+    module_of,
+    parameter_groups,
+)
 from tests.tiny import tiny_model, tiny_text_config
 
 
@@ -31,6 +41,22 @@ def test_groups_hold_exactly_the_trainable_parameters_once(stage):
     for group in groups:
         assert group["lr"] == stage.learning_rates[group["module"]]
         assert {p.ndim > 1 for p in group["params"]} == {group["weight_decay"] == 0.1}
+
+
+def test_the_pattern_of_linear_layers_matches_exactly_those_of_its_modules():
+    model = tiny_model()
+    linears = [name for name, layer in model.named_modules() if isinstance(layer, nn.Linear)]
+    for modules in (("decoder",), ("connector", "decoder"), ("tower",)):
+        pattern = re.compile(linear_layers(model, modules))
+        matched = {name for name, _ in model.named_modules() if pattern.fullmatch(name)}
+        assert matched == {name for name in linears if module_of(f"{name}.") in modules and name != "lm_head"}
+    assert module_of("base_model.model.model.connector.linear_1.lora_A.default.weight") == "connector"
+
+
+def test_a_module_without_linear_layers_takes_no_adapters():
+    model = nn.ModuleDict({"lm_head": nn.Linear(2, 2)})
+    with pytest.raises(ValueError, match=r"modules \['decoder'\] have no linear layer to adapt"):
+        linear_layers(model, ("decoder",))
 
 
 def test_tied_embeddings_are_optimised_once():
