@@ -155,6 +155,7 @@ def test_a_folder_with_something_else_is_left_alone(tmp_path):
     [
         ({"name": "pt-x"}, "no dataset pt-x; there are .*pt-render-text"),
         ({"count": 0}, "0 samples in shards of 4: both must be 1 or more"),
+        ({"name": "invoice-qa", "texts": "a.txt"}, "invoice-qa is not made of texts of the user's"),
         ({"shard_size": 0}, "10 samples in shards of 0"),
     ],
 )
@@ -204,7 +205,7 @@ def test_a_task_that_fails_ends_the_build_with_its_reason(tmp_path, capsys):
 
 def test_a_task_that_ends_without_its_shard_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr("amalia_vl_hf.data.build.write_shard", lambda plan, out, shard: None)
-    with pytest.raises(RuntimeError, match="3 of 3 shards are missing in .*; see .*logs"):
+    with pytest.raises(RuntimeError, match=r"3 of 3 shards are missing in .*; see .*logs"):
         build(PLAN, tmp_path)
 
 

@@ -31,13 +31,13 @@ from loguru import logger as datatrove_logger
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from ..training.samples import fingerprint
-from . import pt_ocr, render_text
+from . import invoice_qa, pt_ocr, render_text
 from .dataset_rows import FEATURES, Materials, Rendered, Row
 from .dataset_sheet import write_card, write_sheet
 from .passages import read_passages, write_passage
 from .typefaces import find_typefaces
 
-DATASETS: dict[str, Rendered] = {module.NAME: module for module in (pt_ocr, render_text)}
+DATASETS: dict[str, Rendered] = {module.NAME: module for module in (invoice_qa, pt_ocr, render_text)}
 PLAN, LOGS, PARTIAL = "plan.json", "logs", "partial"
 OWN_LICENCE = "Apache-2.0"  # of pictures made of the package's own texts
 POLL = 0.5  # seconds between two looks at how far a build is
@@ -74,6 +74,9 @@ class Plan:
             raise ValueError(f"no dataset {self.name}; there are {', '.join(sorted(DATASETS))}")
         if self.count < 1 or self.shard_size < 1:
             raise ValueError(f"{self.count} samples in shards of {self.shard_size}: both must be 1 or more")
+        given = {"fonts": self.fonts, "texts": self.texts}
+        if idle := [name for name in given if given[name] and name not in DATASETS[self.name].USES]:
+            raise ValueError(f"{self.name} is not made of {' and '.join(idle)} of the user's")
 
     @property
     def shards(self) -> int:

@@ -90,7 +90,7 @@ def _add_filter(steps: Any) -> None:
 def _add_build(steps: Any) -> None:
     purpose = "Draw a dataset of pictures with questions; the same command goes on where it was killed."
     parser = _add(steps, "build", _build, purpose)
-    parser.add_argument("name", metavar="NAME", help="pt-ocr or pt-render-text")
+    parser.add_argument("name", metavar="NAME", help="invoice-qa, pt-ocr or pt-render-text")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for parquet files, card and plan")
     parser.add_argument("--count", type=int, required=True, metavar="N", help="samples to draw")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is drawn (%(default)s)")

@@ -63,6 +63,7 @@ class Rendered(Protocol):
     NAME: str  # on the command line and of its folder
     TITLE: str  # in the paper's Table 1
     VERSION: int  # counts changes of what a seed gives
+    USES: tuple[str, ...]  # of the user's: "fonts", "texts"
     SUMMARY: str  # for the dataset card, and help
 
     def draw(self, rng: Random, index: int, materials: Materials) -> Drawn:

@@ -24,6 +24,7 @@ from .wear import wear
 NAME = "pt-ocr"
 TITLE = "PT-OCR"
 VERSION = 1
+USES: tuple[str, ...] = ("fonts", "texts")
 SUMMARY = "Transcription, sentence extraction and hallucination detection, in four answer formats."
 
 Task = Literal["transcription", "first", "last", "nth", "count", "detection"]

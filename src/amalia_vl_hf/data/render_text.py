@@ -17,6 +17,7 @@ from .text_pictures import Line, Style, draw_style, draw_text, unseen
 NAME = "pt-render-text"
 TITLE = "PT-Render-Text"
 VERSION = 1
+USES: tuple[str, ...] = ("fonts", "texts")
 SUMMARY = "Reading text drawn in many fonts, sizes, colours, papers and layouts."
 
 LAYOUTS = ("sign", "note", "list", "columns")
