@@ -18,7 +18,7 @@ from amalia_vl_hf.data.passages import write_passage
 from amalia_vl_hf.data.variety import judge
 from amalia_vl_hf.training.samples import load_samples
 
-SAMPLES = 50
+SAMPLES = 30
 
 
 def drawn_row(seed):

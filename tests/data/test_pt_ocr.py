@@ -18,7 +18,7 @@ from amalia_vl_hf.data.variety import judge
 from amalia_vl_hf.data.wear import WEARS, wear
 
 MATERIALS = Materials(find_typefaces(), write_passage)
-SAMPLES = 80
+SAMPLES = 60
 
 
 def drawn_row(seed, materials=MATERIALS):

@@ -32,7 +32,7 @@ def drawn_row(seed, module=render_text, materials=MATERIALS):
 
 @pytest.fixture(scope="module")
 def rows():
-    return [drawn_row(seed) for seed in range(40)]
+    return [drawn_row(seed) for seed in range(30)]
 
 
 def test_samples_are_what_their_pictures_show(rows):

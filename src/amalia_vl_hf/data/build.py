@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import multiprocessing
 import os
 import random
 import shutil
@@ -17,12 +18,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import multiprocess
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datatrove.executor import LocalPipelineExecutor, RayPipelineExecutor, SlurmPipelineExecutor
@@ -133,10 +133,21 @@ class ShardTask:
 
 
 class LocalExecutor(LocalPipelineExecutor):
-    """datatrove's local executor without what it prints: it prints what the task of local rank 0 does."""
+    """datatrove's local executor, whose processes end with a build that is killed; its own leave a server behind."""
 
-    def _run_for_rank(self, rank: int, local_rank: int = 0, node_rank: int = -1) -> Any:
-        return super()._run_for_rank(rank, local_rank + 1, node_rank)
+    def run(self) -> None:
+        """Run the tasks that are left, each in one of as many processes as there are workers; one is this process."""
+        task = partial(self._run_for_rank, local_rank=1)  # what the task of local rank 0 does would be printed
+        ranks = self.get_incomplete_ranks()
+        if self.workers == 1:
+            for rank in ranks:
+                task(rank)
+            return
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([__name__])  # imported once, not once a worker
+        with context.Pool(min(self.workers, len(ranks))) as pool:
+            for _ in pool.imap_unordered(task, ranks):
+                pass
 
 
 def build(
@@ -274,7 +285,6 @@ def _executor(plan: Plan, out: Path, name: str, workers: int, slurm: SlurmJob | 
         if importlib.util.find_spec("ray") is None:
             raise ValueError("ray is not installed: pip install ray")
         return RayPipelineExecutor(**tasks, workers=workers)
-    multiprocess.set_forkserver_preload([__name__])  # imported once, not once a worker
     return LocalExecutor(**tasks, workers=workers)
 
 
