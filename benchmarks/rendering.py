@@ -15,7 +15,7 @@ from amalia_vl_hf.data.dataset_rows import Materials
 from amalia_vl_hf.data.passages import write_passage
 from amalia_vl_hf.data.typefaces import find_typefaces
 
-SAMPLES, ROUNDS = 100, 5
+SAMPLES, ROUNDS = 60, 3
 
 
 def measure(name: str, seed: int) -> tuple[float, float, float]:
