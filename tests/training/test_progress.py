@@ -88,9 +88,7 @@ def test_group_losses_make_up_the_loss(extra, mixture, recipe_for, tmp_path):
 def test_group_losses_of_pairs_make_up_dpos_loss(extra, mixture, recipe_for, tmp_path):
     rates = "learning_rates={tower: 1e-3, connector: 1e-3, decoder: 1e-3}"
     data = f"data={mixture('dpo')}"
-    output = train(
-        recipe_for("3_prefer", data, "batch_size=8", "accumulation=1", "warmup=0", rates, "steps=3", *extra)
-    )
+    output = train(recipe_for("3_prefer", data, "batch_size=8", "accumulation=1", "warmup=0", rates, "steps=3", extra))
     log = [entry for entry in json.loads((output / "training.json").read_text())["log_history"] if "loss" in entry]
     assert log[2]["loss"] != pytest.approx(log[0]["loss"], rel=1e-3)
     for entry in log:
