@@ -98,6 +98,17 @@ def test_bad_samples_are_replaced_up_to_the_share_and_counted(recipe_for, sample
         train(recipe_for("1_align", *values, f"output={output}_2", "workers=0"))
 
 
+def test_what_replaces_a_bad_sample_of_a_packed_row_is_no_longer_than_it(recipe_for, tmp_path):
+    values = ("packing=true", "max_bad_share=0.2", "workers=0")
+    bad_samples = build_trainer(recipe_for("2_instruct", *values), tmp_path / "checkpoints").data_collator.bad_samples
+    lengths = bad_samples.lengths
+    assert len(set(lengths.tolist())) > 1
+    for sample in bad_samples.dataset:
+        others = [lengths[other["index"]] for other in bad_samples.substitutes(sample)]
+        assert len(others) == (lengths <= lengths[sample["index"]]).sum() - 1
+        assert all(other <= lengths[sample["index"]] for other in others)
+
+
 def test_a_loss_that_is_not_finite_stops_the_run_before_the_weights_change(recipe_for, tmp_path):
     recipe = recipe_for("2_instruct", "workers=0")
     trainer = build_trainer(recipe, tmp_path / "checkpoints")

@@ -19,6 +19,7 @@ import amalia_vl_hf  # noqa: F401  registers the classes
 
 from ..data.scene_sets import read_rows
 from ..training.collation import PreferenceCollator
+from ..training.launch import watch_parent
 from .scores import exact_match, exact_match_by_kind, preference_accuracy
 
 Row = dict[str, Any]
@@ -115,6 +116,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, help=f"folder with {QUESTIONS} and {PREFERENCES}")
     parser.add_argument("result", type=Path, help="JSON file to write")
     arguments = parser.parse_args()
+    watch_parent()
     result = evaluate(arguments.model, arguments.data)
     arguments.result.parent.mkdir(parents=True, exist_ok=True)
     partial = arguments.result.with_suffix(".partial")

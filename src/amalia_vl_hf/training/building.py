@@ -125,6 +125,8 @@ def _packed_rows(recipe: Recipe, checkpoints: Path, data: _Data, args: Any) -> P
             cache=checkpoints / f"lengths-{origin_of(recipe)['data_sha256'][:16]}.npz",
             stand_in=recipe.max_length if recipe.max_bad_share else None,
         )
+    if data.bad_samples is not None:
+        data.bad_samples.lengths = lengths  # what takes a bad one's place must fit into its row
     ranks = world_size()
     return PackedBatchSampler(
         lengths,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from datasets import Dataset
 
@@ -21,9 +22,8 @@ GROUPS = "groups"  # key of a batch: `(samples,)`, which group each of its sampl
 
 def groups_of(dataset: Dataset) -> tuple[str, ...]:
     """Name the groups of a dataset's samples, in alphabetical order; one row of each source is read."""
-    sources = dataset.with_format("numpy")[:]["source"]
-    firsts = {int(source): index for index, source in reversed(list(enumerate(sources)))}
-    return tuple(sorted({_group(dataset[index]) for index in firsts.values()}))
+    _, firsts = np.unique(dataset.with_format("numpy")[:]["source"], return_index=True)
+    return tuple(sorted({_group(dataset[index]) for index in firsts.tolist()}))
 
 
 def _group(sample: Mapping[str, Any]) -> str:
