@@ -9,7 +9,7 @@ TWO_WORKERS = -n 2 --dist loadfile
 export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: help setup demo test test-oldest check bench clean
+.PHONY: help setup demo data-preview test test-oldest check bench clean
 
 help:
 	@echo "make setup        environment with everything pinned in constraints.txt"
@@ -17,6 +17,7 @@ help:
 	@echo "make test         the whole suite, on the CPU and offline"
 	@echo "make test-oldest  model, processor and registration on transformers $(OLDEST_TRANSFORMERS)"
 	@echo "make check        ruff and mypy"
+	@echo "make data-preview 200 samples of each dataset the package draws, with a sheet to look at: runs/preview/NAME/preview.html"
 	@echo "make bench        every benchmark; figures go into benchmarks/RESULTS.md"
 
 setup: $(VENV)/installed
@@ -37,6 +38,11 @@ $(FLOOR)/installed: pyproject.toml constraints.txt
 
 demo: setup
 	$(VENV)/bin/amalia-vl demo
+
+data-preview: setup
+	for name in pt-render-text pt-ocr invoice-qa; do \
+		$(VENV)/bin/amalia-vl data build $$name --out runs/preview/$$name --count 200 --seed 0 --preview 40 || exit 1; \
+	done
 
 test: setup
 	$(VENV)/bin/python -m pytest $(TWO_WORKERS)
