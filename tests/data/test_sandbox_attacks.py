@@ -66,13 +66,14 @@ def witness(request):
     witness.close()
 
 
-def interpreter(user):
+def interpreter(user, packages):
     """One that the user may run: the one of a virtual environment may lie in a folder that is closed."""
+    code = f"import pyseccomp, wasmtime; open({str(RUNNER)!r})"
     for python in (sys.executable, "/usr/bin/python3"):
         with contextlib.suppress(OSError):
-            if not subprocess.run([python, "-c", f"open({str(RUNNER)!r})"], user=user).returncode:
+            if not subprocess.run([python, "-c", code], user=user, env={"PYTHONPATH": packages}).returncode:
                 return python
-    pytest.skip(f"user {user} may read neither an interpreter nor {RUNNER}")
+    pytest.skip(f"user {user} may not read an interpreter with {packages}, or {RUNNER}; are their folders closed?")
 
 
 def own_cache(witness):
@@ -98,8 +99,9 @@ def run_attacks(witness, backend, attacks):
         "limits": LIMITS,
         "attacks": {name: witness.aim(code) for name, code in attacks.items()},
     }
+    packages = str(package_folder("wasmtime").parent)
     environment = {
-        "PYTHONPATH": str(package_folder("wasmtime").parent),
+        "PYTHONPATH": packages,
         "XDG_CACHE_HOME": str(cache),
         "SECRET_PATH": str(witness.secret_path),
         "SECRET": witness.secret,
@@ -108,7 +110,7 @@ def run_attacks(witness, backend, attacks):
     user = witness.user
     with (
         subprocess.Popen(
-            [interpreter(user), str(RUNNER)],
+            [interpreter(user, packages), str(RUNNER)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,

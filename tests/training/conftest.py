@@ -1,7 +1,6 @@
 from pathlib import Path
 
 import pytest
-import torch
 
 from amalia_vl_hf.training.recipe import Recipe, load_recipe
 from tests.training.tiny_run import tiny_parts, write_base, write_pictures, write_samples
@@ -9,9 +8,14 @@ from tests.training.tiny_run import tiny_parts, write_base, write_pictures, writ
 RECIPES = Path(__file__).parents[2] / "recipes" / "tiny"
 
 
+@pytest.fixture(autouse=True)
+def precision_of_its_own(monkeypatch):
+    """A trainer in bf16 leaves its precision in the environment, where the next test's would find it."""
+    monkeypatch.delenv("ACCELERATE_MIXED_PRECISION", raising=False)
+
+
 @pytest.fixture(scope="session")
 def parts():
-    torch.set_num_threads(1)
     return tiny_parts()
 
 

@@ -8,7 +8,7 @@ from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
 from amalia_vl_hf import AmaliaVLForConditionalGeneration
 from amalia_vl_hf.processing.processing_amalia_vl import AmaliaVLProcessor
-from amalia_vl_hf.training.samples import load_samples
+from amalia_vl_hf.training.samples import FIELDS, load_samples
 
 OPTIONS = {
     "max_steps": 2,
@@ -31,8 +31,10 @@ OPTIONS = {
     ],
 )
 def test_stock_trainers_take_two_steps_on_images(base, samples, tmp_path, method, trainer_class, config, extra):
-    rows = load_samples(samples[method], method).remove_columns("sample").to_list()
-    opened = [{**row, "images": [Image.open(path).convert("RGB") for path in row["images"]]} for row in rows]
+    opened = [
+        {name: row[name] for name in FIELDS[method]} | {"images": [Image.open(path) for path in row["images"]]}
+        for row in load_samples(samples[method], method)
+    ]
     model = AmaliaVLForConditionalGeneration.from_pretrained(base)
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
     trainer = trainer_class(
