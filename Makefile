@@ -10,12 +10,13 @@ TWO_WORKERS = -n 2 --dist loadfile --no-loadscope-reorder
 export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: help setup demo data-preview test test-oldest check bench clean
+.PHONY: help setup demo data-preview test test-slow test-oldest check bench clean
 
 help:
 	@echo "make setup        environment with everything pinned in constraints.txt"
 	@echo "make demo         draw, compose, train in three stages, evaluate: runs/demo/report.html (11 minutes on two cores)"
 	@echo "make test         the whole suite, on the CPU and offline"
+	@echo "make test-slow    kills, launchers, adapters, the long attacks on the sandbox"
 	@echo "make test-oldest  model, processor and registration on transformers $(OLDEST_TRANSFORMERS)"
 	@echo "make check        ruff and mypy"
 	@echo "make data-preview 200 samples of each dataset the package draws, with a sheet to look at: runs/preview/NAME/preview.html"
@@ -47,6 +48,9 @@ data-preview: setup
 
 test: setup
 	$(VENV)/bin/python -m pytest $(TWO_WORKERS)
+
+test-slow: setup
+	$(VENV)/bin/python -m pytest $(TWO_WORKERS) -m slow tests/data tests/training
 
 test-oldest: $(FLOOR)/installed
 	$(FLOOR)/bin/python -m pytest $(TWO_WORKERS) tests/modeling tests/processing tests/conversion/test_compose.py \

@@ -67,6 +67,7 @@ def test_another_seed_gives_other_samples(built, tmp_path):
     assert shards(tmp_path)["train-00000-of-00001.parquet"] not in shards(built).values()
 
 
+@pytest.mark.slow
 def test_two_workers_killed_and_one_that_goes_on_write_what_one_writes(built, tmp_path):
     words = ["data", "build", PLAN.name, "--out", str(tmp_path / "out"), "--count", "10", "--seed", "3"]
     words += ["--shard-size", "2"]
@@ -95,6 +96,7 @@ def test_a_lost_shard_is_built_again(built, tmp_path):
     assert shards(tmp_path) == shards(built)
 
 
+@pytest.mark.slow
 def test_slurm_gets_the_tasks_and_the_same_call_finishes(built, tmp_path, monkeypatch):
     for name, script in SLURM.items():
         (tmp_path / name).write_text(script, encoding="utf-8")

@@ -68,6 +68,7 @@ def start_until_checkpoint(recipe, log):
     return process
 
 
+@pytest.mark.slow
 def test_ranks_end_with_their_launcher_and_a_dead_rank_is_named(recipe_for, tmp_path):
     recipe = recipe_for("1_align", "steps=4000", "save_steps=3", "processes=2", "global_batch=4", "workers=0")
     with (tmp_path / "first.log").open("w") as log:

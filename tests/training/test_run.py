@@ -146,6 +146,7 @@ def kill_after_a_checkpoint(recipe):
     return run.returncode
 
 
+@pytest.mark.slow
 def test_killed_runs_continue_to_the_same_weights(recipe_for, tmp_path):
     values = ("steps=40", "save_steps=4", "log_steps=2", "accumulation=1")
     names = ("2_instruct", "3_prefer")

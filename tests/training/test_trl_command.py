@@ -45,6 +45,7 @@ def run_trl(method, base, file, folder, hidden):
     return subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_both_commands_train_adapters_of_connector_and_decoder(base, samples, tmp_path, without_the_package):
     def both(method):
         return run_trl(method, base, samples[method], tmp_path, without_the_package)
