@@ -67,8 +67,11 @@ def test_a_worker_that_is_killed_at_work_ends_its_snippet():
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         run_snippet("print(1)", PATIENT, "wasm")
         worker = sandbox_wasm._idle[-1]
-        running = pool.submit(run_snippet, "import time; time.sleep(1000)", Limits(wall_seconds=600), "wasm")
-        while worker in sandbox_wasm._idle:
+        seen = psutil.Process(worker.process.pid)
+        before, deadline = seen.cpu_times(), time.monotonic() + 30
+        running = pool.submit(run_snippet, "import time; time.sleep(1000)", Limits(wall_seconds=60), "wasm")
+        while seen.cpu_times() == before:  # taken but not yet at work, it would only be replaced
+            assert time.monotonic() < deadline, "the worker did not begin"
             time.sleep(0.01)
         worker.process.kill()
         assert running.result()[:2] == ("killed", "")
