@@ -107,8 +107,9 @@ class Witness:
         self.victim.kill()
         self.victim.wait()
         for pid in self._suspects():  # what a failing test, or one of the witness itself, left behind
-            if self.token in " ".join(psutil.Process(pid).cmdline()):
-                os.kill(pid, 9)
+            with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):  # it may end by itself meanwhile
+                if self.token in " ".join(psutil.Process(pid).cmdline()):
+                    os.kill(pid, 9)
         shutil.rmtree(self.folder)
 
 
