@@ -8,12 +8,6 @@ from tests.training.tiny_run import tiny_parts, write_base, write_pictures, writ
 RECIPES = Path(__file__).parents[2] / "recipes" / "tiny"
 
 
-@pytest.fixture(autouse=True)
-def precision_of_its_own(monkeypatch):
-    """A trainer in bf16 leaves its precision in the environment, where the next test's would find it."""
-    monkeypatch.delenv("ACCELERATE_MIXED_PRECISION", raising=False)
-
-
 @pytest.fixture(scope="session")
 def parts():
     return tiny_parts()

@@ -1,6 +1,7 @@
 """Recipe keys that change how a step is computed: they are read, and the step is the same."""
 
 import json
+import os
 
 import pytest
 import torch
@@ -96,6 +97,18 @@ def test_bad_samples_are_replaced_up_to_the_share_and_counted(recipe_for, sample
     assert logged(output, "dropped/with_broken")[-1] == [1]
     with pytest.raises(ValueError, match=r"broken\.png"):
         train(recipe_for("1_align", *values, f"output={output}_2", "workers=0"))
+
+
+@pytest.mark.parametrize("earlier", ["fp16", None])
+def test_a_recipes_precision_is_not_the_next_trainers(earlier, recipe_for, tmp_path, monkeypatch):
+    name = "ACCELERATE_MIXED_PRECISION"
+    if earlier is None:
+        monkeypatch.delenv(name, raising=False)
+    else:
+        monkeypatch.setenv(name, earlier)
+    trainer = build_trainer(recipe_for("2_instruct", "precision=bf16", "workers=0"), tmp_path / "checkpoints")
+    assert trainer.accelerator.mixed_precision == "bf16"
+    assert os.environ.get(name) == earlier
 
 
 def test_what_replaces_a_bad_sample_of_a_packed_row_is_no_longer_than_it(recipe_for, tmp_path):

@@ -93,7 +93,7 @@ def _open(source: Any) -> Image.Image:
     if isinstance(source, bytes | bytearray | memoryview):
         return _decode(bytes(source))
     if isinstance(source, Path):
-        return _read(source)
+        return read_header(source)
     if isinstance(source, str):
         return _open_text(source)
     if isinstance(source, Mapping) and (source.get("bytes") is not None or source.get("path")):
@@ -114,7 +114,7 @@ def _open_text(text: str) -> Image.Image:
             raise _RefusedError("a data: URI must be base64")
         return _decode(base64.b64decode(body))
     if len(text) < 4096 and Path(text).exists():  # longer than any path
-        return _read(Path(text))
+        return read_header(Path(text))
     try:
         return _decode(base64.b64decode(text, validate=True))
     except (binascii.Error, UnidentifiedImageError) as error:
@@ -124,10 +124,15 @@ def _open_text(text: str) -> Image.Image:
 def _decode(encoded: bytes) -> Image.Image:
     if not encoded:
         raise _RefusedError("it is empty, 0 bytes")
-    return _read(io.BytesIO(encoded))
+    return read_header(io.BytesIO(encoded))
 
 
-def _read(file: Path | IO[bytes]) -> Image.Image:
+def read_header(file: Path | IO[bytes]) -> Image.Image:
+    """Open an encoded image of one of `FORMATS`; its pixels are not decoded yet.
+
+    Raises:
+        OSError: There is no such file, or it is no image of these formats.
+    """
     return Image.open(file, formats=_formats_here())
 
 
@@ -174,7 +179,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
             f"its {height}x{width} pixels are more than the {MAX_PIXELS} allowed; a decompression bomb?"
         )
     image.load()  # decoded here, before its EXIF data are read: a second attempt would hide that it is truncated
-    if _orientation(image) != 1:  # exif_transpose copies even when there is nothing to do
+    if orientation(image) != 1:  # exif_transpose copies even when there is nothing to do
         image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):
         image = _from_16_bit(image)
@@ -186,7 +191,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB") if image.mode != "RGB" else image
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation(image: Image.Image) -> int:
     """Read the EXIF orientation; 1 is upright, and so is an image whose EXIF data are broken."""
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,25 @@ def build_trainer(recipe: Recipe, checkpoints: Path) -> StageSFTTrainer | StageD
         checkpoints: Directory for checkpoints to resume from.
     """
     build = _conversation_trainer if recipe.training_stage.method == "sft" else _preference_trainer
-    return build(recipe, checkpoints, _Data.of(recipe))
+    with _recipes_precision(recipe):
+        return build(recipe, checkpoints, _Data.of(recipe))
+
+
+@contextmanager
+def _recipes_precision(recipe: Recipe) -> Iterator[None]:
+    """Let accelerate, and DeepSpeed through it, take the precision from the recipe, not from a config of its own.
+
+    It reads the environment while a trainer is built; left there, the precision would be every later trainer's, too.
+    """
+    name = "ACCELERATE_MIXED_PRECISION"
+    earlier = os.environ.get(name)
+    os.environ[name] = "bf16" if recipe.precision == "bf16" else "no"
+    try:
+        yield
+    finally:
+        os.environ.pop(name)
+        if earlier is not None:
+            os.environ[name] = earlier
 
 
 @dataclass(frozen=True)
@@ -204,8 +223,6 @@ def _training_options(recipe: Recipe, checkpoints: Path) -> dict[str, Any]:
 
 def _device_options(recipe: Recipe) -> dict[str, Any]:
     """Say what trains: an accelerator when there is one, else the CPU, where gloo joins the ranks."""
-    # accelerate would read it from its own config, and DeepSpeed from there; the recipe is the one owner.
-    os.environ["ACCELERATE_MIXED_PRECISION"] = "bf16" if recipe.precision == "bf16" else "no"
     options = {"bf16": recipe.precision == "bf16", "dataloader_pin_memory": torch.accelerator.is_available()}
     if deepspeed_asked():
         os.environ["ACCELERATE_GRADIENT_ACCUMULATION_STEPS"] = "auto"  # the trainer's; the launcher says 1

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from PIL import ExifTags, Image
+from PIL import Image
 
+from ..processing.image_loading_amalia_vl import orientation, read_header
 from .plain_text import renamed, special_tokens_in
 from .samples import conversation, require_readable
 
@@ -58,16 +59,9 @@ def _size(cell: Any, sample: str) -> tuple[int, int]:
     else:
         try:
             encoded = isinstance(cell, Mapping)
-            image = Image.open(io.BytesIO(cell["bytes"]) if encoded else Path(cell))
+            image = read_header(io.BytesIO(cell["bytes"]) if encoded else Path(cell))
         except Exception as error:  # decoders meet hostile files with OSError, SyntaxError, struct.error, EOFError...
             raise ValueError(f"{sample}: an image has no readable header ({error})") from error
     with image:
         width, height = image.size
-        return (width, height) if _orientation(image) in _SIDEWAYS else (height, width)
-
-
-def _orientation(image: Image.Image) -> int:
-    try:
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # broken EXIF data are ignored, as when the image is loaded
-        return 1
+        return (width, height) if orientation(image) in _SIDEWAYS else (height, width)
