@@ -5,15 +5,16 @@ from __future__ import annotations
 import io
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import typst
 from PIL import Image
 
+from .dataset_rows import png
 from .passages import fill
 from .typefaces import OWN
 
@@ -51,6 +52,26 @@ _ITEMS = (
 )  # fmt: skip
 
 
+class InvoicePage(NamedTuple):
+    """The picture of an invoice, and what stands on it.
+
+    Args:
+        picture: Encoded, PNG or JPEG.
+        fields: The value of each field, as it is printed; `NOUNS` of `invoice_qa` says what their names mean.
+        boxes: Where fields stand; a field that is part of a block has no box of its own.
+        name: Of the page in the user's corpus; empty for one of ours.
+    """
+
+    picture: bytes
+    fields: dict[str, str]
+    boxes: dict[str, Box]
+    name: str = ""
+
+
+# Gives the page of a number; the generator decides where the number does not.
+Source = Callable[[random.Random, int], InvoicePage]
+
+
 @dataclass(frozen=True)
 class Invoice:
     """What an invoice says, and how it is set.
@@ -68,6 +89,13 @@ class Invoice:
     cents: tuple[int, int, int]
     setting: Mapping[str, Any]
     ppi: int
+
+
+def write_invoice(rng: random.Random, index: int) -> InvoicePage:
+    """Draw an invoice and set it."""
+    invoice = draw_invoice(rng)
+    picture, boxes = set_invoice(invoice)
+    return InvoicePage(png(picture), dict(invoice.fields), boxes)
 
 
 def draw_invoice(rng: random.Random) -> Invoice:
