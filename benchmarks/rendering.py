@@ -10,10 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from amalia_vl_hf.data.build import DATASETS, Plan, draw_row, write_shard
-from amalia_vl_hf.data.dataset_rows import Materials
-from amalia_vl_hf.data.passages import write_passage
-from amalia_vl_hf.data.typefaces import find_typefaces
+from amalia_vl_hf.data.build import draw_row, materials_of, write_shard
+from amalia_vl_hf.data.build_plan import DATASETS, Plan
 
 SAMPLES, ROUNDS = 60, 3
 
@@ -21,7 +19,7 @@ SAMPLES, ROUNDS = 60, 3
 def measure(name: str, seed: int) -> tuple[float, float, float]:
     """Processor seconds a sample of a whole shard and of drawing alone, and kilobytes a sample on disk."""
     plan = Plan(name, SAMPLES, seed, shard_size=SAMPLES)
-    materials = Materials(find_typefaces(), write_passage)
+    materials = materials_of(plan)
     with tempfile.TemporaryDirectory() as folder:
         start = time.process_time()
         write_shard(plan, Path(folder), 0)

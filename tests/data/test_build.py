@@ -15,7 +15,8 @@ from datasets import load_dataset
 
 from amalia_vl_hf import cli
 from amalia_vl_hf.data import render_text
-from amalia_vl_hf.data.build import DATASETS, Plan, SlurmJob, build, check_shard
+from amalia_vl_hf.data.build import SlurmJob, build, check_shard
+from amalia_vl_hf.data.build_plan import DATASETS, Plan
 from amalia_vl_hf.data.dataset_rows import FEATURES, exchange
 from amalia_vl_hf.training.samples import load_samples
 
@@ -44,7 +45,7 @@ def shards(out: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     out = tmp_path_factory.mktemp("built") / "out"
-    assert build(PLAN, out, preview=2) == 10
+    assert build(PLAN, out, preview=2).made == 10
     return out
 
 
@@ -103,7 +104,7 @@ def test_slurm_gets_the_tasks_and_the_same_call_finishes(built, tmp_path, monkey
         (tmp_path / name).chmod(stat.S_IRUSR | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     plan = Plan("pt-render-text", count=2, seed=3, shard_size=2)
-    assert build(plan, tmp_path / "out", "slurm", slurm=SlurmJob("cpu")) == 2
+    assert build(plan, tmp_path / "out", "slurm", slurm=SlurmJob("cpu")).made == 2
     rows = pq.read_table(built / "data" / "train-00000-of-00005.parquet").to_pylist()
     assert pq.read_table(tmp_path / "out" / "data" / "train-00000-of-00001.parquet").to_pylist() == rows
     assert (tmp_path / "out" / "README.md").exists()

@@ -11,48 +11,25 @@ from amalia_vl_hf.data import pt_ocr
 from amalia_vl_hf.data.answer_formats import ACCEPTED, FORMATS, REFUTED, VERDICT, read, request, write
 from amalia_vl_hf.data.dataset_rows import Materials, jpeg, open_picture, png
 from amalia_vl_hf.data.misreadings import MISREADINGS, misread
-from amalia_vl_hf.data.passages import Passage, split_sentences, write_passage
+from amalia_vl_hf.data.passages import Passage, split_sentences
 from amalia_vl_hf.data.pt_ocr import ORDERS, ORDINALS, PLACES, TASKS
 from amalia_vl_hf.data.typefaces import find_typefaces
 from amalia_vl_hf.data.variety import judge
 from amalia_vl_hf.data.wear import WEARS, wear
 
-MATERIALS = Materials(find_typefaces(), write_passage)
+from .rows import asked, drawn_row, said, with_truth
+
 SAMPLES = 60
-
-
-def drawn_row(seed, materials=MATERIALS):
-    sample = pt_ocr.draw(random.Random(f"0 {seed}"), seed, materials)
-    turns = (("user", sample.question), ("assistant", sample.answer))
-    return {
-        "index": seed,
-        "images": [{"bytes": sample.picture}],
-        "messages": [{"role": role, "content": text} for role, text in turns],
-        "truth": json.dumps(sample.truth),
-        "task": sample.task,
-    }
 
 
 @pytest.fixture(scope="module")
 def rows():
-    return [drawn_row(seed) for seed in range(SAMPLES)]
+    return [drawn_row(pt_ocr, seed) for seed in range(SAMPLES)]
 
 
 @pytest.fixture(scope="module")
 def truths(rows):
     return [json.loads(row["truth"]) for row in rows]
-
-
-def said(row, answer):
-    return {**row, "messages": [row["messages"][0], {"role": "assistant", "content": answer}]}
-
-
-def asked(row, question):
-    return {**row, "messages": [{"role": "user", "content": question}, row["messages"][1]]}
-
-
-def with_truth(row, **changes):
-    return {**row, "truth": json.dumps({**json.loads(row["truth"]), **changes})}
 
 
 def shown(text, picture):
@@ -127,7 +104,8 @@ def test_texts_of_a_picture_are_different_ones_of_the_users(tmp_path):
     given = [Passage(f"Texto {number}", (f"Texto {number}",)) for number in range(40)]
     materials = Materials(find_typefaces(), lambda rng, index: given[index])
     seen = [
-        [panel["text"] for panel in json.loads(drawn_row(seed, materials)["truth"])["panels"]] for seed in range(12)
+        [panel["text"] for panel in json.loads(drawn_row(pt_ocr, seed, materials)["truth"])["panels"]]
+        for seed in range(12)
     ]
     texts = [text for some in seen for text in some]
     assert len(set(texts)) == len(texts)
@@ -136,7 +114,7 @@ def test_texts_of_a_picture_are_different_ones_of_the_users(tmp_path):
 def test_the_users_pictures_are_worn_and_asked_about():
     picture = Image.fromarray(np.tile(np.array([[[0], [255]]], dtype=np.uint8), (40, 60, 3)))
     passage = shown("Primeira linha\nsegunda linha.", picture)
-    row = drawn_row(3, Materials(find_typefaces(), lambda rng, index: passage))
+    row = drawn_row(pt_ocr, 3, Materials(find_typefaces(), lambda rng, index: passage))
     assert pt_ocr.faults(row) == []
     assert {panel["text"] for panel in json.loads(row["truth"])["panels"]} == {passage.text}
 
@@ -144,13 +122,13 @@ def test_the_users_pictures_are_worn_and_asked_about():
 def test_a_picture_that_is_none_says_whose():
     passage = Passage("Olá.", ("Olá.",), b"no picture")
     with pytest.raises(ValueError, match=r"the picture of 'Olá\.' cannot be read"):
-        drawn_row(0, Materials(find_typefaces(), lambda rng, index: passage))
+        drawn_row(pt_ocr, 0, Materials(find_typefaces(), lambda rng, index: passage))
 
 
 def test_text_that_cannot_be_seen_is_refused(monkeypatch):
     monkeypatch.setattr("amalia_vl_hf.data.text_pictures.MIN_INK", 0.99)
     with pytest.raises(ValueError, match=r"no ink where '.*' should be"):
-        drawn_row(0)
+        drawn_row(pt_ocr, 0)
 
 
 CASES = [
@@ -190,7 +168,7 @@ def test_a_text_made_like_a_format_is_asked_for_in_another():
     passage = shown("um\n\n**texto_2:** dois</texto_1>\n<texto_2>três", Image.linear_gradient("L"))
     formats = set()
     for seed in range(60):
-        row = drawn_row(seed, Materials(find_typefaces(), lambda rng, index: passage))
+        row = drawn_row(pt_ocr, seed, Materials(find_typefaces(), lambda rng, index: passage))
         assert pt_ocr.faults(row) == []
         truth = json.loads(row["truth"])
         if truth["panel"] is None:

@@ -9,40 +9,24 @@ import pytest
 from PIL import Image, ImageFont
 
 from amalia_vl_hf.data import render_text
-from amalia_vl_hf.data.dataset_rows import Materials, open_picture
+from amalia_vl_hf.data.dataset_rows import open_picture
 from amalia_vl_hf.data.passages import Passage, fill, read_passages, split_sentences, write_passage
 from amalia_vl_hf.data.text_pictures import MIN_CONTRAST, PATTERNS, contrast, draw_style, draw_text, wrap
 from amalia_vl_hf.data.typefaces import GLYPHS, OWN, find_typefaces, missing_glyphs
 from amalia_vl_hf.data.variety import judge
 
-MATERIALS = Materials(find_typefaces(), write_passage)
-
-
-def drawn_row(seed, module=render_text, materials=MATERIALS):
-    sample = module.draw(random.Random(seed), seed, materials)
-    turns = (("user", sample.question), ("assistant", sample.answer))
-    return {
-        "index": seed,
-        "images": [{"bytes": sample.picture}],
-        "messages": [{"role": role, "content": text} for role, text in turns],
-        "truth": json.dumps(sample.truth),
-        "task": sample.task,
-    }
+from .rows import asked, drawn_row, said, with_truth
 
 
 @pytest.fixture(scope="module")
 def rows():
-    return [drawn_row(seed) for seed in range(30)]
+    return [drawn_row(render_text, seed) for seed in range(30)]
 
 
 def test_samples_are_what_their_pictures_show(rows):
     assert [render_text.faults(row) for row in rows] == [[]] * len(rows)
     assert {row["task"].split(",")[0] for row in rows} == set(render_text.LAYOUTS)
     assert {row["task"].split(", ")[1] for row in rows} == set(render_text.QUESTIONS)
-
-
-def with_truth(row, **changes):
-    return {**row, "truth": json.dumps({**json.loads(row["truth"]), **changes})}
 
 
 def test_the_validator_sees_what_is_wrong(rows):
@@ -54,10 +38,8 @@ def test_the_validator_sees_what_is_wrong(rows):
     outside = [[text, top, left, bottom, 10**6] for text, top, left, bottom, _ in truth["lines"]]
     assert render_text.faults(with_truth(row, lines=outside))[0].startswith("no ink where")
     assert render_text.faults(with_truth(row, lines=truth["lines"][1:]))[0].startswith("the words drawn")
-    asked = [{"role": "user", "content": "Quem és?"}, row["messages"][1]]
-    assert render_text.faults({**row, "messages": asked}) == [f"'Quem és?' does not ask for {truth['mode']}"]
-    said = [row["messages"][0], {"role": "assistant", "content": "nada"}]
-    assert render_text.faults({**row, "messages": said})[0].startswith("the answer 'nada' is not")
+    assert render_text.faults(asked(row, "Quem és?")) == [f"'Quem és?' does not ask for {truth['mode']}"]
+    assert render_text.faults(said(row, "nada"))[0].startswith("the answer 'nada' is not")
 
 
 def test_every_font_of_the_package_has_every_glyph_and_a_licence():

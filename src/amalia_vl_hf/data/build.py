@@ -1,8 +1,9 @@
 """Build a rendered dataset: shards of parquet with embedded pictures, each row checked, on one machine or many.
 
-datatrove runs one task a shard, here, on Slurm or on Ray. What a shard holds depends on the seed and its number alone,
-so the same plan gives the same bytes on any number of workers; a shard appears under its name only when it is complete
-and checked, so a build that was killed goes on where it was.
+datatrove runs one task a shard, here, on Slurm or on Ray: one executor for each step that asks a model, and one that
+draws. Without a model, what a shard holds depends on the seed and its number alone, so the same plan gives the same
+bytes on any number of workers. A shard appears under its name only when it is complete and checked, so a build that
+was killed goes on where it was.
 """
 
 from __future__ import annotations
@@ -11,15 +12,13 @@ import importlib.util
 import json
 import multiprocessing
 import os
-import random
 import shutil
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache, partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -30,76 +29,20 @@ from datatrove.executor.base import PipelineExecutor
 from loguru import logger as datatrove_logger
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from ..training.samples import fingerprint
-from . import invoice_qa, pt_ocr, render_text
-from .dataset_rows import FEATURES, Materials, Rendered, Row
+from .build_plan import Plan
+from .dataset_rows import FEATURES, Materials, RejectedError, Row, write_row
 from .dataset_sheet import write_card, write_sheet
+from .dataset_yield import Yield, read_yield, refuse_brazilian, write_rejected
+from .model_steps import answers_of, answers_path, ask_model, read_answers
 from .passages import read_passages, write_passage
 from .typefaces import find_typefaces
 
-DATASETS: dict[str, Rendered] = {module.NAME: module for module in (invoice_qa, pt_ocr, render_text)}
 PLAN, LOGS, PARTIAL = "plan.json", "logs", "partial"
-OWN_LICENCE = "Apache-2.0"  # of pictures made of the package's own texts
 POLL = 0.5  # seconds between two looks at how far a build is
 ROW_GROUP = 100  # rows; trainers read one at a time
 
 # Its lines would break the progress bar; what fails reaches the user as an exception, on Slurm in the job's log.
 datatrove_logger.disable("datatrove")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is built, and all that its bytes depend on.
-
-    Args:
-        name: The dataset, one of `DATASETS`.
-        count: Samples.
-        seed: Of everything drawn.
-        shard_size: Samples a file.
-        fonts: Folder of fonts to draw with, beside the package's own.
-        texts: The user's texts, `.txt` or `.parquet`; the package's own when left out.
-        licence: Of the user's texts.
-    """
-
-    name: str
-    count: int
-    seed: int
-    shard_size: int = 500
-    fonts: str | None = None
-    texts: str | None = None
-    licence: str = OWN_LICENCE
-
-    def __post_init__(self) -> None:
-        if self.name not in DATASETS:
-            raise ValueError(f"no dataset {self.name}; there are {', '.join(sorted(DATASETS))}")
-        if self.count < 1 or self.shard_size < 1:
-            raise ValueError(f"{self.count} samples in shards of {self.shard_size}: both must be 1 or more")
-        given = {"fonts": self.fonts, "texts": self.texts}
-        if idle := [name for name in given if given[name] and name not in DATASETS[self.name].USES]:
-            raise ValueError(f"{self.name} is not made of {' and '.join(idle)} of the user's")
-
-    @property
-    def shards(self) -> int:
-        """Count the files."""
-        return -(-self.count // self.shard_size)
-
-    def rows(self, shard: int) -> range:
-        """Number the samples of a shard."""
-        return range(shard * self.shard_size, min((shard + 1) * self.shard_size, self.count))
-
-    def shard_path(self, out: Path, shard: int) -> Path:
-        """Name a shard's file, as Hub datasets do."""
-        return out / "data" / f"train-{shard:05}-of-{self.shards:05}.parquet"
-
-    @property
-    def generator(self) -> str:
-        """Say what makes the samples, to tell versions apart."""
-        return f"amalia-vl-hf {version('amalia-vl-hf')}, {self.name} {DATASETS[self.name].VERSION}"
-
-    def record(self) -> dict[str, Any]:
-        """Give everything that decides on the bytes, with fingerprints of the user's files."""
-        inputs = {name: path and fingerprint(path) for name, path in (("fonts", self.fonts), ("texts", self.texts))}
-        return {**asdict(self), **inputs, "generator": self.generator}
 
 
 @dataclass(frozen=True)
@@ -116,20 +59,39 @@ class SlurmJob:
 
 
 @dataclass(frozen=True)
-class ShardTask:
-    """One step of datatrove: writes the shard whose number is the task's rank.
+class Task:
+    """One step of datatrove: asks a model for the shard whose number is the task's rank, or draws it.
 
     Args:
         plan: What is built.
         out: Its folder.
+        step: Name of the step that asks a model; None: draw.
     """
 
     plan: Plan
     out: Path
+    step: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Name it in logs and on the progress bar."""
+        return self.step or "rows"
+
+    def product(self, shard: int) -> Path:
+        """Name the file that is there when a shard is done."""
+        return answers_path(self.out, self.step, shard) if self.step else self.plan.shard_path(self.out, shard)
+
+    def done(self) -> int:
+        """Count the shards that are done."""
+        return sum(self.product(shard).exists() for shard in range(self.plan.shards))
 
     def __call__(self, data: Any, rank: int, world_size: int) -> None:
-        """Write the shard, read it back, and let it appear if every row is right."""
-        write_shard(self.plan, self.out, rank)
+        """Ask for the shard's answers; or write the shard, read it back, and let it appear if every row is right."""
+        if self.step is None:
+            write_shard(self.plan, self.out, rank)
+            return
+        (step,) = (step for step in self.plan.steps if step.name == self.step)
+        ask_model(self.plan, self.out, step, rank, materials_of(self.plan))
 
 
 class LocalExecutor(LocalPipelineExecutor):
@@ -152,7 +114,7 @@ class LocalExecutor(LocalPipelineExecutor):
 
 def build(
     plan: Plan, out: Path, executor: str = "local", workers: int = 1, slurm: SlurmJob | None = None, preview: int = 0
-) -> int:
+) -> Yield | None:
     """Build a dataset, or go on with it.
 
     Args:
@@ -165,24 +127,29 @@ def build(
         preview: Samples on the sheet `preview.html`; none is written for 0.
 
     Returns:
-        Samples that are there; all of them but on Slurm.
+        How many samples were made, and why others were not; None where Slurm has not made them yet.
 
     Raises:
         ValueError: The folder is of another plan, a row is not what its picture shows, or the executor is not there.
-        RuntimeError: Shards are missing though every task ended.
+        RuntimeError: Shards are missing though every task ended, or the model's server stays away.
     """
     _begin(plan, out)
-    done = _shards_there(plan, out)
-    if done < plan.shards:
-        running = _executor(plan, out, executor, workers, slurm)
-        with _progress(plan, out):
-            running.run()
-        done = _shards_there(plan, out)
-    if done == plan.shards:
-        _finish(plan, out, preview)
-    elif executor != "slurm":
-        raise RuntimeError(f"{plan.shards - done} of {plan.shards} shards are missing in {out}; see {out / LOGS}")
-    return sum(len(plan.rows(shard)) for shard in range(plan.shards) if plan.shard_path(out, shard).exists())
+    tasks = [*(Task(plan, out, step.name) for step in plan.steps), Task(plan, out)]
+    rows = tasks[-1]
+    if rows.done() < plan.shards:
+        make = _executors(executor, workers, slurm)
+        before: PipelineExecutor | None = None
+        for task in tasks:
+            before = make(task, before)
+            if executor != "slurm":
+                _run(before, task)
+        if executor == "slurm" and before is not None:
+            before.run()  # and those it waits for
+    if (done := rows.done()) == plan.shards:
+        return _finish(plan, out, preview)
+    if executor == "slurm":
+        return None
+    raise RuntimeError(f"{plan.shards - done} of {plan.shards} shards are missing in {out}; see {out / LOGS}")
 
 
 def write_shard(plan: Plan, out: Path, shard: int) -> None:
@@ -194,34 +161,31 @@ def write_shard(plan: Plan, out: Path, shard: int) -> None:
     # A process of its own in each name: one that outlived a killed build may still write the same shard.
     partial = out / PARTIAL / f"{shard:05}.{os.getpid()}"
     partial.parent.mkdir(exist_ok=True)
-    materials = _materials(plan.fonts, plan.texts)
-    table = pa.Table.from_pylist(
-        [draw_row(plan, index, materials) for index in plan.rows(shard)], schema=FEATURES.arrow_schema
-    )
-    pq.write_table(table, partial, row_group_size=ROW_GROUP)
+    materials, said = materials_of(plan), read_answers(plan, out, shard, plan.steps)
+    rows, rejected = [], {}
+    for index in plan.rows(shard):
+        try:
+            row = draw_row(plan, index, materials._replace(answers=answers_of(said, index)))
+            refuse_brazilian(row)
+        except RejectedError as error:
+            rejected[index] = error
+        else:
+            rows.append(row)
+    write_rejected(out, shard, rejected)
+    pq.write_table(pa.Table.from_pylist(rows, schema=FEATURES.arrow_schema), partial, row_group_size=ROW_GROUP)
     check_shard(plan, partial)
     plan.shard_path(out, shard).parent.mkdir(exist_ok=True)
     partial.replace(plan.shard_path(out, shard))
 
 
 def draw_row(plan: Plan, index: int, materials: Materials) -> Row:
-    """Draw the sample of a number; it depends on nothing but the plan and the number."""
-    dataset = DATASETS[plan.name]
-    drawn = dataset.draw(random.Random(f"{plan.seed} {plan.name} {index}"), index, materials)  # noqa: S311
-    turns = (("user", drawn.question), ("assistant", drawn.answer))
-    suffix = "png" if drawn.picture.startswith(b"\x89PNG") else "jpg"
-    return {
-        "images": [{"bytes": drawn.picture, "path": f"{plan.name}-{index:08}.{suffix}"}],
-        "messages": [{"role": role, "content": text} for role, text in turns],
-        "source": dataset.TITLE,
-        "language": "pt",
-        "task": drawn.task,
-        "truth": json.dumps(drawn.truth, ensure_ascii=False),
-        "index": index,
-        "seed": plan.seed,
-        "generator": plan.generator,
-        "licence": plan.licence,
-    }
+    """Draw the sample of a number; it depends on nothing but the plan, the number and a model's answers.
+
+    Raises:
+        RejectedError: It cannot be made.
+    """
+    drawn = plan.dataset.draw(plan.rng(index), index, materials)
+    return write_row(plan.dataset, drawn, index, **plan.provenance())
 
 
 def check_shard(plan: Plan, path: Path) -> None:
@@ -232,8 +196,13 @@ def check_shard(plan: Plan, path: Path) -> None:
     """
     for batch in pq.ParquetFile(path).iter_batches(ROW_GROUP):
         for row in batch.to_pylist():
-            if found := DATASETS[plan.name].faults(row):
+            if found := plan.dataset.faults(row):
                 raise ValueError(f"{plan.name}, sample {row['index']} of seed {plan.seed}: {'; '.join(found)}")
+
+
+def materials_of(plan: Plan) -> Materials:
+    """Open what samples are made from."""
+    return _materials(plan.fonts, plan.texts)
 
 
 @lru_cache(maxsize=1)
@@ -260,22 +229,20 @@ def _begin(plan: Plan, out: Path) -> None:
     partial.replace(out / PLAN)
 
 
-def _executor(plan: Plan, out: Path, name: str, workers: int, slurm: SlurmJob | None) -> PipelineExecutor:
-    """Make datatrove's executor of one task a shard; those done are skipped."""
-    out = out.absolute()
-    for shard in range(plan.shards):  # a shard that was lost is built again
-        if not plan.shard_path(out, shard).exists():
-            (out / LOGS / "completions" / f"{shard:05}").unlink(missing_ok=True)
-    tasks: dict[str, Any] = {"pipeline": [ShardTask(plan, out)], "tasks": plan.shards, "logging_dir": str(out / LOGS)}
+def _executors(
+    name: str, workers: int, slurm: SlurmJob | None
+) -> Callable[[Task, PipelineExecutor | None], PipelineExecutor]:
+    """Give what makes datatrove's executor of a task, after another one."""
     if name == "slurm":
         if slurm is None:
             raise ValueError("Slurm needs to know where: --partition NAME")
         if shutil.which("sbatch") is None:
             raise ValueError("no sbatch here: Slurm takes tasks from one of its login nodes")
-        return SlurmPipelineExecutor(
-            **tasks,
+        return lambda task, before: SlurmPipelineExecutor(
+            **_arguments(task),
             workers=workers,
-            job_name=plan.name,
+            depends=before,
+            job_name=f"{task.plan.name}-{task.name}",
             time=slurm.time,
             partition=slurm.partition,
             env_command=f'export PATH="{Path(sys.executable).parent}:$PATH"',  # where datatrove's launcher is
@@ -284,20 +251,38 @@ def _executor(plan: Plan, out: Path, name: str, workers: int, slurm: SlurmJob | 
     if name == "ray":
         if importlib.util.find_spec("ray") is None:
             raise ValueError("ray is not installed: pip install ray")
-        return RayPipelineExecutor(**tasks, workers=workers)
-    return LocalExecutor(**tasks, workers=workers)
+        return lambda task, before: RayPipelineExecutor(**_arguments(task), workers=workers)
+    return lambda task, before: LocalExecutor(**_arguments(task), workers=workers)
+
+
+def _arguments(task: Task) -> dict[str, Any]:
+    """Give what every executor of a task needs: one task a shard, and those done are skipped."""
+    task = Task(task.plan, task.out.absolute(), task.step)
+    logs = task.out / LOGS / task.name
+    for shard in range(task.plan.shards):  # a shard that was lost is made again
+        if not task.product(shard).exists():
+            (logs / "completions" / f"{shard:05}").unlink(missing_ok=True)
+    return {"pipeline": [task], "tasks": task.plan.shards, "logging_dir": str(logs)}
+
+
+def _run(executor: PipelineExecutor, task: Task) -> None:
+    """Run what is left of a task, and show how far it is."""
+    if task.done() < task.plan.shards:
+        with _progress(task):
+            executor.run()
 
 
 @contextmanager
-def _progress(plan: Plan, out: Path) -> Iterator[None]:
+def _progress(task: Task) -> Iterator[None]:
     """Show how many samples are done while tasks run in other processes."""
-    ended = threading.Event()
+    plan, ended = task.plan, threading.Event()
 
     def watch() -> None:
-        with tqdm(total=plan.count, desc=f"building {plan.name}", unit="sample") as bar:
+        doing = f"asking for {task.step}" if task.step else f"building {plan.name}"
+        with tqdm(total=plan.count, desc=doing, unit="sample") as bar:
             while not ended.wait(POLL):
-                bar.update(min(_shards_there(plan, out) * plan.shard_size, plan.count) - bar.n)
-            bar.update(min(_shards_there(plan, out) * plan.shard_size, plan.count) - bar.n)
+                bar.update(min(task.done() * plan.shard_size, plan.count) - bar.n)
+            bar.update(min(task.done() * plan.shard_size, plan.count) - bar.n)
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -308,15 +293,12 @@ def _progress(plan: Plan, out: Path) -> Iterator[None]:
         watcher.join()
 
 
-def _shards_there(plan: Plan, out: Path) -> int:
-    return sum(plan.shard_path(out, shard).exists() for shard in range(plan.shards))
-
-
-def _finish(plan: Plan, out: Path, preview: int) -> None:
+def _finish(plan: Plan, out: Path, preview: int) -> Yield:
     """Write the card and the sheet, and drop what killed runs left."""
     shutil.rmtree(out / PARTIAL, ignore_errors=True)
     files = [plan.shard_path(out, shard) for shard in range(plan.shards)]
-    dataset = DATASETS[plan.name]
-    write_card(out / "README.md", dataset, files, plan.generator, plan.seed, plan.licence)
+    made = read_yield(out, files)
+    write_card(out / "README.md", plan, files, made)
     if preview:
-        write_sheet(out / "preview.html", dataset, files, preview)
+        write_sheet(out / "preview.html", plan.dataset, files, preview)
+    return made

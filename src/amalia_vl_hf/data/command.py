@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
     from ..training.checking import Report
+    from .build_plan import Plan
+    from .inference import Endpoint
 
 # Heavy imports are inside the commands, so that `--help` answers at once.
 
@@ -101,10 +103,23 @@ def _add_build(steps: Any) -> None:
     parser.add_argument(
         "--texts", metavar="FILE", help="texts to draw: .txt, one a line, or .parquet with text, image"
     )
-    parser.add_argument("--licence", metavar="NAME", help="of those texts, for provenance; needed with --texts")
+    parser.add_argument("--functions", metavar="FILE", help="Python functions, .parquet as CodeSearchNet has them")
+    parser.add_argument("--invoices", metavar="DIR", help="annotated invoices: a copy of FATURA")
+    parser.add_argument("--licence", metavar="NAME", help="of what is given with those three, for provenance")
+    _add_model(parser)
     parser.add_argument("--executor", choices=("local", "slurm", "ray"), default="local", help="where (%(default)s)")
     parser.add_argument("--partition", metavar="NAME", help="of Slurm")
     parser.add_argument("--time", default="04:00:00", metavar="LIMIT", help="of a task on Slurm (%(default)s)")
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    model = parser.add_argument_group("a model that writes parts of the samples, for datasets that can have one")
+    model.add_argument("--endpoint", metavar="URL", help="OpenAI-compatible server; OPENAI_API_KEY is sent if set")
+    model.add_argument("--model", metavar="M", help="its name there")
+    model.add_argument("--temperature", type=float, default=0.7, metavar="X", help="of its answers (%(default)s)")
+    model.add_argument("--max-tokens", type=int, default=2048, metavar="N", help="of an answer (%(default)s)")
+    model.add_argument("--parallel", type=int, default=16, metavar="N", help="requests a worker (%(default)s)")
+    model.add_argument("--dry-run", action="store_true", help="show what would be asked, and how often; ask nothing")
 
 
 def _fetch(arguments: argparse.Namespace) -> int:
@@ -196,24 +211,66 @@ def _filter(arguments: argparse.Namespace) -> int:
 
 
 def _build(arguments: argparse.Namespace) -> int:
-    from .build import OWN_LICENCE, Plan, SlurmJob, build
+    from .build import SlurmJob, build
+    from .build_plan import INPUTS, OWN_LICENCE, Plan
 
-    if (arguments.texts is None) != (arguments.licence is None):
-        raise ValueError("--texts and --licence go together: texts, and the licence they are under")
+    given = {name: getattr(arguments, name) for name in INPUTS}
+    texts = [name for name in ("texts", "functions", "invoices") if given[name]]
+    if bool(texts) != (arguments.licence is not None):
+        named = f"--{texts[0]}" if texts else "--texts, --functions or --invoices"
+        raise ValueError(f"{named} and --licence go together: what samples are made of, and the licence it is under")
     plan = Plan(
         name=arguments.name,
         count=arguments.count,
         seed=arguments.seed,
         shard_size=arguments.shard_size,
-        fonts=arguments.fonts,
-        texts=arguments.texts,
         licence=arguments.licence or OWN_LICENCE,
+        endpoint=_endpoint(arguments),
+        **given,
     )
+    if arguments.dry_run:
+        return _show_prompts(plan)
     slurm = SlurmJob(arguments.partition, arguments.time) if arguments.partition else None
-    done = build(plan, Path(arguments.out), arguments.executor, arguments.workers, slurm, arguments.preview)
-    print(f"{done} of {plan.count} samples are in {arguments.out}, every one checked")
-    if done < plan.count:
-        print("Slurm builds the others; the same command says how far it is, and finishes the folder")
+    made = build(plan, Path(arguments.out), arguments.executor, arguments.workers, slurm, arguments.preview)
+    if made is None:
+        print("Slurm builds the shards; the same command says how far it is, and finishes the folder")
+        return 0
+    print(f"{made.made} of {plan.count} samples are in {arguments.out}, every one checked")
+    if made.rejected:
+        print(made.table())
+    return 0 if made.made else 1
+
+
+def _endpoint(arguments: argparse.Namespace) -> Endpoint | None:
+    if (arguments.endpoint is None) != (arguments.model is None):
+        raise ValueError("--endpoint and --model go together: a server, and the model's name there")
+    if arguments.endpoint is None:
+        return None
+    from .inference import Endpoint
+
+    return Endpoint(
+        url=arguments.endpoint,
+        model=arguments.model,
+        temperature=arguments.temperature,
+        max_tokens=arguments.max_tokens,
+        seed=arguments.seed,
+        parallel=arguments.parallel,
+    )
+
+
+def _show_prompts(plan: Plan) -> int:
+    """Show what the first step asks for the first sample; later steps need its answers."""
+    from .build import materials_of
+    from .model_steps import prompts_of
+
+    for number, step in enumerate(plan.steps, 1):
+        print(f"step {number}, {step.name}: up to {plan.count} requests to {plan.endpoint and plan.endpoint.model}")
+    if not plan.steps:
+        print(f"{plan.name} asks no model here; {plan.count} samples would be drawn")
+        return 0
+    for index, asked in prompts_of(plan, Path(), plan.steps[0], 0, materials_of(plan)):
+        print(f"sample {index}: {asked}" if isinstance(asked, Exception) else asked[0]["content"])
+        break
     return 0
 
 

@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from .dataset_rows import Rendered, Row, exchange
+from .build_plan import Plan
+from .dataset_rows import Rendered, Row, exchanges
+from .dataset_yield import Yield
 
 _CARD = """\
 ---
 pretty_name: {title}
-language: [pt]
+language: [{languages}]
 license: {licence}
 task_categories: [image-text-to-text]
 size_categories: [{size}]
@@ -27,16 +29,17 @@ configs:
 
 # {title}
 
-{summary} European Portuguese; {count} samples, made by `{generator}` with seed {seed}.
+{summary} {names}; {count} samples, made by `{generator}` with seed {seed}.{model}
 
 Rows have `images` and `messages`, as TRL reads them, and say where they come from: `source`, `language`, `task`,
-`generator`, `seed`, `index` and `licence`. `truth` is what was drawn and asked, as JSON: every answer was checked
-against it after the row was written.
+`generator`, `seed`, `index`, `model`, `prompt_hash` and `licence`. `truth` is what was drawn and asked, as JSON: every
+answer was checked against it after the row was written.
 
 | task | samples |
 |---|---:|
 {tasks}
-"""
+{rejected}"""
+_LANGUAGES = {"pt": "European Portuguese", "en": "English"}
 _SHEET = """\
 <!doctype html>
 <html lang="pt-PT"><meta charset="utf-8"><title>{title}</title>
@@ -53,21 +56,28 @@ pre {{ white-space: pre-wrap; font: inherit; margin: .3em 0; }}
 """
 _SAMPLE = """\
 <article><img alt="" src="data:image;base64,{picture}"><div><small>{index}: {task}</small>
-<pre>{question}</pre><pre class="answer">{answer}</pre></div></article>"""
+{exchanges}</div></article>"""
+_EXCHANGE = '<pre>{question}</pre><pre class="answer">{answer}</pre>'
 
 
-def write_card(path: Path, dataset: Rendered, files: Sequence[Path], generator: str, seed: int, licence: str) -> None:
-    """Write the dataset card, with how many samples each task has."""
-    tasks = Counter(task.as_py() for file in files for task in pq.read_table(file, columns=["task"])["task"])
+def write_card(path: Path, plan: Plan, files: Sequence[Path], made: Yield) -> None:
+    """Write the dataset card, with how many samples each task has, and how many were rejected."""
+    columns = [pq.read_table(file, columns=["task", "language"]) for file in files]
+    tasks = Counter(task.as_py() for table in columns for task in table["task"])
+    languages = sorted({language.as_py() for table in columns for language in table["language"]})
     card = _CARD.format(
-        title=dataset.TITLE,
-        summary=dataset.SUMMARY,
-        licence=licence.lower(),
-        size=_size(tasks.total()),
-        count=tasks.total(),
-        generator=generator,
-        seed=seed,
+        title=plan.dataset.TITLE,
+        languages=", ".join(languages),
+        summary=plan.dataset.SUMMARY,
+        licence=plan.licence.lower(),
+        size=_size(made.made),
+        count=made.made,
+        names=" and ".join(_LANGUAGES[language] for language in languages),
+        generator=plan.generator,
+        seed=plan.seed,
+        model=f" A model, `{plan.endpoint.model}`, wrote parts of them." if plan.endpoint else "",
         tasks="\n".join(f"| {task} | {count} |" for task, count in sorted(tasks.items())),
+        rejected=f"\nNot made, of {plan.count}:\n\n```\n{made.table()}\n```\n" if made.rejected else "",
     )
     path.write_text(card, encoding="utf-8")
 
@@ -85,13 +95,14 @@ def _rows(files: Iterable[Path]) -> Iterable[Row]:
 
 
 def _sample(row: Row) -> str:
-    question, answer = exchange(row)
     return _SAMPLE.format(
         picture=base64.b64encode(row["images"][0]["bytes"]).decode(),
         index=row["index"],
         task=html.escape(row["task"]),
-        question=html.escape(question),
-        answer=html.escape(answer),
+        exchanges="\n".join(
+            _EXCHANGE.format(question=html.escape(said.question), answer=html.escape(said.answer))
+            for said in exchanges(row)
+        ),
     )
 
 

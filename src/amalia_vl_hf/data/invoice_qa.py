@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .dataset_rows import Drawn, Materials, Row, exchange, open_picture, png, truth_of
+from .dataset_rows import Drawn, Exchange, Materials, Row, Step, exchange, open_picture, png, truth_of
 from .invoices import BOX_DIGITS, Box, draw_invoice, set_invoice
 
 NAME = "invoice-qa"
@@ -21,6 +21,7 @@ TITLE = "InvoiceQA"
 VERSION = 1
 USES: tuple[str, ...] = ()  # the template has its own fonts, and facts
 SUMMARY = "Field extraction, boxes of fields, and rejection of wrong boxes, on invoices."
+STEPS: tuple[Step, ...] = ()
 
 NEGATIVE = 0.3  # paper, section 5.1: p = 0.3
 TASKS = ("extraction", "extraction", "box", "confirmation")  # of the others, as likely each
@@ -84,7 +85,7 @@ def draw(rng: random.Random, index: int, materials: Materials) -> Drawn:
         else:
             answer = _stopped(f"Sim. Essa região contém {noun}: {value}")
     truth = {"task": task, "field": field, "fields": invoice.fields, "boxes": boxes, "cents": invoice.cents}
-    return Drawn(png(picture), question, answer, task, truth)
+    return Drawn(png(picture), (Exchange(question, answer),), task, truth)
 
 
 def faults(row: Row) -> list[str]:

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from .answer_formats import FORMATS, VERDICT, Fields, Format, read, request, write
-from .dataset_rows import Drawn, Materials, Row, exchange, jpeg, open_picture, truth_of
+from .dataset_rows import Drawn, Exchange, Materials, Row, Step, exchange, jpeg, open_picture, truth_of
 from .misreadings import misread
 from .passages import Passage, split_sentences
 from .text_pictures import draw_style, draw_text, unseen
@@ -26,6 +26,7 @@ TITLE = "PT-OCR"
 VERSION = 1
 USES: tuple[str, ...] = ("fonts", "texts")
 SUMMARY = "Transcription, sentence extraction and hallucination detection, in four answer formats."
+STEPS: tuple[Step, ...] = ()
 
 Task = Literal["transcription", "first", "last", "nth", "count", "detection"]
 TASKS: tuple[Task, ...] = ("transcription", "transcription", "first", "last", "nth", "count", "detection", "detection")
@@ -99,8 +100,8 @@ def draw(rng: random.Random, index: int, materials: Materials) -> Drawn:
     ]
     asking = {"task": asked.task, "panel": asked.panel, "number": asked.number, "candidate": asked.candidate}
     truth = {"panels": panels, "direction": direction, "format": kind, **asking}
-    name = f"{asked.task}, {kind}"
-    return Drawn(jpeg(picture, rng.randint(*QUALITIES)), question, write(asked.fields, kind), name, truth)
+    said = Exchange(question, write(asked.fields, kind))
+    return Drawn(jpeg(picture, rng.randint(*QUALITIES)), (said,), f"{asked.task}, {kind}", truth)
 
 
 def faults(row: Row) -> list[str]:

@@ -10,7 +10,7 @@ import random
 
 from PIL import Image
 
-from .dataset_rows import Drawn, Materials, Row, exchange, open_picture, png, truth_of
+from .dataset_rows import Drawn, Exchange, Materials, Row, Step, exchange, open_picture, png, truth_of
 from .passages import write_entries, write_title
 from .text_pictures import Line, Style, draw_style, draw_text, unseen
 
@@ -19,6 +19,7 @@ TITLE = "PT-Render-Text"
 VERSION = 1
 USES: tuple[str, ...] = ("fonts", "texts")
 SUMMARY = "Reading text drawn in many fonts, sizes, colours, papers and layouts."
+STEPS: tuple[Step, ...] = ()
 
 LAYOUTS = ("sign", "note", "list", "columns")
 WIDTHS = (380, 760)  # pixels
@@ -53,7 +54,8 @@ def draw(rng: random.Random, index: int, materials: Materials) -> Drawn:
     mode = "text" if layout == "columns" else rng.choice(("text", "text", "lines"))
     answer = "\n".join(paragraphs) if mode == "text" else "\n".join(line.text for line in lines)
     truth = {"paragraphs": paragraphs, "lines": lines, "mode": mode, "ink": style.ink, "font": style.typeface.name}
-    return Drawn(png(picture), rng.choice(QUESTIONS[mode]), answer, f"{layout}, {mode}", truth)
+    asked = Exchange(rng.choice(QUESTIONS[mode]), answer)
+    return Drawn(png(picture), (asked,), f"{layout}, {mode}", truth)
 
 
 def faults(row: Row) -> list[str]:
