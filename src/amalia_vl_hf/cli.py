@@ -208,7 +208,7 @@ def _convert(arguments: argparse.Namespace) -> int:
 def _data(arguments: argparse.Namespace) -> int:
     try:
         return int(arguments.data(arguments))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RuntimeError) as error:
         raise UsageError(_first_line(error)) from error
 
 

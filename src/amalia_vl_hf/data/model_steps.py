@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,20 +45,18 @@ def ask_model(plan: Plan, out: Path, step: Step, shard: int, materials: Material
 
 def prompts_of(
     plan: Plan, out: Path, step: Step, shard: int, materials: Materials
-) -> list[tuple[int, Messages | RejectedError]]:
+) -> Iterator[tuple[int, Messages | RejectedError]]:
     """Write the messages of every sample of a shard, or say why there is nothing to ask."""
     template = read_prompt(plan.name, step.name)
     earlier = read_answers(plan, out, shard, plan.steps[: plan.steps.index(step)])
-    prompts: list[tuple[int, Messages | RejectedError]] = []
     for index in plan.rows(shard):
         try:
             answers = answers_of(earlier, index)
             slots = step.ask(plan.rng(index), index, materials._replace(answers=answers))
         except RejectedError as error:
-            prompts.append((index, error))
+            yield index, error
         else:
-            prompts.append((index, [{"role": "user", "content": template.substitute(slots)}]))
-    return prompts
+            yield index, [{"role": "user", "content": template.substitute(slots)}]
 
 
 def read_answers(plan: Plan, out: Path, shard: int, steps: Sequence[Step]) -> dict[str, dict[int, Said]]:
