@@ -28,6 +28,7 @@ from amalia_vl_hf.data.sandbox_wasm_build import (
     compiled_interpreter,
     package_folder,
 )
+from amalia_vl_hf.data.sandbox_wasm_worker import FIRST_CODE_BYTES, IMAGES, PRELOADED
 
 from .bubblewrap import needs_bubblewrap
 
@@ -124,11 +125,61 @@ def test_a_worker_that_cannot_start_is_no_sandbox(unprobed, monkeypatch, tmp_pat
 def test_a_worker_that_answers_wrongly_is_no_sandbox(unprobed, monkeypatch, tmp_path):
     answer = '{"code": 1, "stdout": "", "stderr": "broken"}'
     (tmp_path / "worker.py").write_text(
-        f"print({answer!r}, flush=True)\nfor _ in open(0): print({answer!r}, flush=True)"
+        f"print({answer!r}, flush=True)\nfor _ in open(0): print({answer!r}, {answer!r}, sep='\\n', flush=True)"
     )
     monkeypatch.setattr(sandbox_wasm, "WORKER", tmp_path / "worker.py")
     assert sandbox_wasm.problem() == "a trial run ended as failed: broken"
     sandbox_wasm._idle.pop().stop()
+
+
+def test_a_worker_that_ends_before_its_snippet_begins_ran_nothing(unprobed, monkeypatch, tmp_path):
+    (tmp_path / "worker.py").write_text("print('{}', flush=True)\ninput()")
+    monkeypatch.setattr(sandbox_wasm, "WORKER", tmp_path / "worker.py")
+    assert sandbox_wasm.run(b"print(1)", 0, PATIENT) == ("killed", b"", b"")
+
+
+SPOIL = """
+import builtins, json, os, random, re, sys
+print(STATE)
+random.seed(1)
+json.dumps = re.compile = lambda *_: "spoilt"
+os.environ["SPOILT"] = sys.ps1 = "yes"
+sys.path.append("/spoilt")
+sys.modules["spoilt"] = sys
+sys.setrecursionlimit(77)
+builtins.spoilt = [bytearray(2**20) for _ in range(64)]
+"""
+STATE = """(
+    json.dumps([1]), re.compile("a").pattern, random.random(), hash("a"), id(object()), os.getcwd(), sys.path,
+    sorted(os.environ), sorted(sys.modules), sorted(vars(sys)), sorted(vars(builtins)), sys.getrecursionlimit(),
+)"""
+
+
+def test_nothing_of_a_snippet_reaches_the_next():
+    code = SPOIL.replace("STATE", STATE).encode()
+    first = sandbox_wasm.run(code, 0, PATIENT)
+    worker = sandbox_wasm._idle[-1]
+    assert first.status == "ok"
+    assert [sandbox_wasm.run(code, 0, PATIENT) for _ in range(2)] == [first, first]
+    assert sandbox_wasm._idle[-1] is worker
+
+
+def test_a_seed_gives_the_same_in_every_worker_and_after_many_others():
+    code = b"import os, random; print(hash('a'), id(object()), {*'abcdef'}, random.random(), os.urandom(4))"
+    first = sandbox_wasm.run(code, 0, PATIENT)
+    others = [sandbox_wasm.run(code, seed, PATIENT) for seed in range(1, IMAGES + 1)]
+    assert len({first, *others}) == IMAGES + 1
+    worker = sandbox_wasm._idle[-1]
+    assert sandbox_wasm.run(code, 0, PATIENT) == first
+    assert sandbox_wasm._idle.pop() is worker
+    worker.stop()
+    assert sandbox_wasm.run(code, 0, PATIENT) == first
+
+
+def test_what_is_preloaded_fits_where_it_is_written():
+    assert len(PRELOADED) <= FIRST_CODE_BYTES
+    packages = b"import sys, traceback; print({name.split('.')[0] for name in sys.modules} & {'numpy', 'pandas'})"
+    assert sandbox_wasm.run(packages, 0, PATIENT) == ("ok", b"set()\n", b"")
 
 
 @pytest.fixture

@@ -86,6 +86,7 @@ class Worker:
         folder, packages = compiled_interpreter(), package_folder("wasmtime").parent
         user = plain_user()
         paths = [str(path) for path in (WORKER, packages, folder / COMPILED, folder / LIBRARY_FOLDER)]
+        self._unread = bytearray()
         self.process = subprocess.Popen(
             [sys.executable, "-I", "-S", *paths, "" if user is None else str(user)],
             stdin=subprocess.PIPE,
@@ -101,7 +102,7 @@ class Worker:
 
         Args:
             job: What the worker takes.
-            seconds: Most to wait for.
+            seconds: Most to wait for, from where the snippet begins: the interpreter may have to be started first.
 
         Returns:
             The answer; None if the worker ended instead.
@@ -109,13 +110,14 @@ class Worker:
         Raises:
             TimeoutError: No answer in time; the worker still runs.
         """
-        deadline = time.monotonic() + seconds
         try:
             cast(IO[bytes], self.process.stdin).write(json.dumps(job).encode() + b"\n")
             cast(IO[bytes], self.process.stdin).flush()
         except BrokenPipeError:
             return None
-        return self._answer(deadline)
+        if self._answer(None) is None:
+            return None
+        return self._answer(time.monotonic() + seconds)
 
     def stop(self) -> int:
         """End the process and return its exit code."""
@@ -125,16 +127,16 @@ class Worker:
 
     def _answer(self, deadline: float | None) -> dict[str, Any] | None:
         stdout = cast(IO[bytes], self.process.stdout)
-        line = bytearray()
         with selectors.DefaultSelector() as selector:
             selector.register(stdout, selectors.EVENT_READ)
-            while not line.endswith(b"\n"):
+            while b"\n" not in self._unread:
                 if not selector.select(deadline and max(0.0, deadline - time.monotonic())):
                     raise TimeoutError("the worker did not answer in time")
                 chunk = os.read(stdout.fileno(), _CHUNK)
                 if not chunk:
                     return None
-                line += chunk
+                self._unread += chunk
+        line, _, self._unread = self._unread.partition(b"\n")
         answer: dict[str, Any] = json.loads(line)
         return answer
 

@@ -1,10 +1,17 @@
 """Runs snippets in CPython compiled to WebAssembly, one after the other, each in an instance of its own.
 
 A script, not a module: it is started by path, so that nothing of this package is imported beside it. Jobs come as
-lines of JSON on stdin, answers leave as lines of JSON on stdout. A snippet that prints too much takes this process
-down with it, as do the limits on processor time (here) and on wall time (by whoever started this).
+lines of JSON on stdin; one line of JSON on stdout says that the snippet begins, a second how it ended. A snippet that
+prints too much takes this process down with it, as do the limits on processor time (here) and on wall time (by
+whoever started this).
+
+The interpreter starts once for each hash seed, by the function that its authors give for this, before any snippet is
+in its reach. What its memory is then is copied into every new instance. That is all of its state: its code never
+writes a table nor drops a segment, and the only global it sets, the stack pointer, is back where it began when that
+function returns.
 """
 
+import functools
 import json
 import math
 import os
@@ -12,7 +19,8 @@ import random
 import resource
 import sys
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 OPEN_FILES = 64
 STACK = 1536 * 1024  # bytes, below the 2 MiB that wasmtime itself allots; Python's recursion limit mostly comes first
@@ -20,6 +28,14 @@ CHUNK = 64 * 1024  # bytes made at once, however many a snippet asks for
 UNSIGNED = 0xFFFFFFFF  # WebAssembly's addresses arrive as signed numbers
 PADDING = 64 * 1024  # bytes a seed: moves what is allocated later, so that an output with an address in it differs
 NO_HOST = -1  # what the interpreter is told when it calls its embedder: there is none
+PAGE = 64 * 1024  # bytes, WebAssembly's
+IMAGES = 16  # started interpreters kept, of 4 MB each
+# Addresses in the interpreter whose hash `sandbox_wasm_build` holds, as its disassembly shows them.
+FIRST_CODE, FIRST_CODE_BYTES = 16876718, 70  # what `wizer.initialize` runs: it would import packages left out here
+HASH_SECRET, HASH_SECRET_BYTES = 22021448, 24  # CPython's _Py_HashSecret
+HASH_SECRET_IS_SET = 22021496  # a byte; CPython then leaves the secret as it is
+# What a start itself imports, and the modules that most functions begin with: 10 to 20 ms each, if not done once here.
+PRELOADED = b"import encodings, io, os, sys, re, json, random, typing, datetime"
 
 
 def main(packages: str, compiled: str, library: str, user: str) -> None:
@@ -39,8 +55,9 @@ def main(packages: str, compiled: str, library: str, user: str) -> None:
     os.chdir(library)  # opened later as ".", which a plain user may do where the path to it is closed
     give_up_rights(user)
     answer(ready=True)
+    image = functools.lru_cache(IMAGES)(functools.partial(start_interpreter, engine, module))
     for line in sys.stdin.buffer:
-        serve(engine, module, json.loads(line))
+        serve(engine, module, image, json.loads(line))
 
 
 def new_engine() -> Any:
@@ -63,20 +80,59 @@ def give_up_rights(user: str) -> None:
         os.setuid(int(user))
 
 
-def serve(engine: Any, module: Any, job: dict[str, Any]) -> None:
+class Image(NamedTuple):
+    """The memory of an interpreter that has started.
+
+    Attributes:
+        pages: Its length in pages.
+        written: Address and content of each page that differs from a new instance's.
+    """
+
+    pages: int
+    written: list[tuple[int, bytearray]]
+
+
+def start_interpreter(engine: Any, module: Any, seed: int) -> Image:
+    """Start an interpreter under a hash seed, up to where it would take a snippet."""
+    import wasmtime
+
+    new, started = wasmtime.Store(engine), wasmtime.Store(engine)
+    started.set_wasi(world("", seed, {"stdout": bytearray(), "stderr": bytearray()}, CHUNK))
+    linker = new_linker(engine, seed)
+    untouched = linker.instantiate(new, module).exports(new)["memory"]
+    exports = linker.instantiate(started, module).exports(started)
+    exports["_initialize"](started)
+    memory, secret = exports["memory"], random.Random(f"hash {seed}")  # noqa: S311  # the same again is what is wanted
+    memory.write(started, PRELOADED.ljust(FIRST_CODE_BYTES), FIRST_CODE)
+    memory.write(started, secret.randbytes(HASH_SECRET_BYTES), HASH_SECRET)
+    memory.write(started, b"\1", HASH_SECRET_IS_SET)
+    exports["wizer.initialize"](started)
+    image = Image(memory.size(started), [])
+    for start in range(0, image.pages * PAGE, PAGE):
+        page = memory.read(started, start, start + PAGE)
+        if page != untouched.read(new, start, start + PAGE):
+            image.written.append((start, page))
+    new.close()
+    started.close()
+    return image
+
+
+def serve(engine: Any, module: Any, image_of: Callable[[int], Image], job: dict[str, Any]) -> None:
     """Run one snippet and answer with its exit code, None where it trapped, and its streams."""
     import wasmtime
 
+    image = image_of(job["seed"])
+    answer(begins=True)
     limit_processor_time(job["cpu_seconds"])
     streams: dict[str, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
     store = wasmtime.Store(engine)
     store.set_limits(memory_size=job["memory_bytes"], instances=1, memories=1)
-    store.set_wasi(world(job, streams))
+    store.set_wasi(world(job["code"], job["seed"], streams, job["output_bytes"]))
     linker = new_linker(engine, job["seed"])
     code: int | None = None
     try:
         exports = linker.instantiate(store, module).exports(store)
-        exports["_initialize"](store)
+        restore(exports["memory"], store, image)
         code = exports["run"](store)
     except wasmtime.ExitTrap as end:
         code = end.code
@@ -86,11 +142,15 @@ def serve(engine: Any, module: Any, job: dict[str, Any]) -> None:
     answer(code=code, **texts(streams))
 
 
-def new_linker(engine: Any, seed: int) -> Any:
-    """The functions that the interpreter may call: WASI's, with random numbers that follow from the seed.
+def restore(memory: Any, store: Any, image: Image) -> None:
+    """Make the memory of a new instance that of an interpreter that has started."""
+    memory.grow(store, image.pages - memory.size(store))
+    for start, page in image.written:
+        memory.write(store, page, start)
 
-    This interpreter ignores PYTHONHASHSEED and takes its hash seed from WASI's random numbers.
-    """
+
+def new_linker(engine: Any, seed: int) -> Any:
+    """The functions that the interpreter may call: WASI's, with random numbers that follow from the seed."""
     import wasmtime
 
     source = random.Random(seed)  # noqa: S311  # the same numbers again are what is wanted
@@ -111,19 +171,19 @@ def new_linker(engine: Any, seed: int) -> Any:
     return linker
 
 
-def world(job: dict[str, Any], streams: dict[str, bytearray]) -> Any:
+def world(code: str, seed: int, streams: dict[str, bytearray], most: int) -> Any:
     """All that a snippet has of the outside: its arguments, the library to read, two streams to write."""
     import wasmtime
 
     def keep(name: str, chunk: bytes) -> None:
         streams[name] += chunk
-        if len(streams[name]) > job["output_bytes"]:
+        if len(streams[name]) > most:
             answer(too_much_output=True, **texts(streams))
             os._exit(1)
 
     wasi = wasmtime.WasiConfig()
-    wasi.argv = ["python", "-c", job["code"]]
-    wasi.env = [("PADDING", " " * PADDING * job["seed"])]
+    wasi.argv = ["python", "-c", code]
+    wasi.env = [("PADDING", " " * PADDING * seed)]
     wasi.preopen_dir(".", "/usr/local/lib", False)
     wasi.stdout_custom = lambda chunk: keep("stdout", chunk)
     wasi.stderr_custom = lambda chunk: keep("stderr", chunk)
