@@ -1,4 +1,4 @@
-"""A small FATURA for tests: black bars where fields stand, a pixel inside their boxes, annotated as the release does."""
+"""A small FATURA for tests: black bars where fields stand, a pixel inside their boxes, and its annotations."""
 
 import json
 import random
