@@ -7,7 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import LlamaConfig, SiglipVisionConfig
 
 from amalia_vl_hf import AmaliaVLConfig
-from amalia_vl_hf.training.balance import CostModel, busy_share, longest_first, micro_batches
+from amalia_vl_hf.training.balance import CostModel, busy_share, fullest_first, longest_first, micro_batches
 from tests.tiny import tiny_model
 
 
@@ -94,3 +94,18 @@ def test_micro_batches_are_alike_within_and_even_over_the_ranks():
 def test_ranks_are_busy_for_the_share_that_the_last_one_leaves_them():
     assert busy_share(np.array([[4.0, 2.0], [1.0, 1.0]])) == pytest.approx(8 / 10)
     assert busy_share(np.ones((3, 5))) == 1
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_full_bins_hold_every_item_once_and_no_two_could_be_one(seed):
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(1, rng.integers(2, 101), rng.integers(1, 60)).tolist()
+    bins = fullest_first(sizes, 100)
+    assert sorted(item for held in bins for item in held) == list(range(len(sizes)))
+    held = sorted(sum(sizes[item] for item in one) for one in bins)
+    assert held[-1] <= 100
+    assert sum(held[:2]) > 100 or len(held) == 1
+
+
+def test_two_items_that_fill_a_bin_go_before_a_larger_one_that_does_not():
+    assert fullest_first([60, 35, 25, 15], 100) == [[0, 2, 3], [1]]

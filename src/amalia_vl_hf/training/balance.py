@@ -81,6 +81,51 @@ def longest_first(costs: Sequence[float], sizes: Sequence[int], bins: int, capac
     return dealt
 
 
+def fullest_first(sizes: Sequence[int], capacity: int) -> list[list[int]]:
+    """Fill one bin after the other: the largest item that is left, then those that leave the least room.
+
+    >>> fullest_first([5, 2, 6, 3, 4], 10)
+    [[2, 4], [0, 3, 1]]
+
+    Args:
+        sizes: Of the items, at most `capacity` each.
+        capacity: Of a bin.
+
+    Returns:
+        The items' positions bin by bin.
+    """
+    left = sorted(range(len(sizes)), key=lambda item: (sizes[item], item))
+    bins = []
+    while left:
+        taken = [left.pop()]
+        room = capacity - sizes[taken[0]]
+        while closest := _closest(left, sizes, room):
+            taken += closest
+            room -= sum(sizes[item] for item in closest)
+            left = [item for item in left if item not in closest]
+        bins.append(taken)
+    return bins
+
+
+def _closest(left: Sequence[int], sizes: Sequence[int], room: int) -> list[int]:
+    """Choose what goes into a bin next, of items in ascending size.
+
+    The largest that fits, while two more would fit beside it; then the one or two that leave the least room.
+    """
+    fits = [item for item in left if sizes[item] <= room]
+    if len(fits) > 2 and sizes[fits[0]] + sizes[fits[1]] + sizes[fits[-1]] <= room:
+        return fits[-1:]
+    best, low, high = fits[-1:], 0, len(fits) - 1
+    while low < high:
+        pair = [fits[high], fits[low]]
+        if sum(sizes[item] for item in pair) > room:
+            high -= 1
+            continue
+        best = max(best, pair, key=lambda items: sum(sizes[item] for item in items))
+        low += 1
+    return best
+
+
 def micro_batches(costs: Costs, ranks: int) -> list[list[int]]:
     """Form micro-batches of one item a rank, equal in cost, so that no rank waits within a step either.
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from .balance import Costs, Indices, longest_first, micro_batches
+from .balance import Costs, Indices, fullest_first, longest_first, micro_batches
 
 Rows = list[list[int]]
 
@@ -31,9 +31,9 @@ def plan_rows(
     """Lay out the rows of every step of a run.
 
     Every step holds exactly `conversations`, in the same number of rows, a multiple of `ranks`: the fewest in which
-    all steps fit. Where ranks would wait because a row holds few conversations, each conversation gets one of its
-    own, and a micro-batch takes conversations of like cost. An epoch that whole steps do not divide is filled up with
-    conversations drawn again.
+    all steps fit. One rank waits for nobody, so its rows are filled; several get rows of equal cost. Where ranks
+    would wait because a row holds few conversations, each conversation gets one of its own, and a micro-batch takes
+    conversations of like cost. An epoch that whole steps do not divide is filled up with conversations drawn again.
 
     Args:
         lengths: Tokens of each conversation of the dataset, visual ones included.
@@ -54,9 +54,10 @@ def plan_rows(
     epochs = math.ceil(steps / math.ceil(len(lengths) / conversations))
     generators = [np.random.default_rng((seed, epoch)) for epoch in range(epochs)]
     even = np.concatenate([even_steps(lengths, conversations, generator) for generator in generators])[:steps]
+    if ranks == 1:
+        return _filled(even, lengths, max_length)
     fewest = math.ceil(lengths[even].sum(axis=1).max() / max_length / ranks) * ranks
-    most = conversations if ranks == 1 else conversations // LEAST_A_ROW
-    for rows in range(fewest, most + 1, ranks):
+    for rows in range(fewest, conversations // LEAST_A_ROW + 1, ranks):
         plan = _pack(even, lengths, costs, rows, ranks, max_length)
         if plan is not None:
             return plan
@@ -98,6 +99,17 @@ def _filled_up(count: int, conversations: int, generator: np.random.Generator) -
     """Shuffle the dataset's positions and repeat as many as whole steps lack."""
     order = generator.permutation(count)
     return np.resize(order, math.ceil(count / conversations) * conversations)
+
+
+def _filled(steps: Indices, lengths: Indices, max_length: int) -> list[Rows]:
+    """Fill the rows of each step; where one needs fewer than another, its longest lists of conversations are cut."""
+    plan = [fullest_first(lengths[step].tolist(), max_length) for step in steps]
+    most = max(map(len, plan))
+    for rows in plan:
+        while len(rows) < most:
+            longest = max(rows, key=len)
+            rows.append([longest.pop() for _ in range(len(longest) // 2)])
+    return [[step[row].tolist() for row in rows] for step, rows in zip(steps, plan, strict=True)]
 
 
 def _pack(steps: Indices, lengths: Indices, costs: Costs, rows: int, ranks: int, max_length: int) -> list[Rows] | None:
