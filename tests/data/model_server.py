@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 import threading
 import time
 from collections import Counter
@@ -62,6 +63,15 @@ def error(message: str) -> dict[str, Any]:
     return {"error": {"message": message, "type": "invalid_request_error"}}
 
 
+class _Http(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+    def handle_error(self, request, client_address):
+        if not isinstance(sys.exception(), OSError):  # whoever asked may be killed
+            super().handle_error(request, client_address)
+
+
 class ModelServer:
     """Answers `/v1/models` and `/v1/chat/completions`, and nothing else.
 
@@ -69,7 +79,8 @@ class ModelServer:
         models: Their names.
         script: Faults; none by default.
         key: That requests must bring, where there is one.
-        port: To listen at; a free one by default.
+        host: Where it listens; only 127.0.0.1 is loopback to datatrove.
+        port: A free one by default.
     """
 
     def __init__(
@@ -77,6 +88,7 @@ class ModelServer:
         models: tuple[str, ...] = ("amalia",),
         script: Script | None = None,
         key: str | None = None,
+        host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
         self.models = models
@@ -117,13 +129,12 @@ class ModelServer:
                 with contextlib.suppress(OSError):  # whoever asked may hang up
                     send(self, said)
 
-        self.http = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-        self.http.daemon_threads = True
+        self.http = _Http((host, port), Handler)
         self.thread = threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.http.server_address[1]}"
+        return f"http://{self.http.server_address[0]}:{self.http.server_address[1]}"
 
     @property
     def requests(self) -> int:
