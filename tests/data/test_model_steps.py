@@ -1,9 +1,15 @@
 """Steps that ask a model: one prompt a sample, strict answers, and a reason for every sample that is not made."""
 
+import hashlib
 import json
+import random
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from types import SimpleNamespace
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 
@@ -232,3 +238,34 @@ def test_brazilian_dialogues_are_refused_and_other_languages_are_not_judged():
     with pytest.raises(RejectedError, match=f"{BRAZILIAN}: pt-BR"):
         refuse_brazilian(row)
     refuse_brazilian({**row, "language": "en"})
+
+
+def program(text, count):
+    """Write another program for every prompt, after a while."""
+    number = int(hashlib.sha256(text.encode()).hexdigest(), 16) % 1000
+    lines = f"idade = {number}\nprint('idade', idade)\nprint(idade % 7, idade // 7)\nprint(idade - 1)"
+    return Fault(body=completion(f"```python\n{lines}\n```"), pause=0.02)
+
+
+@pytest.mark.slow
+def test_a_build_with_a_model_killed_at_random_moments_ends_as_one_that_was_not(tmp_path):
+    words = ["data", "build", "pt-simple-code-outputs", "--count", "60", "--shard-size", "10", "--model", "amalia"]
+    moments = sorted(random.Random(5).sample(range(5, 60), 4))  # requests after which it is killed
+    with ModelServer(script=program) as server:
+        words += ["--endpoint", server.url, "--workers", "2", "--parallel", "2"]
+        assert cli.main([*words, "--out", str(tmp_path / "whole")]) == 0
+        needed = server.requests
+        command = [sys.executable, "-m", "amalia_vl_hf.cli", *words, "--out", str(tmp_path / "killed")]
+        for moment in moments:
+            process = psutil.Popen(command, stderr=subprocess.DEVNULL)
+            while server.requests < needed + moment and process.poll() is None:
+                time.sleep(0.005)
+            children = process.children(recursive=True)
+            process.kill()
+            process.wait()
+            psutil.wait_procs(children, timeout=60)
+        assert cli.main([*words, "--out", str(tmp_path / "killed")]) == 0
+        in_flight = 2 * 2  # workers, and requests of each
+        assert server.requests <= 2 * needed + len(moments) * in_flight
+    assert rows_of(tmp_path / "killed") == rows_of(tmp_path / "whole")
+    assert len(rows_of(tmp_path / "killed")) > 50
