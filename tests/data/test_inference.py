@@ -7,11 +7,10 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from email.utils import formatdate
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
@@ -227,6 +226,18 @@ def test_answers_that_cannot_be_kept_are_missed(tmp_path):
             answer_all(requests, endpoint, tmp_path, "a")
 
 
+def test_answers_are_kept_until_their_file_is_there(tmp_path):
+    requests = questions(4)
+    (tmp_path / "a.jsonl").mkdir()
+    with ModelServer() as server:
+        endpoint = Endpoint(server.url, "amalia")
+        with pytest.raises(IsADirectoryError):
+            answer_all(requests, endpoint, tmp_path, "a")
+        (tmp_path / "a.jsonl").rmdir()
+        assert answer_all(requests, endpoint, tmp_path, "a") == right(requests, endpoint)
+        assert server.requests == 4
+
+
 @pytest.mark.parametrize(
     ("requests", "told"),
     [
@@ -404,52 +415,49 @@ def test_the_record_is_what_decides_on_answers():
 # Processes.
 
 
-class Resumed(NamedTuple):
-    """What became of a run that was killed again and again."""
-
-    answers: list[Answer]
-    kills: int
-
-
-def fresh(*arguments: object) -> multiprocessing.process.BaseProcess:
-    """Start `answer_all` in a process of its own, as a build's workers do."""
+def fresh(work: Callable[..., object], *arguments: object) -> multiprocessing.process.BaseProcess:
+    """Do something in a process of its own, as a build's workers do."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["amalia_vl_hf.data.inference"])  # imported once, not once a process
-    process = context.Process(target=answer_all, args=arguments)
+    process = context.Process(target=work, args=arguments)
     process.start()
     return process
 
 
+def kill(server: ModelServer, process: multiprocessing.process.BaseProcess, within: int, rng: random.Random) -> bool:
+    """Kill a process a random moment after one of so many further requests; False if it was over before."""
+    moment = server.requests + rng.randrange(within)
+    while server.requests < moment and process.is_alive():
+        time.sleep(0.001)
+    time.sleep(rng.uniform(0, 0.02))
+    alive = process.is_alive()
+    process.kill()
+    process.join(60)
+    return alive
+
+
 def kill_and_resume(
     server: ModelServer, requests: list[Request], endpoint: Endpoint, folder: Path, kills: int, rng: random.Random
-) -> Resumed:
-    """Kill a run so often, each time after a random number of further requests, and let it end."""
-    done = 0
+) -> list[Answer]:
+    """Kill a run so often, and let it end."""
     for _ in range(kills):
-        moment = server.requests + rng.randrange(1, len(requests) // (kills + 1))
-        process = fresh(requests, endpoint, folder, "a")
-        while server.requests < moment and process.is_alive():
-            time.sleep(0.001)
-        time.sleep(rng.uniform(0, 0.02))
-        done += process.is_alive()
-        process.kill()
-        process.join(60)
-    process = fresh(requests, endpoint, folder, "a")
+        process = fresh(answer_all, requests, endpoint, folder, "a")
+        assert kill(server, process, len(requests) // (kills + 1), rng)
+    process = fresh(answer_all, requests, endpoint, folder, "a")
     process.join(300)
     assert process.exitcode == 0
     before = server.requests
     answers = answer_all(requests, endpoint, folder, "a")
     assert server.requests == before, "the file was complete"
-    return Resumed(answers, done)
+    return answers
 
 
 def test_killed_and_resumed_every_request_has_its_answer_and_few_are_repeated(tmp_path):
     requests = questions(120)
     with ModelServer(script=lambda _, __: Fault(pause=0.005)) as server:
         endpoint = Endpoint(server.url, "amalia", parallel=3)
-        resumed = kill_and_resume(server, requests, endpoint, tmp_path, 2, random.Random(1))
-        assert resumed.kills == 2
-        assert resumed.answers == right(requests, endpoint)
+        answers = kill_and_resume(server, requests, endpoint, tmp_path, 2, random.Random(1))
+        assert answers == right(requests, endpoint)
         assert server.requests - 120 <= 2 * 3, "repeated: what was in flight, 5 % at most"
 
 
@@ -465,26 +473,21 @@ def test_killed_often_under_faults_and_by_two_models(tmp_path, seed):
         return (fault or Fault())._replace(pause=0.01)
 
     with ModelServer(("amalia", "outro"), script) as server:
-        first, second = (Endpoint(server.url, "amalia", parallel=4), Endpoint(server.url, "amalia", 0.2, parallel=4))
-        third = Endpoint(server.url, "outro", parallel=4)
-        process = fresh(requests, first, tmp_path, "a")
-        while server.requests < 100:
-            time.sleep(0.001)
-        process.kill()
-        process.join(60)
-        for endpoint in (second, third):
+        first, *others = (
+            Endpoint(server.url, *named, parallel=4) for named in (("amalia",), ("amalia", 0.2), ("outro",))
+        )
+        assert kill(server, fresh(answer_all, requests, first, tmp_path, "a"), 100, rng)
+        for endpoint in others:
             before = server.requests
-            resumed = kill_and_resume(server, requests, endpoint, tmp_path, 5, rng)
-            assert resumed.kills == 5
-            assert resumed.answers == right(requests, endpoint)
-            assert server.requests - before - 400 - 40 <= 5 * 4
+            assert kill_and_resume(server, requests, endpoint, tmp_path, 5, rng) == right(requests, endpoint)
+            assert server.requests - before - 400 - 40 <= 5 * 4, "repeated: what was in flight, 5 % at most"
 
 
 def test_processes_ask_at_once_and_what_both_want_is_asked_once(tmp_path):
     requests = questions(20)
     with ModelServer(script=lambda _, __: Fault(pause=0.01)) as server:
         endpoint = Endpoint(server.url, "amalia", parallel=2)
-        processes = [fresh(requests, endpoint, tmp_path, name) for name in ("a", "a", "b")]
+        processes = [fresh(answer_all, requests, endpoint, tmp_path, name) for name in ("a", "a", "b")]
         for process in processes:
             process.join(120)
         assert [process.exitcode for process in processes] == [0, 0, 0]
