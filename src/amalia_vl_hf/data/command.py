@@ -22,6 +22,7 @@ EXAMPLES = """\
   amalia-vl data check data/pd12m --model runs/demo/0_base --max-length 2048
   amalia-vl data filter conversas.jsonl conversas_pt_pt.jsonl
   amalia-vl data build pt-render-text --out data/pt-render-text --count 50000 --workers 8 --preview 50
+  amalia-vl data build sepic --out data/sepic --count 44300 --endpoint http://localhost:8000 --model M --dry-run
   amalia-vl data mix recipes/amalia_vl/mixture.yaml --out instruct.parquet --model MODEL --workers 8"""
 
 
@@ -92,7 +93,8 @@ def _add_filter(steps: Any) -> None:
 def _add_build(steps: Any) -> None:
     purpose = "Draw a dataset of pictures with questions; the same command goes on where it was killed."
     parser = _add(steps, "build", _build, purpose)
-    parser.add_argument("name", metavar="NAME", help="invoice-qa, pt-ocr or pt-render-text")
+    names = "infographic-synth, invoice-qa, pt-ocr, pt-outputs-to-code, pt-render-text, pt-simple-code-outputs, sepic"
+    parser.add_argument("name", metavar="NAME", help=f"{names} or simple-code-ocr")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for parquet files, card and plan")
     parser.add_argument("--count", type=int, required=True, metavar="N", help="samples to draw")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is drawn (%(default)s)")
