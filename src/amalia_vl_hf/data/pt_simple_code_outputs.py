@@ -253,7 +253,7 @@ def near_misses(text: str, rng: random.Random) -> list[str]:
             misses.append(text[: match.start()] + str(abs(value)) + text[match.end() :])
     swapped = re.sub(r"True|False", lambda found: str(found[0] == "False"), text)
     words = text.split(" ")
-    misses += [swapped, " ".join(reversed(words)), text[:-1], text.swapcase(), text[::-1]]
+    misses += [swapped, " ".join(reversed(words)), text[:-1], text.swapcase(), text[::-1], text + text[-1]]
     return [miss for miss in dict.fromkeys(misses) if miss.strip() and miss != text][: WRONG[1]]
 
 
