@@ -156,22 +156,21 @@ def grid_step(values: Values) -> Decimal | None:
     return None
 
 
-def read_contents(answer: str, count: int, shape: Shape, language: Language) -> tuple[Content, ...]:
+def read_contents(answer: str, shapes: Sequence[Shape], language: Language) -> tuple[Content, ...]:
     """Read a model's answer: a JSON list of charts, and nothing else.
 
     Args:
         answer: As the model gave it.
-        count: Charts it was asked for.
-        shape: What the template holds.
+        shapes: What the template of each chart holds.
         language: It was asked for.
 
     Raises:
         RejectedError: It is not exactly what was asked for.
     """
     charts = read_json_list(answer)
-    if len(charts) != count:
-        raise RejectedError("another number of charts", f"{len(charts)} and not {count}")
-    return tuple(_read_content(chart, shape, language) for chart in charts)
+    if len(charts) != len(shapes):
+        raise RejectedError("another number of charts", f"{len(charts)} and not {len(shapes)}")
+    return tuple(_read_content(chart, shape, language) for chart, shape in zip(charts, shapes, strict=True))
 
 
 def read_json_list(answer: str) -> list[Any]:
@@ -249,6 +248,8 @@ def _list(items: Any, length: tuple[int, int], what: str) -> list[Any]:
 
 def _names(items: Any, length: tuple[int, int], what: str) -> tuple[str, ...]:
     names = tuple(_text(name, NAME_LENGTH) for name in _list(items, length, what))
+    if clashing := [name for name in names if "," in name]:
+        raise RejectedError("a name with a comma, which parts names in lists", clashing[0])
     if len({name.lower() for name in names}) < len(names):
         raise RejectedError(f"{what} that are called alike", ", ".join(names))
     return names

@@ -54,15 +54,8 @@ _MONTHS = (
     ("junho", "June"), ("julho", "July"), ("agosto", "August"), ("setembro", "September"), ("outubro", "October"),
     ("novembro", "November"), ("dezembro", "December"),
 )  # fmt: skip
-ORDERED = (
-    "years",
-    "months",
-    "short months",
-    "days",
-    "ages",
-    "generations",
-    "terms",
-)  # pools of which a run is taken, and not a mixture
+# Pools of which a run is taken, and not a mixture.
+ORDERED = ("years", "months", "short months", "days", "ages", "generations", "terms")
 POOLS: dict[str, tuple[Words, ...]] = {
     "towns": _TOWNS,
     "years": _YEARS,

@@ -1,0 +1,86 @@
+"""Forms that a question about a chart and its answer take, as in PT-VQA-Gen (paper, section 5.1).
+
+Fifteen answers in a hundred are the letter of an option and as many are short; the others reason first, but for some
+that are yes or no alone.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from .chart_questions import Answer
+from .dataset_rows import Exchange, Language
+from .question_styles import (
+    LETTER_ALONE,
+    STEP_BY_STEP,
+    YES_NO_ALONE,
+    Choices,
+    final_answer,
+    list_choices,
+    reasoned,
+    shuffle_choices,
+)
+
+Form = Literal["reasoned", "choices", "short", "verdict"]
+
+CHOICES, SHORT = 0.15, 0.15  # shares; paper, section 5.1
+VERDICT = 0.5  # share of yes or no without reasoning; ours
+REQUESTED = 0.5  # share of reasoned answers whose question asks for it; ours
+SHORT_ALONE: dict[Language, str] = {
+    "pt": "Responde só com o resultado, sem explicações.",
+    "en": "Give the result only, without explanation.",
+}
+
+
+class Asked(NamedTuple):
+    """A question and its answer in a form, with the options it has as multiple choice."""
+
+    exchange: Exchange
+    form: Form
+    options: tuple[str, ...] = ()
+
+
+def choose_form(answer: Answer, rng: random.Random) -> Form:
+    """Draw the form of an answer."""
+    if answer.kind == "verdict" and rng.random() < VERDICT:
+        return "verdict"
+    share = rng.random()
+    return "choices" if share < CHOICES else "short" if share < CHOICES + SHORT else "reasoned"
+
+
+def write_exchange(
+    question: str, steps: str, answer: Answer, wrong: Sequence[str], language: Language, rng: random.Random
+) -> Asked:
+    """Put a question and its answer into a form; one without wrong options is not multiple choice."""
+    form = choose_form(answer, rng)
+    if form == "choices" and wrong:
+        choices = shuffle_choices(answer.text, wrong, rng)
+        (asked,) = requests(question, form, choices.texts, language)
+        return Asked(Exchange(asked, choices.letter), form, choices.texts)
+    form = "short" if form == "choices" else form
+    asked = rng.choice(requests(question, form, (), language))
+    text = reasoned(steps, answer.text, language) if form == "reasoned" else answer.text
+    return Asked(Exchange(asked, text), form)
+
+
+def requests(question: str, form: Form, options: Sequence[str], language: Language) -> list[str]:
+    """Give the ways to ask a question in a form."""
+    if form == "choices":
+        listed = list_choices(Choices(tuple(options), ""))
+        return [f"{question}\n{listed}\n{LETTER_ALONE[language]}"]
+    if form == "reasoned":
+        return [question, f"{question} {STEP_BY_STEP[language]}"]
+    return [f"{question} {(YES_NO_ALONE if form == 'verdict' else SHORT_ALONE)[language]}"]
+
+
+def read_answer(text: str, form: Form, options: Sequence[str], language: Language) -> str | None:
+    """Read what an answer in a form says; None if it is not in the form."""
+    if form == "reasoned":
+        return final_answer(text, language)
+    if form != "choices":
+        return text
+    place = "ABCDE".find(text) if re.fullmatch("[A-E]", text) else -1
+    return options[place] if 0 <= place < len(options) else None
