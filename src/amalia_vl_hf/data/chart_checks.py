@@ -151,10 +151,8 @@ def _readable(panel: Record, texts: Sequence[str]) -> bool:
     """Tell whether each value is printed, or on a gridline with its number, or a count of symbols that have one."""
     content = from_record(panel["content"])
     flat = [value for row in content.values for value in row]
-    bare = [
-        text.removeprefix(name).strip() for text in texts for name in ("", *content.categories) if _ends(text, name)
-    ]
-    numbers = Counter(read_value(text, content.unit, content.language) for text in bare)
+    behind = [text.removeprefix(name) for name in content.categories for text in texts if text.startswith(f"{name} ")]
+    numbers = Counter(read_value(text, content.unit, content.language) for text in (*texts, *behind))
     if Counter(flat) <= numbers:
         return True
     if panel["template"] == "pictogram":
