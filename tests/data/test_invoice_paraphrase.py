@@ -5,15 +5,20 @@ import random
 import re
 from collections import Counter
 
+import pyarrow.parquet as pq
 import pytest
 
 from amalia_vl_hf.data import invoice_qa
+from amalia_vl_hf.data.build import build
+from amalia_vl_hf.data.build_plan import Plan
 from amalia_vl_hf.data.dataset_rows import Exchange, RejectedError, exchanges
+from amalia_vl_hf.data.inference import Endpoint
 from amalia_vl_hf.data.invoice_paraphrase import is_free, paraphrase_faults, read_paraphrase, write_request
 from amalia_vl_hf.data.invoice_questions import NOUNS, Asked, write_box
 from amalia_vl_hf.data.prompts import read_prompt
 from amalia_vl_hf.data.variety import judge
 
+from .model_server import Fault, ModelServer, completion
 from .rows import MATERIALS, drawn_row, said, with_truth
 
 FIELDS = {"total": "12,40 €", "date": "03/05/2021", "seller": "Padaria Estrela, Lda.", "number": "FT 2021/7"}
@@ -107,6 +112,20 @@ def test_the_prompt_is_filled_and_european_portuguese():
 def read(question, answer):
     text = json.dumps([{"pergunta": question, "resposta": answer}])
     return read_paraphrase(text, [(ALONE, Exchange("Qual é a data de emissão?", "03/05/2021"))], FIELDS, BOXES)
+
+
+def test_a_build_asks_a_server_and_rejects_what_is_not_as_asked(tmp_path):
+    def say(text, count):
+        given = json.loads(text[text.index("[\n {") : text.index("\n]\n") + 2])
+        said = json.dumps(rewrite(given), ensure_ascii=False)
+        return Fault(body=completion(f"Claro! {said}" if len(given) == 2 else said))
+
+    with ModelServer(script=say) as server:
+        made = build(Plan("invoice-qa", 8, 0, endpoint=Endpoint(server.url, "amalia")), tmp_path / "out")
+    rows = pq.read_table(tmp_path / "out" / "data").to_pylist()
+    assert made.rejected == {"the paraphrase is no JSON": 8 - len(rows)}
+    assert 0 < len(rows) < 8
+    assert all(len(exchanges(row)) > 2 and json.loads(row["truth"])["paraphrased"] for row in rows)
 
 
 def test_the_form_is_strict():

@@ -7,17 +7,22 @@ import re
 import subprocess
 import sys
 
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from amalia_vl_hf.data import pt_simple_code_outputs as dataset
+from amalia_vl_hf.data.build import build
+from amalia_vl_hf.data.build_plan import DATASETS, Plan
 from amalia_vl_hf.data.dataset_rows import RejectedError, exchange, open_picture, png
+from amalia_vl_hf.data.inference import Endpoint
 from amalia_vl_hf.data.prompts import read_prompt
 from amalia_vl_hf.data.pt_simple_code_outputs import near_misses
 from amalia_vl_hf.data.question_styles import YES_NO
 from amalia_vl_hf.data.snippet_runs import output_of
 from amalia_vl_hf.data.variety import judge
 
+from .model_server import Fault, ModelServer, completion
 from .rows import MATERIALS, asked, drawn_row, said, with_truth
 
 SAMPLES = 24
@@ -130,6 +135,21 @@ def test_a_models_program_is_drawn_and_run():
         with_snippet("preço = 12\nprint(preço * 2)")
     with pytest.raises(RejectedError, match="the program ended as unstable"):
         with_snippet("```python\nprint({'a', 'b', 'c', 'd'})\n```")
+
+
+def test_a_build_asks_a_server_for_programs(tmp_path, monkeypatch):
+    def say(text, count):
+        lines = re.search(r"entre (\d) e 10 linhas", text)[1]
+        block = f"```python\nfor n in range({lines}):\n    print(n * n)\n```"
+        return Fault(body=completion(block if int(lines) > 3 else f"Aqui está:\n{block}"))
+
+    monkeypatch.setitem(DATASETS, dataset.NAME, dataset)
+    with ModelServer(script=say) as server:
+        made = build(Plan(dataset.NAME, 8, 1, endpoint=Endpoint(server.url, "amalia")), tmp_path / "out")
+    rows = pq.read_table(tmp_path / "out" / "data").to_pylist()
+    assert made.rejected == {"the answer is not one block of Python": 8 - len(rows)}
+    assert 0 < len(rows) < 8
+    assert all(truth(row)["output"].startswith("0\n1\n4\n9") for row in rows)
 
 
 def test_a_program_without_wrong_options_is_rejected():
