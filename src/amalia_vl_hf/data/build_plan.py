@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..training.samples import fingerprint
-from . import invoice_qa, pt_ocr, pt_simple_code_outputs, render_text
+from . import infographic_synth, invoice_qa, pt_ocr, pt_simple_code_outputs, render_text
 from .dataset_rows import Rendered, Step
 from .prompts import prompt_hash
 
@@ -17,7 +17,14 @@ if TYPE_CHECKING:
     from .inference import Endpoint
 
 DATASETS: dict[str, Rendered] = {
-    module.NAME: module for module in (invoice_qa, pt_ocr, pt_simple_code_outputs, render_text)
+    module.NAME: module
+    for module in (
+        infographic_synth,
+        invoice_qa,
+        pt_ocr,
+        pt_simple_code_outputs,
+        render_text,
+    )
 }
 INPUTS = ("fonts", "texts", "functions", "invoices")  # files and folders of the user's
 OWN_LICENCE = "Apache-2.0"  # of pictures made of the package's own texts
