@@ -19,7 +19,7 @@ from amalia_vl_hf.data.inference import Endpoint
 from amalia_vl_hf.data.prompts import read_prompt
 from amalia_vl_hf.data.pt_simple_code_outputs import near_misses
 from amalia_vl_hf.data.question_styles import YES_NO
-from amalia_vl_hf.data.snippet_runs import output_of
+from amalia_vl_hf.data.snippet_runs import outputs_of
 from amalia_vl_hf.data.variety import judge
 
 from .model_server import Fault, ModelServer, completion
@@ -57,9 +57,10 @@ def test_samples_are_what_their_programs_print(rows):
 
 @pytest.mark.slow
 def test_two_hundred_outputs_are_those_of_another_run_under_eight_hash_seeds():
-    for seed in range(1_000, 1_200):
-        row = drawn_row(dataset, seed)
-        assert output_of(truth(row)["source"]) == truth(row)["output"]
+    known = [truth(drawn_row(dataset, seed)) for seed in range(1_000, 1_200)]
+    for start in range(0, 200, 50):
+        some = known[start : start + 50]
+        assert outputs_of([one["source"] for one in some], seeds=8) == [one["output"] for one in some]
 
 
 def test_the_same_sample_has_the_same_bytes(rows):
@@ -152,16 +153,6 @@ def test_a_build_asks_a_server_for_programs(tmp_path, monkeypatch):
     assert all(truth(row)["output"].startswith("0\n1\n4\n9") for row in rows)
 
 
-def test_a_program_without_wrong_options_is_rejected():
-    reasons = set()
-    for seed in range(6):
-        try:
-            with_snippet('```python\nprint(".")\n```', seed)
-        except RejectedError as error:
-            reasons.add(error.reason)
-    assert reasons == {"too few wrong options"}
-
-
 def test_the_prompt_asks_for_the_samples_language_in_european_portuguese():
     (step,) = dataset.STEPS
     asked_for = set()
@@ -175,12 +166,13 @@ def test_the_prompt_asks_for_the_samples_language_in_european_portuguese():
     assert asked_for == {"pt", "en"}
 
 
-@pytest.mark.parametrize("text", ["7", "0", "True", "maçã 3", "[1, 2]", "a\nb", "x"])
-def test_near_misses_are_others(text):
+@pytest.mark.parametrize("text", ["7", "0", ".", "--", "True", "maçã 3", "[1, 2]", "a ba", "a\nb", "x"])
+def test_near_misses_are_others_and_never_fewer_than_a_question_needs(text):
     for seed in range(5):
         misses = near_misses(text, random.Random(seed))
         assert text not in misses
         assert len(set(misses)) == len(misses)
+        assert len({"".join(miss.split()) for miss in misses} - {"".join(text.split())}) >= dataset.WRONG[0]
     assert near_misses("True", random.Random(0))[0] == "False"
 
 

@@ -218,11 +218,7 @@ def _part(output: str, about: About, number: int | None) -> str | None:
 
 
 def _wrong(source: str, right: str, about: About, number: int | None, rng: random.Random) -> list[str]:
-    """List wrong answers: what the program would print with a small mistake in it first, near misses after.
-
-    Raises:
-        RejectedError: There are too few.
-    """
+    """List wrong answers: what the program would print with a small mistake in it first, near misses after."""
     mutants = mutate(source, rng)
     outputs = outputs_of(mutants) if mutants else []
     printed = [_part(output, about, number) for output in outputs if output]
@@ -234,16 +230,16 @@ def _wrong(source: str, right: str, about: About, number: int | None, rng: rando
         if bare and bare not in seen:
             wrong.append(text)
             seen.add(bare)
-    if len(wrong) < WRONG[0]:
-        raise RejectedError("too few wrong options", right)
     return wrong
 
 
 def near_misses(text: str, rng: random.Random) -> list[str]:
     """Write what is taken for a text: a number one off, words or letters in another order, the other truth value.
 
+    At least two have other letters: the last three are the text with its last letter once less, once and twice more.
+
     >>> near_misses("7", random.Random(0))
-    ['8', '6', '17']
+    ['8', '6', '17', '77', '777']
     """
     misses = []
     if numbers := list(re.finditer(r"\d+", text)):
@@ -252,9 +248,9 @@ def near_misses(text: str, rng: random.Random) -> list[str]:
             value = int(match[0]) + step
             misses.append(text[: match.start()] + str(abs(value)) + text[match.end() :])
     swapped = re.sub(r"True|False", lambda found: str(found[0] == "False"), text)
-    words = text.split(" ")
-    misses += [swapped, " ".join(reversed(words)), text[:-1], text.swapcase(), text[::-1], text + text[-1]]
-    return [miss for miss in dict.fromkeys(misses) if miss.strip() and miss != text][: WRONG[1]]
+    misses += [swapped, " ".join(reversed(text.split(" "))), text.swapcase(), text[::-1]]
+    misses += [text[:-1], text + text[-1], text + 2 * text[-1]]
+    return [miss for miss in dict.fromkeys(misses) if miss.strip() and miss != text]
 
 
 def _questions(truth: Mapping[str, Any], language: Language) -> list[str]:
