@@ -1,5 +1,6 @@
 """Every request has one answer, of this model and this sampling, whatever the server and `kill -9` do meanwhile."""
 
+import asyncio
 import json
 import multiprocessing
 import random
@@ -15,17 +16,19 @@ from pathlib import Path
 import pytest
 
 from amalia_vl_hf.data import endpoint as endpoint_module
+from amalia_vl_hf.data.endpoint import Client, Reply
 from amalia_vl_hf.data.inference import Answer, Endpoint, EndpointError, Request, answer_all
 
 from .model_server import GREETING, Fault, ModelServer, completion, error
 
 TURNED_AWAY = Fault(429, error("later"), {"Retry-After": "0"})
+YEAR = "turned away for a year"  # waited for a minute, where a test does not shorten it
 FAULTS = {  # of the server, or of the way to it: another try may do
     "turned away": TURNED_AWAY,
     "turned away without a word": Fault(429, b""),
     "turned away until a date": Fault(429, b"", {"Retry-After": formatdate(0, usegmt=True)}),
     "turned away, nobody knows until when": Fault(429, b"", {"Retry-After": "soon"}),
-    "turned away for a year": Fault(429, b"", {"Retry-After": "31536000"}),
+    YEAR: Fault(429, b"", {"Retry-After": "31536000"}),
     "overloaded": Fault(503, b"<html>overloaded</html>"),
     "failed": Fault(500, error("out of memory")),
     "cut": Fault(cut=9),
@@ -39,6 +42,7 @@ FAULTS = {  # of the server, or of the way to it: another try may do
         200, rb'{"choices": [{"message": {"content": "\ud800"}, "finish_reason": "stop"}]}'
     ),
 }
+BRIEF = [fault for name, fault in FAULTS.items() if name != YEAR]  # for tests that shorten no pause
 PROBLEMS = {  # of the request: no other try would do
     "refused with 400: too long for this model": Fault(400, error("too long for this model")),
     "refused with 422: [no message]": Fault(422, b"[no\nmessage\x1b]"),
@@ -52,8 +56,12 @@ PROBLEMS = {  # of the request: no other try would do
 def _quick(monkeypatch):
     monkeypatch.setattr(endpoint_module, "PAUSES", (0.001, 0.01))
     monkeypatch.setattr(endpoint_module, "LONGEST_WAIT", 0.01)
-    monkeypatch.setattr(endpoint_module, "PATIENCE", 0.3)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+
+
+@pytest.fixture
+def _impatient(monkeypatch):
+    monkeypatch.setattr(endpoint_module, "PATIENCE", 0.3)
 
 
 def asking(*texts: str) -> list[Request]:
@@ -136,8 +144,16 @@ def test_every_failed_try_is_followed_by_another(tmp_path):
         assert set(server.asked.values()) == {3}
 
 
+def test_being_turned_away_costs_a_request_nothing(tmp_path):
+    says = {"a": Fault(503, b""), "b": TURNED_AWAY}
+    with ModelServer(script=lambda text, before: says[text] if before < 2 * endpoint_module.TRIES else None) as server:
+        endpoint = Endpoint(server.url, "amalia")
+        assert answer_all(asking(*says), endpoint, tmp_path, "a") == right(asking(*says), endpoint)
+        assert server.greetings == 0
+
+
 def test_an_empty_text_is_asked_like_any_other_and_kept(tmp_path):
-    """Plain: checkpoints leave out documents without text, so they come last, and at each resumption anew."""
+    """Plain: its readers drop documents without text and say nothing; those of its checkpoints do, too."""
     requests = asking("", "a", "", "b", "", "c")
     requests = [
         request._replace(messages=[{"role": "system", "content": request.id}, *request.messages])
@@ -201,16 +217,18 @@ def test_a_file_of_something_else_is_replaced(tmp_path, content):
         assert answer_all(questions(1), endpoint, tmp_path, "a") == right(questions(1), endpoint)
 
 
-def test_a_line_that_a_kill_cut_in_half_costs_no_other_answer(tmp_path):
-    requests = questions(6)
+def test_a_line_that_a_kill_cut_in_half_costs_no_answer(tmp_path):
+    requests = questions(9)
     with closed_after(3) as server:
         endpoint = Endpoint(server.url, "amalia", parallel=1)
         stop_halfway(server, requests, endpoint, tmp_path)
         (chunk,) = tmp_path.glob("a.*.partial/00000/chunk_00000.jsonl")
         kept = chunk.read_bytes()
         chunk.write_bytes(kept[: kept.rindex("º".encode()) + 1])  # in the middle of a letter, too
+        server.script = lambda _, __: Fault(403, error("closed")) if server.requests > 7 else None
+        stop_halfway(server, requests, endpoint, tmp_path)  # the next line was joined to the torn one
         assert answer_all(requests, endpoint, tmp_path, "a") == right(requests, endpoint)
-        assert server.requests == 6 + 1, "the cache still has what the line held"
+        assert server.requests == 9 + 2, "but for those at which the server closed; the cache has what lines lost"
 
 
 def test_answers_that_cannot_be_kept_are_missed(tmp_path):
@@ -267,6 +285,7 @@ def test_one_poisonous_request_does_not_stop_the_others(tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.usefixtures("_impatient")
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_a_server_that_answers_nobody_any_more_ends_the_run_and_costs_no_document(tmp_path, status, capfd):
     requests = questions(30)
@@ -284,6 +303,27 @@ def test_a_server_that_answers_nobody_any_more_ends_the_run_and_costs_no_documen
     assert capfd.readouterr() == ("", ""), "no warning of a task that nobody waited for"
 
 
+def test_only_the_first_of_those_that_see_the_server_fail_ends_the_run():
+    """Each of the others would be an error that nobody waits for, which asyncio prints."""
+
+    async def ask_at_once(endpoint: Endpoint) -> list[asyncio.Task[Reply]]:
+        client = Client(endpoint)
+        payload = {"messages": endpoint_module.GREETING, **endpoint.record()}
+        tasks = [asyncio.create_task(client.ask(payload)) for _ in range(3)]
+        while server.paths.total() < 2 * len(tasks):  # each asks, and for the list of models
+            await asyncio.sleep(0.001)
+        ended, waiting = await asyncio.wait(tasks, timeout=0.1)
+        for task in waiting:
+            task.cancel()
+        await client.close()
+        return list(ended)
+
+    with ModelServer() as server:
+        (ended,) = asyncio.run(ask_at_once(Endpoint(server.url, "outro")))
+        assert isinstance(ended.exception(), EndpointError)
+
+
+@pytest.mark.usefixtures("_impatient")
 def test_a_server_that_was_never_there_is_named(tmp_path):
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
@@ -293,8 +333,7 @@ def test_a_server_that_was_never_there_is_named(tmp_path):
         answer_all(questions(3), Endpoint(f"http://127.0.0.1:{port}", "amalia"), tmp_path, "a")
 
 
-def test_a_server_that_comes_back_is_waited_for(tmp_path, monkeypatch):
-    monkeypatch.setattr(endpoint_module, "PATIENCE", 60)
+def test_a_server_that_comes_back_is_waited_for(tmp_path):
     requests = questions(4)
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
@@ -466,7 +505,7 @@ def test_killed_and_resumed_every_request_has_its_answer_and_few_are_repeated(tm
 def test_killed_often_under_faults_and_by_two_models(tmp_path, seed):
     requests = questions(400)
     rng = random.Random(seed)
-    faulty = {request.messages[0]["content"]: FAULTS[rng.choice(list(FAULTS))] for request in rng.sample(requests, 40)}
+    faulty = {request.messages[0]["content"]: rng.choice(BRIEF) for request in rng.sample(requests, 40)}
 
     def script(text: str, before: int) -> Fault:
         fault = faulty.get(text) if before == 0 else None

@@ -181,6 +181,7 @@ class Client:
             raise _FailedTryError(self._clean(f"{type(error).__name__}: {error}"), busy=absent) from error
         said = f"{status}: {self._excerpt(body)}"
         if status in BAD_REQUEST:
+            self.away_since = math.inf  # it is there, after all
             raise _RefusedError(said)
         if status in LATER or status >= 500:
             raise _FailedTryError(said, busy=status in BUSY, wait=_seconds(headers.get("Retry-After", "")))
@@ -224,7 +225,7 @@ class Client:
             begun, tries = time.monotonic(), 0
             while self.answered_at <= since:
                 try:
-                    await self._try({**payload, "messages": GREETING, "max_tokens": 1})
+                    await self._try({**payload, "messages": GREETING, "max_tokens": 16})
                 except _RefusedError as refusal:
                     await self._end(f"refuses any request with {refusal}; {await self._advice()}")
                 except _FailedTryError as failure:

@@ -12,7 +12,6 @@ import asyncio
 import fcntl
 import hashlib
 import json
-import os
 import shutil
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -161,7 +160,6 @@ class _Runner(InferenceRunner):
             config=InferenceConfig(
                 server_type="endpoint",
                 model_name_or_path=endpoint.model,
-                endpoint_url=endpoint.base,
                 max_concurrent_generations=endpoint.parallel,  # documents as well: no more can be lost by a kill
             ),
             output_writer=JsonlWriter(str(folder), "${rank}-${chunk_index}.jsonl", compression=None),
@@ -187,7 +185,6 @@ def _run(requests: Sequence[Request], endpoint: Endpoint, folder: Path) -> list[
     """Ask for what the folder does not know yet."""
     if not requests:
         return []
-    _drop_torn_line(folder / "00000" / "chunk_00000.jsonl")
     runner = _Runner(requests, endpoint, folder)
     # A document without text would be dropped when it is read back; its number says all there is to know.
     documents = (Document(text=str(number), id=str(number)) for number in range(len(requests)))
@@ -207,12 +204,6 @@ def _collect(requests: Sequence[Request], path: Path) -> list[Answer]:
     if missing := len(requests) - len(found):  # the runner goes on when it cannot write
         raise OSError(f"{missing} of {len(requests)} answers could not be kept in {path.parent}; is the disk full?")
     return [Answer(request.id, **found[number]) for number, request in enumerate(requests)]
-
-
-def _drop_torn_line(path: Path) -> None:
-    """Drop a last line that a kill cut off; the next one would be joined to it."""
-    if path.is_file():
-        os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
 
 
 @contextmanager
