@@ -180,6 +180,11 @@ def test_outputs_are_what_the_calls_print():
     )
 
 
+def test_functions_may_import():
+    source = "def f(x):\n    import collections, re, statistics\n    return collections.Counter(re.findall(x, 'abca'))"
+    assert run_call(of(source), "f('[ab]')") == "Counter({'a': 2, 'b': 1})"
+
+
 def test_calls_of_a_run_do_not_see_each_other():
     keeper = of("def f():\n    global kept\n    kept = 1\n    return kept")
     looker = of("def g():\n    return 'kept' in globals()")
@@ -197,7 +202,8 @@ def test_calls_of_a_run_do_not_see_each_other():
         ("def f():\n    pass", "a call prints nothing"),
         ("def f():\n    print('  \\n ')", "a call prints nothing"),
         (f"def f():\n    print('a\\n' * {OUTPUT_LINES + 1})", f"a call prints too much: {OUTPUT_LINES + 1} lines"),
-        (f"def f():\n    return 'a' * {OUTPUT_LETTERS + 1}", "a call prints too much: 1 lines, 601 letters"),
+        (f"def f():\n    return 'a' * {MAX_LETTERS + 1}", "a call prints too much: 1 lines, 111 letters"),
+        (f"def f():\n    return 'a{' ' * 80}\\n' * {OUTPUT_LETTERS}", "a call prints too much"),
         ("def f():\n    return '<f at 0x7f3a12345678>'", "a call prints an address"),
         ("def f():\n    return set('abcdefgh')", "the calls end as unstable"),
         ("def f():\n    import os\n    os.write(1, b'x')", "a call writes past print: x"),

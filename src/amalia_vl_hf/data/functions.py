@@ -16,7 +16,7 @@ from random import Random
 from string import Template
 from typing import Any, NamedTuple
 
-from .code_pictures import MAX_LINES, TAB
+from .code_pictures import MAX_LETTERS, MAX_LINES, TAB
 from .dataset_rows import Language, Materials, RejectedError
 from .function_shapes import SHAPES, Shape
 from .function_words import CONSTANTS, KINDS, WORDS
@@ -27,7 +27,7 @@ CALLS = 4  # seeded ones of a function
 DOCUMENTED, ANNOTATED = 0.4, 0.3  # of the seeded functions
 COLUMNS = ("func_code_string", "whole_func_string", "code", "func")  # any of them holds the source
 LIMITS = Limits(wall_seconds=10, cpu_seconds=3)  # of all calls of a sample
-MAX_STEPS = 20_000  # lines that a call runs
+MAX_STEPS = 2000  # lines that a call runs, far more than a reader follows; numbers that double stay small, too
 SEEDS = 8  # runs that must print the same: the order of a set of two strings passes once in 128
 OUTPUT_LINES, OUTPUT_LETTERS = 15, 600
 _ADDRESS = re.compile(r"\b0x[0-9a-f]{8,}")
@@ -166,7 +166,8 @@ def run_checked(code: str, seeds: int) -> str:
 
 
 # Runs in the sandbox. A program's output is kept apart from the others', it cannot see their names, and it is stopped
-# after so many lines, so that one that does not end does not take the others with it.
+# after so many lines, so that one that does not end does not take the others with it, and no clock decides.
+# Gives the output, its length where it is too long, None where the program fails.
 _DRIVER = """\
 import io, sys
 
@@ -175,6 +176,8 @@ def run(program):
 
     def trace(frame, event, argument):
         nonlocal left
+        if frame.f_code.co_filename != "program":  # an import runs thousands
+            return None
         left -= 1
         if left < 0:
             raise TimeoutError
@@ -189,7 +192,8 @@ def run(program):
         return None
     finally:
         sys.settrace(None)
-    return stream.getvalue()[:{most}]
+    output = stream.getvalue()
+    return output if len(output) <= {most} else len(output)
 
 real = sys.stdout
 outputs = [run(program) for program in {programs}]
@@ -198,7 +202,7 @@ print(ascii(outputs))
 """
 
 
-def _read_outputs(printed: str, count: int) -> list[str | None]:
+def _read_outputs(printed: str, count: int) -> list[str | int | None]:
     try:
         outputs = ast.literal_eval(printed)
     except (ValueError, SyntaxError):
@@ -208,15 +212,17 @@ def _read_outputs(printed: str, count: int) -> list[str | None]:
     return outputs
 
 
-def _checked(output: str | None) -> str | RejectedError:
+def _checked(output: str | int | None) -> str | RejectedError:
     """Give an output as a picture can show it, or say why it is of no use."""
     if output is None:
         return RejectedError("a call fails")
+    if isinstance(output, int):
+        return RejectedError("a call prints too much", f"{output} letters")
     lines = [line.rstrip() for line in output.rstrip().split("\n")]
     shown = "\n".join(lines)
     if not shown:
         return RejectedError("a call prints nothing")
-    if len(lines) > OUTPUT_LINES or len(shown) > OUTPUT_LETTERS:
+    if len(lines) > OUTPUT_LINES or len(shown) > OUTPUT_LETTERS or max(map(len, lines)) > MAX_LETTERS:
         return RejectedError("a call prints too much", f"{len(lines)} lines, {len(shown)} letters")
     if _ADDRESS.search(shown):
         return RejectedError("a call prints an address", shown[:200])

@@ -39,7 +39,8 @@ USES: tuple[str, ...] = ("functions",)
 SUMMARY = "Which of four Python functions and calls prints what the picture shows, in Portuguese and in English."
 
 OPTIONS = 4
-NEIGHBOURS = 6  # other functions that are looked at for options
+NEIGHBOURS = 10  # other functions that are looked at for options; half of them may be in the other language
+OWN_CALLS = 2  # that are tried of each
 CHANGED = 4  # changes of the function that are tried
 LETTER, PAIR = "letter", "letter and call"
 OPTION = "`{statement}`\n```python\n{code}\n```"
@@ -154,7 +155,7 @@ def _pairs(functions: Sequence[Function], calls: Sequence[str], rng: Random, see
         [(first, other) for other in calls if other != call],
         [(first._replace(source=source), call) for source in rng.sample(changed, min(CHANGED, len(changed)))],
         [(other, other.name + call.removeprefix(first.name)) for other in others],
-        [(other, other.calls[0]) for other in others if other.calls],
+        [(other, own) for other in others for own in other.calls[:OWN_CALLS]],
     ]
     asked = [(first, call), *(pair for kind in kinds for pair in kind)]
     outputs = dict(zip(asked, run_calls(asked, seeds), strict=True))
