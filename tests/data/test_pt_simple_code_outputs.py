@@ -138,6 +138,11 @@ def test_a_models_program_is_drawn_and_run():
         with_snippet("```python\nprint({'a', 'b', 'c', 'd'})\n```")
 
 
+def test_nobody_asks_for_a_blank_line():
+    asked_for = {dataset._ask("print(1)", "1\n\n2\n3", random.Random(seed))["number"] for seed in range(30)}
+    assert asked_for == {1, 3, None}
+
+
 def test_a_build_asks_a_server_for_programs(tmp_path, monkeypatch):
     def say(text, count):
         lines = re.search(r"entre (\d) e 10 linhas", text)[1]

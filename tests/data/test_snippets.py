@@ -148,6 +148,8 @@ def test_mutants_that_fail_or_do_not_end_print_nothing():
     assert outputs_of(sources) == ["1", None, None, None, None, None, "2"]
     with pytest.raises(RejectedError, match="the variants of the program ended as failed"):
         outputs_of(["print(1)", "import os\nos._exit(3)"])
+    with pytest.raises(RejectedError, match="write where they should not"):
+        outputs_of(["import sys\nsys.__stdout__.write('1')"])
 
 
 def test_a_mutant_differs_in_one_place():

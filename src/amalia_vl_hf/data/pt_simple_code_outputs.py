@@ -197,7 +197,8 @@ def _ask(source: str, output: str, rng: random.Random) -> dict[str, Any]:
         options: list[About] = ["line", "last", "count"]
         abouts = options if style == "choice" else abouts + options  # an option is one line
     about = rng.choice(abouts)
-    number = rng.randint(1, min(len(lines) - 1, len(ORDINALS["pt"]))) if about == "line" else None
+    told = [number for number, line in enumerate(lines[:-1], 1) if line][: len(ORDINALS["pt"])]
+    number = rng.choice(told) if about == "line" else None
     asked = {"style": style, "about": about, "number": number, "alone": rng.random() < ALONE}
     right = _part(output, about, number) or ""
     candidate, choices = None, None

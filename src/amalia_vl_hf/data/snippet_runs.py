@@ -135,12 +135,16 @@ def outputs_of(sources: Sequence[str], seeds: int = 1) -> list[str | None]:
         What each prints, as `output_of` gives it; None where that would reject the program, or it takes too long.
 
     Raises:
-        RejectedError: The run fails as a whole, or is not the same under another hash seed.
+        RejectedError: The run fails as a whole, is not the same under another hash seed, or prints something else.
     """
     result = run_snippet(_HARNESS % (MAX_STEPS, json.dumps(list(sources))), seeds=seeds)
     if result.status != "ok":
         raise RejectedError(f"the variants of the program ended as {result.status}")
-    return [None if stdout is None else _shown(stdout) for stdout in json.loads(result.stdout)]
+    try:
+        outputs = json.loads(result.stdout)
+    except ValueError as error:
+        raise RejectedError("the variants of the program write where they should not") from error
+    return [None if stdout is None else _shown(stdout) for stdout in outputs]
 
 
 def mutate(source: str, rng: random.Random) -> list[str]:
