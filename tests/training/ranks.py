@@ -1,5 +1,6 @@
 """What each of two real ranks runs: one recipe under DDP, ZeRO-2, ZeRO-3 and FSDP2 on gloo, one after the other."""
 
+import gc
 import json
 import os
 import sys
@@ -8,8 +9,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from unittest import mock
 
+import deepspeed.runtime.zero.muon.muon_optimizer  # noqa: F401  # ZeRO looks into it; imported once for both ranks
 import torch
 import torch.distributed as dist
+from torch.multiprocessing import start_processes
 from transformers import TrainerCallback
 from transformers.distributed import DistributedConfig
 
@@ -27,12 +30,13 @@ ZERO3 = {
     "ACCELERATE_DEEPSPEED_ZERO3_INIT": "true",
     "ACCELERATE_DEEPSPEED_ZERO3_SAVE_16BIT_MODEL": "true",
 }
-# Recipe, and values in the place of its own.
+# Recipe, and values in the place of all others.
 CASES = {
     "instruct": ("2_instruct",),
     "align": ("1_align",),
     "prefer": ("3_prefer",),
     "adapters": ("2_instruct", "learning_rates={decoder: 1e-3}", "lora={rank: 4, alpha: 8}"),
+    "packed": ("2_instruct", "packing=true", "batch_size=6"),  # below 3 conversations a row, each has one of its own
 }
 
 Losses = list[tuple[float, float]]
@@ -112,6 +116,7 @@ def refused(recipe: Recipe) -> str:
 RUNS = {
     "instruct ddp": ({}, trained),
     "instruct ddp interrupted": ({}, interrupted),
+    "packed ddp": ({}, trained),
     "instruct fsdp2": ({}, sharded_natively),
     "instruct fsdp refused": ({"ACCELERATE_USE_FSDP": "true"}, refused),
     "instruct zero2": (ZERO2, trained),
@@ -127,7 +132,7 @@ def case_recipe(case: str, folder: Path, *overrides: str) -> Recipe:
     """Read a case's recipe, for the data in `folder`."""
     name, *own = CASES[case]
     data = f"data={folder / ('dpo' if case == 'prefer' else 'sft')}.jsonl"
-    return load_recipe(RECIPES / f"{name}.yaml", [data, *own, *overrides])
+    return load_recipe(RECIPES / f"{name}.yaml", [data, *overrides, *own])
 
 
 def seen_kinds() -> list[str]:
@@ -143,8 +148,9 @@ def seen_kinds() -> list[str]:
     return kinds
 
 
-def main(folder: Path, *overrides: str) -> None:
-    """Run everything and write what came out of it, for the test to compare."""
+def run_rank(rank: int, folder: Path, *overrides: str) -> None:
+    """Run everything as one of the ranks and write what came out of it, for the test to compare."""
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank))
     torch.set_num_threads(1)
     found: dict[str, object] = {}
     kinds = seen_kinds()
@@ -154,10 +160,12 @@ def main(folder: Path, *overrides: str) -> None:
         with asked_for(variables):
             found[name] = do(recipe)
         found.setdefault("kinds", kinds[:])
-        print(name, found[name], flush=True)
-    (folder / f"{os.environ['RANK']}.json").write_text(json.dumps(found), encoding="utf-8")
+        print(rank, name, found[name], flush=True)
+    (folder / f"{rank}.json").write_text(json.dumps(found), encoding="utf-8")
     dist.destroy_process_group()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), *sys.argv[2:])
+    # Forked, the ranks do not import again what takes longer than their training, nor search it for garbage.
+    gc.freeze()
+    start_processes(run_rank, (Path(sys.argv[1]), *sys.argv[2:]), nprocs=2, start_method="fork")

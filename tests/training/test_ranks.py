@@ -2,9 +2,11 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 import torch
@@ -48,18 +50,19 @@ def ranks(folder, base):
         port = probe.getsockname()[1]
     world = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
     command = [sys.executable, "-m", "tests.training.ranks", str(folder), *VALUES, f"model={base}", "batch_size=2"]
-    common = {**os.environ, **world, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    processes = []
-    try:
-        for rank in "01":
-            with (folder / f"{rank}.log").open("w") as log:
-                environment = {**common, "RANK": rank, "LOCAL_RANK": rank}
-                processes.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
-        codes = [process.wait(timeout=400) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    assert codes == [0, 0], (folder / "0.log").read_text()[-3000:]
+    alone = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    with (
+        (folder / "log").open("w") as log,
+        subprocess.Popen(
+            command, env={**os.environ, **world, **alone}, stdout=log, stderr=log, start_new_session=True
+        ) as process,
+    ):
+        try:
+            code = process.wait(timeout=400)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    assert code == 0, (folder / "log").read_text()[-3000:]
     return [json.loads((folder / f"{rank}.json").read_text(encoding="utf-8")) for rank in "01"]
 
 
