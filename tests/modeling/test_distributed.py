@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch.distributed.fsdp import fully_shard
+from torch.multiprocessing import start_processes
 
 from tests.modeling.batches import Batch
 from tests.tiny import tiny_model
@@ -44,6 +46,8 @@ def evaluate(model, batches):
 
 def work(rank, directory):
     """What each rank runs: three training steps, then an evaluation of the sharded model."""
+    os.environ["RANK"] = str(rank)
+    torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo")
     model = tiny_model()
     optimizer = connector_only(model)
@@ -76,14 +80,14 @@ def ranks(tmp_path_factory):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    common = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    world = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
     command = [sys.executable, "-m", "tests.modeling.test_distributed", str(directory)]
-    processes = [subprocess.Popen(command, env={**common, "RANK": str(rank)}) for rank in range(2)]
-    try:
-        assert [process.wait(timeout=120) for process in processes] == [0, 0]
-    finally:
-        for process in processes:
-            process.kill()
+    with subprocess.Popen(command, env={**os.environ, **world}, start_new_session=True) as process:
+        try:
+            assert process.wait(timeout=120) == 0
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
     return [json.loads((directory / f"{rank}.json").read_text()) for rank in range(2)]
 
 
@@ -120,5 +124,5 @@ def test_evaluation_with_a_text_only_rank_matches_one_process(ranks, single):
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    work(int(os.environ["RANK"]), sys.argv[1])
+    # Forked, the ranks do not import again what takes longer than their work.
+    start_processes(work, (sys.argv[1],), nprocs=2, start_method="fork")

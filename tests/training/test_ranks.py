@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import suppress
 
 import pytest
 import torch
@@ -60,7 +59,7 @@ def ranks(folder, base):
         try:
             code = process.wait(timeout=400)
         finally:
-            with suppress(ProcessLookupError):
+            if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
     assert code == 0, (folder / "log").read_text()[-3000:]
     return [json.loads((folder / f"{rank}.json").read_text(encoding="utf-8")) for rank in "01"]
