@@ -14,7 +14,7 @@ from amalia_vl_hf.data.build_plan import Plan
 from amalia_vl_hf.data.dataset_rows import Exchange, RejectedError, exchanges
 from amalia_vl_hf.data.inference import Endpoint
 from amalia_vl_hf.data.invoice_paraphrase import is_free, paraphrase_faults, read_paraphrase, write_request
-from amalia_vl_hf.data.invoice_questions import NOUNS, Asked, write_box
+from amalia_vl_hf.data.invoice_questions import NOUNS, Asked, answers, bodies, write_box
 from amalia_vl_hf.data.prompts import read_prompt
 from amalia_vl_hf.data.variety import judge
 
@@ -172,7 +172,11 @@ def test_what_must_stay_stays():
         (TOTAL, "Quanto <image> é?", "Paga-se 12,40 €.", "has marks that are no text"),
         (TOTAL, "Quanto se\npaga?", "Paga-se 12,40 €.", "has marks that are no text"),
         (TOTAL, "Quanto se paga?", "Paga-se\t12,40 €.", "has marks that are no text"),
+        (TOTAL, "Qual é o valor do IVA?", "Paga-se 12,40 €.", "asks for another field"),
+        (TOTAL, "Quanto se paga?", "O valor do IVA é 12,40 €.", "names another field in an answer"),
+        (TOTAL, "Qual é o total a pagar?", "O total a pagar são 12,40 €.", None),
         (BOX, "Em que sítio se lê o nome do vendedor?", "[…]", None),
+        (BOX, "Onde estão o nome do vendedor e o IBAN para pagamento?", "[…]", "asks for another field"),
         (BOX, "Em que sítio se lê quem vende?", "[…]", "asks for another field"),
         (REJECTION, AT_TOTAL, "Não, lê-se a data de emissão, 03/05/2021.", None),
         (REJECTION, AT_TOTAL, "Sim, é a data de emissão, 03/05/2021.", "another verdict"),
@@ -191,6 +195,23 @@ def test_a_paraphrase_that_loses_something_is_found(asked, question, answer, rea
         assert found == []
     else:
         assert any(reason in fault for fault in found)
+
+
+def test_our_own_wordings_are_paraphrases_of_one_another():
+    fields = {name: f"X-{name}" for name in NOUNS}
+    boxes = {name: (0.1, 0.02 * place, 0.3, 0.02 * place + 0.01) for place, name in enumerate(NOUNS)}
+    for name in NOUNS:
+        other = "iban" if name != "iban" else "total"
+        for asked in (
+            Asked("extraction", (name,)),
+            Asked("box", (name,)),
+            Asked("confirmation", (name,), name),
+            Asked("rejection", (name,), other),
+            Asked("fields", (name, other), kind="plain"),
+        ):
+            for question in bodies(asked, boxes):
+                for answer in answers(asked, fields, boxes):
+                    assert paraphrase_faults(asked, Exchange(question, answer), fields, boxes) == []
 
 
 def test_several_fields_are_named_in_their_order():

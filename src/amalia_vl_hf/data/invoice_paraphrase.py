@@ -72,7 +72,8 @@ def paraphrase_faults(asked: Asked, said: Exchange, fields: Mapping[str, str], b
     values = [fields[name] for name in (*asked.names, *([asked.there] if asked.there else []))]
     if any(value.casefold() in said.question.casefold() for value in values):
         found.append("the paraphrase gives the answer in the question")
-    if asked.task != "extraction" and not _in_order(said.question, asked.names):
+    lost = asked.task != "extraction" and not _in_order(said.question, asked.names)
+    if lost or _strangers(said.question, asked.names):
         found.append("the paraphrase asks for another field")
     return found + (_answer_faults(asked, said.answer, fields) if is_free(asked) else [])
 
@@ -87,6 +88,8 @@ def _answer_faults(asked: Asked, answer: str, fields: Mapping[str, str]) -> list
         found.append("the paraphrase puts a number into an answer")
     if not re.search(r"[^\W\d_]{2}", around):
         found.append("the paraphrase makes no sentence of a value")
+    if _strangers(around, (*asked.names, there)):
+        found.append("the paraphrase names another field in an answer")
     if asked.task == "extraction":
         return found
     verdict = "Não" if asked.task == "rejection" else "Sim"
@@ -95,12 +98,24 @@ def _answer_faults(asked: Asked, answer: str, fields: Mapping[str, str]) -> list
     return found
 
 
+def _strangers(text: str, names: Sequence[str]) -> bool:
+    """Tell whether a text names a field that is none of these."""
+    rest = text.casefold()
+    for name in names:
+        rest = rest.replace(_bare(name), "")
+    return any(_bare(name) in rest for name in NOUNS)
+
+
+def _bare(name: str) -> str:
+    """Give a field's noun without its article."""
+    return NOUNS[name].split(" ", 1)[1].casefold()
+
+
 def _in_order(text: str, names: Sequence[str]) -> bool:
     """Tell whether a text names fields one after the other, with whatever article."""
     place = 0
     for name in names:
-        noun = NOUNS[name].split(" ", 1)[1].casefold()
-        place = text.casefold().find(noun, place) + 1
+        place = text.casefold().find(_bare(name), place) + 1
         if not place:
             return False
     return True
