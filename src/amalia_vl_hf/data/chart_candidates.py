@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from .chart_content import read_json_list, read_value, write_number
-from .chart_questions import LETTERS, Answer, Cell, Panel, Query, compute, look_up, panel_name, result_unit
+from .chart_questions import LETTERS, Answer, Cell, Panel, Query, compute, is_whole, look_up, panel_name, result_unit
 from .dataset_rows import Language, RejectedError
 from .question_styles import final_answer
 
@@ -125,8 +125,9 @@ def _named(query: Query, panels: Sequence[Panel], language: Language) -> list[st
     named = []
     if len(panels) > 1 and query.panel is not None:
         named.append(panel_name(query.panel, language))
+    all_of_it = query.op == "sum" and is_whole(query, panels)
     for number, cell in enumerate(query.cells):
-        if query.op in NAMING and (query.op != "share" or number == 0):
+        if query.op in NAMING and not all_of_it and (query.op != "share" or number == 0):
             named.append(cell.category)
         if len(panels[cell.panel].content.series) > 1:
             named.append(cell.series)

@@ -134,7 +134,8 @@ def _inked(grey: np.ndarray, box: TextBox) -> bool:
     part = grey[int(box.top) : math.ceil(box.bottom), int(box.left) : math.ceil(box.right)].astype(np.int16)
     ink = np.abs(part - np.median(part)) >= MIN_INK_STEP
     turned = part.shape[0] > 1.5 * part.shape[1]
-    return _at_both_ends(ink) or (turned and _at_both_ends(ink.T))
+    alone = len(box.text) == 1 and ink.any()  # a 1 fills little of its width
+    return bool(alone) or _at_both_ends(ink) or (turned and _at_both_ends(ink.T))
 
 
 def _at_both_ends(ink: np.ndarray) -> bool:
@@ -158,7 +159,7 @@ def _readable(panel: Record, texts: Sequence[str]) -> bool:
     if panel["template"] == "pictogram":
         each = {"pt": " vale ", "en": " for "}[content.language]
         amounts = [read_value(text.rpartition(each)[2], content.unit, content.language) for text in texts]
-        return grid_step(content.values) in amounts
+        return (grid_step(content.values) or -1) in amounts
     scales = [(row,) for row in content.values] if panel["template"] == "scatter plot" else [content.values]
     for scale in scales:
         step = grid_step(scale)

@@ -135,7 +135,7 @@ def read_value(text: str, unit: str, language: Language) -> Decimal | None:
     if unit:
         bare = bare.removeprefix(unit).removesuffix(unit).strip()
     group, point = (" ", ",") if language == "pt" else (",", ".")
-    if not re.fullmatch(rf"\d{{1,3}}({group}\d{{3}})*({re.escape(point)}\d+)?|\d+({re.escape(point)}\d+)?", bare):
+    if not re.fullmatch(rf"([0-9]{{1,3}}({group}[0-9]{{3}})*|[0-9]+)({re.escape(point)}[0-9]+)?", bare):
         return None
     return Decimal(bare.replace(group, "").replace(point, "."))
 
@@ -226,6 +226,8 @@ def check_shape(content: Content, shape: Shape) -> None:
         raise RejectedError("values between gridlines", content.title)
     if several and any(len(set(column)) < len(column) for column in zip(*content.values, strict=True)):
         raise RejectedError("lines that cover one another", content.title)
+    if shape.distinct and content.unit:
+        raise RejectedError("one unit for two measures", content.unit)
     if shape.added and not content.additive:
         raise RejectedError("a sum that means nothing", content.unit)
     if shape.distinct and any(len(set(row)) < len(row) for row in content.values):

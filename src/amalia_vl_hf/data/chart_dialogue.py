@@ -1,7 +1,7 @@
 """Forms that a question about a chart and its answer take, as in PT-VQA-Gen (paper, section 5.1).
 
 Fifteen answers in a hundred are the letter of an option and as many are short; the others reason first, but for some
-that are yes or no alone.
+that are yes or no.
 """
 
 from __future__ import annotations
@@ -27,8 +27,7 @@ from .question_styles import (
 Form = Literal["reasoned", "choices", "short", "verdict"]
 
 CHOICES, SHORT = 0.15, 0.15  # shares; paper, section 5.1
-VERDICT = 0.5  # share of yes or no without reasoning; ours
-REQUESTED = 0.5  # share of reasoned answers whose question asks for it; ours
+VERDICT = 0.3  # share of the other answers of yes or no that are that alone; ours
 SHORT_ALONE: dict[Language, str] = {
     "pt": "Responde só com o resultado, sem explicações.",
     "en": "Give the result only, without explanation.",
@@ -43,24 +42,25 @@ class Asked(NamedTuple):
     options: tuple[str, ...] = ()
 
 
-def choose_form(answer: Answer, rng: random.Random) -> Form:
-    """Draw the form of an answer."""
-    if answer.kind == "verdict" and rng.random() < VERDICT:
-        return "verdict"
+def choose_form(answer: Answer, options: bool, rng: random.Random) -> Form:
+    """Draw the form of an answer, one that has options or not."""
     share = rng.random()
-    return "choices" if share < CHOICES else "short" if share < CHOICES + SHORT else "reasoned"
+    if options and share < CHOICES:
+        return "choices"
+    if CHOICES <= share < CHOICES + SHORT:
+        return "verdict" if answer.kind == "verdict" else "short"
+    return "verdict" if answer.kind == "verdict" and rng.random() < VERDICT else "reasoned"
 
 
 def write_exchange(
     question: str, steps: str, answer: Answer, wrong: Sequence[str], language: Language, rng: random.Random
 ) -> Asked:
-    """Put a question and its answer into a form; one without wrong options is not multiple choice."""
-    form = choose_form(answer, rng)
-    if form == "choices" and wrong:
+    """Put a question and its answer into a form."""
+    form = choose_form(answer, bool(wrong), rng)
+    if form == "choices":
         choices = shuffle_choices(answer.text, wrong, rng)
         (asked,) = requests(question, form, choices.texts, language)
         return Asked(Exchange(asked, choices.letter), form, choices.texts)
-    form = "short" if form == "choices" else form
     asked = rng.choice(requests(question, form, (), language))
     text = reasoned(steps, answer.text, language) if form == "reasoned" else answer.text
     return Asked(Exchange(asked, text), form)

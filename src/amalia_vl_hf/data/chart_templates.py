@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import Literal, NamedTuple
 
 from . import chart_matplotlib as plots
@@ -17,6 +18,7 @@ from .chart_style import Chart, Style, clashes, draw_style, grown
 from .dataset_rows import RejectedError
 
 ATTEMPTS = 8  # the last with the plot twice as wide and as high
+PRINTED = 0.5  # share of charts whose values are printed, where gridlines would tell them
 Labels = Literal["printed", "gridlines", "either"]
 
 
@@ -26,31 +28,32 @@ class Template(NamedTuple):
     Args:
         shape: What it holds.
         labels: How its values can be read.
-        compose: Puts marks on matplotlib's axes; None where Vega-Lite draws.
-        specify: Gives the Vega-Lite specification.
+        draw: Draws a content in a style.
     """
 
     shape: Shape
     labels: Labels
-    compose: plots.Compose | None = None
-    specify: Callable[[Content, Style], specs.Spec] | None = None
+    draw: Callable[[Content, Style], Chart]
 
+
+_plot = partial(partial, plots.draw_matplotlib)
+_specify = partial(partial, specs.draw_vega)
 
 TEMPLATES: dict[str, Template] = {
-    "columns": Template(Shape((3, 8)), "either", plots.columns),
-    "bars": Template(Shape((3, 10)), "either", plots.bars),
-    "grouped columns": Template(Shape((2, 5), (2, 3)), "either", plots.grouped),
-    "stacked columns": Template(Shape((2, 6), (2, 3), added=True), "printed", plots.stacked),
-    "lines": Template(Shape((4, 7), (1, 3), apart=True), "either", plots.lines),
-    "area": Template(Shape((4, 7)), "either", plots.area),
-    "pie": Template(Shape((3, 6), whole=True), "printed", plots.pie),
-    "cards": Template(Shape((2, 6)), "printed", plots.cards),
-    "table": Template(Shape((3, 8), (1, 3)), "printed", plots.table),
-    "pictogram": Template(Shape((3, 6), stepped=True, added=True), "gridlines", plots.pictogram),
-    "donut": Template(Shape((3, 6), whole=True), "printed", specify=specs.donut),
-    "scatter plot": Template(Shape((4, 8), (2, 2), stepped=True, distinct=True), "gridlines", specify=specs.scatter),
-    "heat map": Template(Shape((3, 6), (3, 3)), "printed", specify=specs.heat_map),
-    "lollipops": Template(Shape((3, 9)), "either", specify=specs.lollipops),
+    "columns": Template(Shape((3, 8)), "either", _plot(plots.columns)),
+    "bars": Template(Shape((3, 10)), "either", _plot(plots.bars)),
+    "grouped columns": Template(Shape((2, 5), (2, 3)), "either", _plot(plots.grouped)),
+    "stacked columns": Template(Shape((2, 6), (2, 3), added=True), "printed", _plot(plots.stacked)),
+    "lines": Template(Shape((4, 7), (1, 3), apart=True), "either", _plot(plots.lines)),
+    "area": Template(Shape((4, 7)), "either", _plot(plots.area)),
+    "pie": Template(Shape((3, 6), whole=True), "printed", _plot(plots.pie)),
+    "cards": Template(Shape((2, 6)), "printed", _plot(plots.cards)),
+    "table": Template(Shape((3, 8), (1, 3)), "printed", _plot(plots.table)),
+    "pictogram": Template(Shape((3, 6), stepped=True, added=True), "gridlines", _plot(plots.pictogram)),
+    "donut": Template(Shape((3, 6), whole=True), "printed", _specify(specs.donut)),
+    "scatter plot": Template(Shape((4, 8), (2, 2), stepped=True, distinct=True), "gridlines", _specify(specs.scatter)),
+    "heat map": Template(Shape((3, 6), (3, 3)), "printed", _specify(specs.heat_map)),
+    "lollipops": Template(Shape((3, 9)), "either", _specify(specs.lollipops)),
 }
 
 
@@ -62,10 +65,10 @@ def draw_chart(name: str, content: Content, rng: random.Random) -> Chart:
     """
     template = TEMPLATES[name]
     style = draw_style(rng, _print_labels(template.labels, content, rng))
-    reason = RejectedError("texts do not fit", "")
+    reason = RejectedError("texts do not fit", name)
     for attempt in range(ATTEMPTS):
         try:
-            chart = _draw(template, content, grown(style, attempt))
+            chart = template.draw(content, grown(style, attempt))
         except RejectedError as error:
             reason = error
             continue
@@ -77,17 +80,8 @@ def draw_chart(name: str, content: Content, rng: random.Random) -> Chart:
 
 
 def _print_labels(labels: Labels, content: Content, rng: random.Random) -> bool:
-    """Choose whether values are printed; they are where a gridline could not tell them."""
+    """Choose whether values are printed; they are where no gridline could tell them."""
     if labels == "either":
-        crowded = len(content.series) > 1
         on_grid = grid_step(content.values) is not None
-        return not on_grid or (rng.random() < 0.5 and not crowded)
+        return not on_grid or (rng.random() < PRINTED and len(content.series) == 1)
     return labels == "printed"
-
-
-def _draw(template: Template, content: Content, style: Style) -> Chart:
-    if template.specify:
-        return specs.draw_vega(template.specify(content, style), style)
-    if template.compose:
-        return plots.draw_matplotlib(template.compose, content, style)
-    raise AssertionError("a template has one of two ways to be drawn")

@@ -266,7 +266,7 @@ PAIRS: tuple[tuple[tuple[Words, ...], Words, tuple[Words, Words], tuple[int, int
         (("Investimento e vendas em {year}", "Investment and sales in {year}"),
          ("Publicidade compensa?", "Does advertising pay?")),
         ("departamento", "department"),
-        (("Investimento (mil €)", "Investment (€1,000)"), ("Vendas (mil €)", "Sales (€1,000)")), (50, 100),
+        (("Investimento (mil €)", "Investment (thousand €)"), ("Vendas (mil €)", "Sales (thousand €)")), (50, 100),
         "departments",
     ),
     (

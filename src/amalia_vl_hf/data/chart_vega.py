@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from types import ModuleType
 from typing import Any
@@ -18,6 +18,7 @@ from .chart_style import PAD, Chart, Face, Style, TextBox, readable_on, text_wid
 from .typefaces import OWN
 
 Spec = dict[str, Any]
+Specify = Callable[[Content, Style], Spec]
 VERSION = "5.20"  # of Vega-Lite; vl-convert holds several
 HEAT = (("#eef4fb", "#08519c"), ("#f4f9ee", "#1b6e2d"), ("#fdf3e7", "#a33803"))
 ABOVE, BELOW = 0.95, 0.25  # letter heights over and under the line that letters stand on
@@ -25,10 +26,10 @@ _SVG = "{http://www.w3.org/2000/svg}"
 _MOVE = re.compile(r"(translate|rotate)\(([^)]*)\)")
 
 
-def draw_vega(spec: Spec, style: Style) -> Chart:
-    """Draw a specification."""
+def draw_vega(specify: Specify, content: Content, style: Style) -> Chart:
+    """Draw a content by its specification."""
     converter = _converter()
-    svg = converter.vegalite_to_svg(json.dumps(spec), vl_version=VERSION)
+    svg = converter.vegalite_to_svg(json.dumps(specify(content, style)), vl_version=VERSION)
     picture = Image.open(io.BytesIO(converter.svg_to_png(svg))).convert("RGB")
     return Chart(picture, list(_boxes(ElementTree.fromstring(svg), style.face)))  # noqa: S314 (it was written by vl-convert just now)
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 from .chart_content import write_number, write_value
-from .chart_questions import TOP, Answer, Cell, Panel, Query, look_up, panel_name, whole_series
+from .chart_questions import LETTERS, TOP, Answer, Cell, Panel, Query, is_whole, look_up, panel_name
 from .dataset_rows import Language
 
 LANGUAGES: tuple[Language, ...] = ("pt", "en")
@@ -26,12 +26,16 @@ _ROWS: dict[str, _Row] = {
 
 QUESTIONS: dict[Language, dict[str, tuple[str, ...]]] = {
     "pt": {
-        "value": ("qual é o valor de {first}?", "que valor apresenta {first}?", "que valor tem {first}?"),
+        "value": (
+            "qual é o valor de {first}?",
+            "que valor apresenta {first}?",
+            "consegues dizer que valor tem {first}?",
+        ),
         "difference": (
             "qual é a diferença entre os valores de {first} e de {second}?",
             "em quanto diferem os valores de {first} e de {second}?",
         ),
-        "sum": ("qual é a soma dos valores de {list}?", "quanto somam os valores de {list}?"),
+        "sum": ("qual é a soma dos valores de {list}?", "ao somar os valores de {list}, quanto se obtém?"),
         "sum of all": ("qual é a soma de todos os valores{of}?", "qual é o total dos valores{of}?"),
         "average": ("qual é a média dos valores{of}?", "qual é o valor médio{of}?"),
         "share": (
@@ -46,23 +50,26 @@ QUESTIONS: dict[Language, dict[str, tuple[str, ...]]] = {
             "indica, por ordem decrescente, as três categorias com os valores mais altos{in}.",
         ),
         "above": (
-            "quantas categorias têm um valor superior a {threshold}{in}?",
+            "quantas são as categorias com um valor superior a {threshold}{in}?",
             "em quantas categorias o valor é superior a {threshold}{in}?",
         ),
         "greater": (
             "o valor de {first} é superior ao de {second}?",
-            "{first} tem um valor mais alto do que {second}?",
+            "podes confirmar se {first} tem um valor mais alto do que {second}?",
         ),
         "rises": ("os valores{of} sobem sempre de {names[0]} para {names[1]} e de {names[1]} para {names[2]}?",),
         "title": ("qual é o título do gráfico?", "que título tem o gráfico?"),
         "measure": ("o que medem os valores, segundo o gráfico?", "que grandeza mostra o gráfico?"),
         "legend": ("que nomes aparecem na legenda, pela ordem em que estão?",),
-        "count": ("quantas categorias mostra o gráfico?", "quantas categorias há no gráfico?"),
+        "count": ("quantas categorias mostra o gráfico?", "consegues contar as categorias do gráfico? Quantas são?"),
         "panel of the highest": (
-            "em que painel está o valor mais alto?",
+            "consegues dizer em que painel está o valor mais alto?",
             "que painel tem o valor mais alto de todos?",
         ),
-        "panel of most": ("que painel mostra mais categorias?", "qual dos painéis tem mais categorias?"),
+        "panel of most": (
+            "que painel mostra mais categorias?",
+            "consegues dizer qual dos painéis tem mais categorias?",
+        ),
     },
     "en": {
         "value": ("what is the value of {first}?", "what value does {first} have?"),
@@ -105,26 +112,28 @@ QUESTIONS: dict[Language, dict[str, tuple[str, ...]]] = {
 
 STEPS: dict[Language, dict[str, str]] = {
     "pt": {
-        "value": "o valor lido para {first} é {values[0]}.",
-        "difference": "{first} tem {values[0]} e {second} tem {values[1]}. A diferença é {minus} = {answer}.",
-        "sum": "os valores são {valued}. A soma é {plus} = {answer}.",
-        "average": "os valores são {valued}. A soma é {plus} = {total}, e os valores são {count}: "
-                   "{total} ÷ {count} = {answer}.",
-        "share": "os valores são {valued}. O total é {plus} = {total}. {name} tem {values[0]}: "
-                 "{numbers[0]} ÷ {total} × 100 é cerca de {answer}.",
-        "highest": "os valores são {valued}. O mais alto é {highest}, o de {quoted}.",
-        "lowest": "os valores são {valued}. O mais baixo é {lowest}, o de {quoted}.",
-        "second": "por ordem decrescente, os valores são {ranked}. O segundo é o de {quoted}.",
-        "order": "por ordem decrescente, os valores são {ranked}. Os três primeiros são os de {top}.",
-        "above": "os valores são {valued}. Superiores a {threshold}: {above}.",
-        "greater": "{first} tem {values[0]} e {second} tem {values[1]}. {greater}",
-        "rises": "os valores são {valued}. {rises}",
-        "title": "o título está escrito por cima do gráfico: {quoted}.",
-        "measure": "junto aos valores lê-se {quoted}.",
-        "legend": "os nomes da legenda são {series}.",
-        "count": "as categorias são {categories}. Ao todo são {answer}.",
-        "panel of the highest": "o valor mais alto de cada painel é {panels}.",
-        "panel of most": "o número de categorias de cada painel é {panels}.",
+        "value": "procura-se {first} no gráfico: o valor é {values[0]}.",
+        "difference": "ao procurar {first}, encontra-se o valor {values[0]}; ao procurar {second}, encontra-se "
+                      "o valor {values[1]}. Ao subtrair, obtém-se {minus} = {answer}.",
+        "sum": "procuram-se os valores: {valued}. Somam-se: {plus} = {answer}.",
+        "average": "procuram-se os valores: {valued}. Somam-se: {plus} = {total}. "
+                   "Divide-se a soma pelo número de valores: {total} ÷ {count} = {answer}.",
+        "share": "procuram-se os valores: {valued}. Somam-se: {plus} = {total}. Divide-se o valor de {name} pelo "
+                 "total: {numbers[0]} ÷ {total} × 100, cerca de {answer}.",
+        "highest": "procuram-se os valores: {valued}. O mais alto é {highest}, o de {quoted}.",
+        "lowest": "procuram-se os valores: {valued}. O mais baixo é {lowest}, o de {quoted}.",
+        "second": "ordenam-se os valores do mais alto para o mais baixo: {ranked}. O segundo é o de {quoted}.",
+        "order": "ordenam-se os valores do mais alto para o mais baixo: {ranked}. Os três primeiros são os de {top}.",
+        "above": "procuram-se os valores: {valued}. Contam-se os que são superiores a {threshold}: {above}.",
+        "greater": "ao procurar {first}, encontra-se o valor {values[0]}; ao procurar {second}, encontra-se "
+                   "o valor {values[1]}. {greater}",
+        "rises": "procuram-se os valores: {valued}. {rises}",
+        "title": "o título que está no topo do gráfico é {quoted}.",
+        "measure": "junto aos valores, encontra-se escrito {quoted}.",
+        "legend": "na legenda, procuram-se os nomes, por ordem: {series}.",
+        "count": "procuram-se as categorias: {categories}. Ao todo, contam-se {answer}.",
+        "panel of the highest": "procura-se o valor mais alto em cada painel: {panels}.",
+        "panel of most": "conta-se o número de categorias em cada painel: {panels}.",
     },
     "en": {
         "value": "the value read for {first} is {values[0]}.",
@@ -145,11 +154,12 @@ STEPS: dict[Language, dict[str, str]] = {
         "measure": "next to the values stands {quoted}.",
         "legend": "the names in the legend are {series}.",
         "count": "the categories are {categories}. There are {answer}.",
-        "panel of the highest": "the highest value of each panel is {panels}.",
-        "panel of most": "the number of categories of each panel is {panels}.",
+        "panel of the highest": "the highest value of each panel: {panels}.",
+        "panel of most": "the number of categories of each panel: {panels}.",
     },
 }  # fmt: skip
 _AND = {"pt": " e ", "en": " and "}
+_HAS = {"pt": "tem", "en": "has"}
 _NONE = {"pt": "nenhum", "en": "none"}
 _GREATER = {
     "pt": ("{0} é superior a {1}.", "{0} não é superior a {1}."),
@@ -161,7 +171,7 @@ _EACH_RISES = {"pt": "Cada um é superior ao anterior.", "en": "Each is higher t
 def questions(query: Query, panels: Sequence[Panel], language: Language) -> list[str]:
     """Word a query in every way there is."""
     slots = _names(query, panels, language)
-    op = "sum of all" if query.op == "sum" and _is_whole(query, panels) else query.op
+    op = "sum of all" if query.op == "sum" and is_whole(query, panels) else query.op
     return [_sentence(slots["where"] + wording.format(**slots)) for wording in QUESTIONS[language][op]]
 
 
@@ -254,7 +264,7 @@ def _compare(query: Query, panels: Sequence[Panel], language: Language) -> str:
     for number, (_, content) in enumerate(panels):
         highest = write_value(max(max(row) for row in content.values), content.unit, language)
         shown = str(len(content.categories)) if query.op == "panel of most" else highest
-        told.append(f"{shown} {_place(number, language)}")
+        told.append(f"{LETTERS[number]} {_HAS[language]} {shown}")
     return _enumerate(told, language)
 
 
@@ -271,11 +281,6 @@ def _name_cell(cell: Cell, panels: Sequence[Panel], language: Language, across: 
 def _place(panel: int, language: Language) -> str:
     name = panel_name(panel, language)
     return f"{'no' if language == 'pt' else 'in'} {name[0].lower()}{name[1:]}"
-
-
-def _is_whole(query: Query, panels: Sequence[Panel]) -> bool:
-    first = query.cells[0]
-    return set(query.cells) == set(whole_series(panels, first.panel, first.series))
 
 
 def _enumerate(names: Sequence[str], language: Language) -> str:

@@ -1,0 +1,51 @@
+"""Charts for tests, and how a model would write them."""
+
+from __future__ import annotations
+
+import json
+import random
+from decimal import Decimal
+
+from amalia_vl_hf.data.chart_content import Content
+from amalia_vl_hf.data.chart_questions import LETTERS, Panel
+from amalia_vl_hf.data.chart_templates import TEMPLATES
+from amalia_vl_hf.data.chart_topics import write_content
+
+TOWNS = Content(
+    "Visitantes dos museus", "cidade", "Visitantes", "", ("Braga", "Faro", "Beja", "Viseu"), ("Visitantes",),
+    ((Decimal(40), Decimal(10), Decimal(30), Decimal(20)),), "pt",
+)  # fmt: skip
+RAIN = Content(
+    "Rainfall in Faro", "month", "Rainfall", "mm", ("May", "June", "July"), ("2019", "2020"),
+    ((Decimal(10), Decimal(20), Decimal(30)), (Decimal(5), Decimal(5), Decimal(40))), "en",
+)  # fmt: skip
+
+
+def seeded(template, seed, language="pt"):
+    rng = random.Random(f"{template} {seed}")
+    return Panel(template, write_content(rng, TEMPLATES[template].shape, language))
+
+
+def as_model(content):
+    """Write a content as a model is asked to."""
+    series = [
+        {"name": name, "values": [float(value) for value in row]}
+        for name, row in zip(content.series, content.values, strict=True)
+    ]
+    record = content.record()
+    kept = {key: record[key] for key in ("title", "category", "measure", "unit", "categories")}
+    return {**kept, "series": series}
+
+
+def as_model_query(query):
+    """Write a query as a model is asked to."""
+    return {
+        "op": query.op,
+        "panel": None if query.panel is None else LETTERS[query.panel],
+        "cells": [[LETTERS[cell.panel], cell.series, cell.category] for cell in query.cells],
+        "threshold": None if query.threshold is None else float(query.threshold),
+    }
+
+
+def dump(items):
+    return json.dumps(items, ensure_ascii=False)
