@@ -1,12 +1,11 @@
 """The demo's whole chain at a minute size: killed in the middle, run again, and read back."""
 
+import importlib
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -33,24 +32,47 @@ SIZES = DemoSizes(
 FIGURES = {"loss_start", "loss_end", "exact_match", "exact_match_by_kind", "preference_accuracy", "seconds"}
 
 
-def started(out: Path) -> subprocess.Popen:
-    """Start the demo in a process group of its own, as a terminal does."""
-    code = f"from tests.test_demo import SIZES, run, Path; run(Path({str(out)!r}), 0, SIZES)"
-    return subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+def forked(work):
+    """Start work in a fork of this process, which has made the imports already: they take longer than the work."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            os.setsid()  # a process group of its own, as a terminal makes
+            code = work() or 0
+        finally:
+            os._exit(code)
+    return child
+
+
+def forked_python(module, *arguments):
+    """What `pipeline._python` does, but in a fork."""
+
+    def work():
+        sys.argv = [module, *arguments]
+        return importlib.import_module(module).main()
+
+    assert os.waitstatus_to_exitcode(os.waitpid(forked(work), 0)[1]) == 0
 
 
 @pytest.fixture(scope="module")
 def killed_and_resumed(tmp_path_factory):
-    """A run killed in the middle of stage 1, then run again to its end; with what was finished at the kill."""
+    """A run killed in the middle of stage 1, then run again to its end; with what was finished at the kill.
+
+    Stage 1 starts new interpreters, as users do; for the others that would be the same again.
+    """
     out = tmp_path_factory.mktemp("demo") / "run"
-    first = started(out)
+    first = forked(lambda: run(out, 0, SIZES) and 0)
     while not list((out / "1_align.partial").glob("checkpoint-*/trainer_state.json")):
-        assert first.poll() is None, "the demo ended before stage 1 had a checkpoint"
+        assert os.waitpid(first, os.WNOHANG) == (0, 0), "the demo ended before stage 1 had a checkpoint"
         time.sleep(0.05)
-    os.killpg(first.pid, signal.SIGKILL)
-    first.wait()
+    os.killpg(first, signal.SIGKILL)
+    os.waitpid(first, 0)
     finished = {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors") if ".partial" not in str(path)}
-    return out, finished, run(out, 0, SIZES)
+    starts = iter([pipeline._python] * 2)  # stage 1: training and evaluation
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "_python", lambda *words: next(starts, forked_python)(*words))
+        return out, finished, run(out, 0, SIZES)
 
 
 def test_results_have_a_row_a_stage_with_every_figure(killed_and_resumed):
