@@ -13,7 +13,7 @@ from PIL import Image
 
 from amalia_vl_hf.data import pt_simple_code_outputs as dataset
 from amalia_vl_hf.data.build import build
-from amalia_vl_hf.data.build_plan import DATASETS, Plan
+from amalia_vl_hf.data.build_plan import Plan
 from amalia_vl_hf.data.dataset_rows import RejectedError, exchange, open_picture, png
 from amalia_vl_hf.data.inference import Endpoint
 from amalia_vl_hf.data.prompts import read_prompt
@@ -143,13 +143,12 @@ def test_nobody_asks_for_a_blank_line():
     assert asked_for == {1, 3, None}
 
 
-def test_a_build_asks_a_server_for_programs(tmp_path, monkeypatch):
+def test_a_build_asks_a_server_for_programs(tmp_path):
     def say(text, count):
         lines = re.search(r"entre (\d) e 10 linhas", text)[1]
         block = f"```python\nfor n in range({lines}):\n    print(n * n)\n```"
         return Fault(body=completion(block if int(lines) > 3 else f"Aqui está:\n{block}"))
 
-    monkeypatch.setitem(DATASETS, dataset.NAME, dataset)
     with ModelServer(script=say) as server:
         made = build(Plan(dataset.NAME, 8, 1, endpoint=Endpoint(server.url, "amalia")), tmp_path / "out")
     rows = pq.read_table(tmp_path / "out" / "data").to_pylist()
