@@ -29,10 +29,12 @@ from datatrove.executor.base import PipelineExecutor
 from loguru import logger as datatrove_logger
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from .build_plan import Plan
+from .build_plan import INPUTS, Plan
 from .dataset_rows import FEATURES, Materials, RejectedError, Row, write_row
 from .dataset_sheet import write_card, write_sheet
 from .dataset_yield import Yield, read_yield, refuse_brazilian, write_rejected
+from .fatura import read_invoices
+from .functions import read_functions
 from .model_steps import answers_of, answers_path, ask_model, read_answers
 from .passages import read_passages, write_passage
 from .typefaces import find_typefaces
@@ -202,13 +204,17 @@ def check_shard(plan: Plan, path: Path) -> None:
 
 def materials_of(plan: Plan) -> Materials:
     """Open what samples are made from."""
-    return _materials(plan.fonts, plan.texts)
+    return _materials(*(getattr(plan, name) for name in INPUTS))
 
 
 @lru_cache(maxsize=1)
-def _materials(fonts: str | None, texts: str | None) -> Materials:
-    passages = read_passages(Path(texts)) if texts else write_passage
-    return Materials(find_typefaces(Path(fonts) if fonts else None), passages)
+def _materials(fonts: str | None, texts: str | None, functions: str | None, invoices: str | None) -> Materials:
+    return Materials(
+        typefaces=find_typefaces(Path(fonts) if fonts else None),
+        passages=read_passages(Path(texts)) if texts else write_passage,
+        functions=read_functions(Path(functions)) if functions else None,
+        invoices=read_invoices(Path(invoices)) if invoices else None,
+    )
 
 
 def _begin(plan: Plan, out: Path) -> None:

@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..training.samples import fingerprint
-from . import infographic_synth, invoice_qa, pt_ocr, pt_simple_code_outputs, render_text
+from . import (
+    infographic_synth,
+    invoice_qa,
+    pt_ocr,
+    pt_outputs_to_code,
+    pt_simple_code_outputs,
+    render_text,
+    sepic,
+    simple_code_ocr,
+)
 from .dataset_rows import Rendered, Step
 from .prompts import prompt_hash
 
@@ -22,8 +31,11 @@ DATASETS: dict[str, Rendered] = {
         infographic_synth,
         invoice_qa,
         pt_ocr,
+        pt_outputs_to_code,
         pt_simple_code_outputs,
         render_text,
+        sepic,
+        simple_code_ocr,
     )
 }
 INPUTS = ("fonts", "texts", "functions", "invoices")  # files and folders of the user's
