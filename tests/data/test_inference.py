@@ -146,7 +146,7 @@ def test_every_failed_try_is_followed_by_another(tmp_path):
 
 def test_being_turned_away_costs_a_request_nothing(tmp_path):
     says = {"a": Fault(503, b""), "b": TURNED_AWAY}
-    with ModelServer(script=lambda text, before: says[text] if before < 2 * endpoint_module.TRIES else None) as server:
+    with ModelServer(script=lambda text, before: says.get(text) if before < 2 * endpoint_module.TRIES else None) as server:
         endpoint = Endpoint(server.url, "amalia")
         assert answer_all(asking(*says), endpoint, tmp_path, "a") == right(asking(*says), endpoint)
         assert server.greetings == 0
@@ -256,6 +256,7 @@ def test_answers_are_kept_until_their_file_is_there(tmp_path):
         assert server.requests == 4
 
 
+@pytest.mark.usefixtures("_impatient")
 @pytest.mark.parametrize(
     ("requests", "told"),
     [
@@ -354,16 +355,22 @@ def test_a_server_that_comes_back_is_waited_for(tmp_path):
         late[0].__exit__()
 
 
-def test_a_silent_server_and_an_endless_one_are_not_waited_for(tmp_path, monkeypatch):
-    monkeypatch.setattr(endpoint_module, "TIMEOUT", 0.2)
+@pytest.mark.parametrize(
+    ("says", "problem"),
+    [
+        (Fault(pause=1), "no answer after 2 tries, the last: no whole answer within 0.2 s"),
+        (Fault(200, b"x" * 5000), "no answer after 2 tries, the last: an answer of more than 1000 bytes"),
+    ],
+    ids=["silent", "endless"],
+)
+def test_an_answer_may_not_take_or_be_too_much(tmp_path, monkeypatch, says, problem):
+    monkeypatch.setattr(endpoint_module, "TRIES", 2)
     monkeypatch.setattr(endpoint_module, "LARGEST", 1000)
-    says = {"silent": Fault(pause=0.5), "endless": Fault(200, b"x" * 5000)}
-    with ModelServer(script=lambda text, _: says.get(text)) as server:
-        answers = answer_all(asking(*says), Endpoint(server.url, "amalia"), tmp_path, "a")
-    assert [answer.problem for answer in answers] == [
-        "no answer after 6 tries, the last: no whole answer within 0.2 s",
-        "no answer after 6 tries, the last: an answer of more than 1000 bytes",
-    ]
+    if says.pause:
+        monkeypatch.setattr(endpoint_module, "TIMEOUT", 0.2)
+    with ModelServer(script=lambda text, _: says if text == "a" else None) as server:
+        answers = answer_all(asking("a"), Endpoint(server.url, "amalia"), tmp_path, "a")
+    assert answers == [Answer("r0", None, problem)]
 
 
 def test_a_model_that_is_not_there_ends_the_run_and_those_that_are_get_named(tmp_path):
