@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+from transformers.utils import logging
 
 from amalia_vl_hf.data.scene_sets import SetSizes
 from amalia_vl_hf.demo import pipeline
@@ -72,7 +73,9 @@ def killed_and_resumed(tmp_path_factory):
     starts = iter([pipeline._python] * 2)  # stage 1: training and evaluation
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pipeline, "_python", lambda *words: next(starts, forked_python)(*words))
-        return out, finished, run(out, 0, SIZES)
+        results = run(out, 0, SIZES)
+    logging.enable_progress_bar()  # for the tests that come after
+    return out, finished, results
 
 
 def test_results_have_a_row_a_stage_with_every_figure(killed_and_resumed):
