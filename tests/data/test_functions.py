@@ -166,7 +166,9 @@ def test_files_without_functions_are_refused(tmp_path):
         ("def f():\n    return 1", "print(f())"),
         ("def f():\n    yield 1", "print(f())"),
         ("def f():\n    if 1:\n        return\n    print(2)", "f()"),
+        ("def f():\n    x = [(yield)]\n    x = yield 1", "print(f())"),
         ("def f():\n    print(2)", "f()"),
+        ("def f():\n    def g():\n        return 1\n    print(g())", "f()"),
     ],
 )
 def test_what_returns_nothing_is_only_called(source, line):

@@ -119,10 +119,7 @@ def statement(function: Function, call: str) -> str:
     >>> statement(Function("f", "def f():\n    return 1"), "f()")
     'print(f())'
     """
-    returns = (ast.Return, ast.Yield, ast.YieldFrom)
-    (tree,) = ast.parse(function.source).body
-    says = any(isinstance(node, returns) and node.value is not None for node in ast.walk(tree))
-    return f"print({call})" if says else call
+    return f"print({call})" if _gives(ast.parse(function.source).body[0]) else call
 
 
 def run_call(function: Function, call: str) -> str:
@@ -200,6 +197,13 @@ outputs = [run(program) for program in {programs}]
 sys.stdout = real
 print(ascii(outputs))
 """
+
+
+def _gives(function: ast.AST) -> bool:
+    """Tell whether a function returns or yields a value; functions in it do not count."""
+    inner = [node for node in ast.iter_child_nodes(function) if not isinstance(node, ast.FunctionDef | ast.Lambda)]
+    gives = any(isinstance(node, ast.Return | ast.Yield | ast.YieldFrom) and node.value for node in inner)
+    return gives or any(map(_gives, inner))
 
 
 def _read_outputs(printed: str, count: int) -> list[str | int | None]:
