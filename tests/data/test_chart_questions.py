@@ -312,6 +312,8 @@ ABOVE = as_model_query(Query("above", 0, ALL, Decimal(20)))
         ("other cells of a query", candidate(query={**QUERY, "cells": [["A", "Braga"]]})),
         ("a threshold that is no number", candidate(query={**QUERY, "threshold": "vinte"})),
         (MISSING, candidate(query={**QUERY, "panel": "Z"})),
+        (MISSING, candidate(query={**QUERY, "op": "rises", "cells": [["A", "Visitantes", name] for name in "ABC"]})),
+        ("in another language", candidate(question="What is the difference between Braga and Faro in this chart?")),
         ("an unknown operation", candidate(query={**QUERY, "op": "exec"})),
     ],
 )

@@ -15,6 +15,7 @@ from .chart_content import read_json_list, read_value, write_number
 from .chart_questions import LETTERS, Answer, Cell, Panel, Query, compute, is_whole, look_up, panel_name, result_unit
 from .dataset_rows import Language, RejectedError
 from .question_styles import final_answer
+from .variety_text import is_portuguese
 
 MOST = 3  # questions that are kept
 QUESTION_LENGTH, STEPS_LENGTH = (8, 260), (5, 1_500)  # letters, from and to
@@ -60,6 +61,8 @@ def _verify(item: Any, panels: Sequence[Panel], language: Language) -> Candidate
         raise RejectedError("other keys of a question", str(item)[:80])
     question, reasoning = _text(item["question"], QUESTION_LENGTH), _text(item["steps"], STEPS_LENGTH)
     given = _text(item["answer"], (1, 200))
+    if is_portuguese(f"{question}\n{reasoning}") is (language != "pt"):
+        raise RejectedError("a question in another language", question)
     query = read_query(item["query"])
     answer = compute(query, panels, language)
     if not _agree(given, answer, query, panels, language):

@@ -392,12 +392,13 @@ def _greater(query: Query, panels: Sequence[Panel], language: Language) -> Answe
 
 
 def _rising(query: Query, panels: Sequence[Panel], language: Language) -> Answer:
+    values = _values(query, panels)
     template, content = panels[query.cells[0].panel]
     places = [content.categories.index(cell.category) for cell in query.cells]
     one_row = len({cell.series for cell in query.cells}) == 1
     if template not in IN_ORDER or not one_row or places != list(range(places[0], places[0] + len(places))):
         raise _undecided(query)
-    return _verdict(_rises(_values(query, panels)), language)
+    return _verdict(_rises(values), language)
 
 
 def _verdict(true: bool, language: Language) -> Answer:
