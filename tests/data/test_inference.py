@@ -146,10 +146,26 @@ def test_every_failed_try_is_followed_by_another(tmp_path):
 
 def test_being_turned_away_costs_a_request_nothing(tmp_path):
     says = {"a": Fault(503, b""), "b": TURNED_AWAY}
-    with ModelServer(script=lambda text, before: says.get(text) if before < 2 * endpoint_module.TRIES else None) as server:
+    with ModelServer(
+        script=lambda text, before: says.get(text) if before < 2 * endpoint_module.TRIES else None
+    ) as server:
         endpoint = Endpoint(server.url, "amalia")
         assert answer_all(asking(*says), endpoint, tmp_path, "a") == right(asking(*says), endpoint)
         assert server.greetings == 0
+
+
+def test_a_server_that_wants_to_be_left_alone_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(endpoint_module, "LONGEST_WAIT", 1)
+    says = {"a": FAULTS[YEAR], "b": FAULTS["failed"]}
+    order: list[str] = []
+
+    def script(text: str, before: int) -> Fault | None:
+        order.append(text)
+        return says[text] if before < {"a": 1, "b": 4}[text] else None
+
+    with ModelServer(script=script) as server:
+        answer_all(asking("a", "b"), Endpoint(server.url, "amalia"), tmp_path, "a")
+    assert order[-1] == "a", "all five tries of the other go before its second"
 
 
 def test_an_empty_text_is_asked_like_any_other_and_kept(tmp_path):
@@ -247,6 +263,7 @@ def test_answers_that_cannot_be_kept_are_missed(tmp_path):
 def test_answers_are_kept_until_their_file_is_there(tmp_path):
     requests = questions(4)
     (tmp_path / "a.jsonl").mkdir()
+    (tmp_path / "a.b.0123456789abcdef.partial").mkdir()  # another name's
     with ModelServer() as server:
         endpoint = Endpoint(server.url, "amalia")
         with pytest.raises(IsADirectoryError):
@@ -254,6 +271,8 @@ def test_answers_are_kept_until_their_file_is_there(tmp_path):
         (tmp_path / "a.jsonl").rmdir()
         assert answer_all(requests, endpoint, tmp_path, "a") == right(requests, endpoint)
         assert server.requests == 4
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"a.jsonl", "a.lock", "a.b.0123456789abcdef.partial"}
 
 
 @pytest.mark.usefixtures("_impatient")

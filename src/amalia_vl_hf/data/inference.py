@@ -2,8 +2,8 @@
 
 Stands on datatrove's `InferenceRunner`, whose cache and checkpoints outlive `kill -9`, and mends from outside what
 stands in the way: its `EndpointServer` fails on the first retry, waits for a server at `/v1/v1/models` and never asks
-again after 429; its cache does not know the model; its checkpoints drop documents without text; one exception ends
-all; and what has ended once never runs again.
+again after 429; its cache does not know the model; its readers, which read checkpoints as well, drop documents without
+text; one exception ends all; and what has ended once never runs again.
 """
 
 from __future__ import annotations
@@ -96,8 +96,8 @@ def answer_all(requests: Sequence[Request], endpoint: Endpoint, folder: Path, na
             answers = _run(requests, endpoint, partial)
             _write(partial / "answers.jsonl", answers, keys)
             (partial / "answers.jsonl").replace(path)
-        for folder_of_a_run in folder.glob(f"{escape(name)}.*.partial"):
-            shutil.rmtree(folder_of_a_run, ignore_errors=True)
+        for left in folder.glob(f"{escape(name)}.{'[0-9a-f]' * 16}.partial"):  # of other models, too
+            shutil.rmtree(left, ignore_errors=True)
     return answers
 
 
