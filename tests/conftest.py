@@ -2,9 +2,12 @@
 
 import gc
 import os
+import ssl
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# From a folder, certificates are read when one is needed, not all of them for each client: no server here has any.
+os.environ.setdefault("SSL_CERT_DIR", ssl.get_default_verify_paths().openssl_capath)
 
 import torch
 

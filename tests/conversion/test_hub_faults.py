@@ -149,9 +149,9 @@ def go_online(patch):
 
 @pytest.fixture
 def short_waits(monkeypatch):
-    """Try only twice again, after a hundredth of the pauses, ours and huggingface_hub's; all else is as it is."""
+    """Try only twice again, after a thousandth of the pauses, ours and huggingface_hub's; all else is as it is."""
     sleep = time.sleep
-    monkeypatch.setattr(time, "sleep", lambda seconds: sleep(seconds / 100))
+    monkeypatch.setattr(time, "sleep", lambda seconds: sleep(seconds / 1000))
     monkeypatch.setattr(hub_module, "RETRY_SECONDS", 1.9)
 
 
