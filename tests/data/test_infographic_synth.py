@@ -8,13 +8,17 @@ import random
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from amalia_vl_hf.data import infographic_synth
+from amalia_vl_hf.data.build import build
+from amalia_vl_hf.data.build_plan import Plan
 from amalia_vl_hf.data.chart_panels import ACROSS, join_charts
 from amalia_vl_hf.data.chart_questions import Panel, compute, draw_query
 from amalia_vl_hf.data.chart_style import Chart, TextBox, clashes
@@ -22,10 +26,12 @@ from amalia_vl_hf.data.chart_templates import TEMPLATES
 from amalia_vl_hf.data.chart_topics import LANGUAGES
 from amalia_vl_hf.data.chart_wording import questions, steps
 from amalia_vl_hf.data.dataset_rows import RejectedError, exchanges, open_picture, png, write_row
+from amalia_vl_hf.data.inference import Endpoint
 from amalia_vl_hf.data.prompts import read_prompt
 from amalia_vl_hf.data.variety import judge
 
 from .charts import as_model, as_model_query, dump, seeded
+from .model_server import Fault, ModelServer, completion
 from .rows import MATERIALS, drawn_row, with_truth
 
 SAMPLES = 20
@@ -77,17 +83,17 @@ for seed in range(int(sys.argv[1])):
 """
 
 
-def test_two_processes_draw_the_same_samples_and_load_no_plotting_before(tmp_path):
+def test_another_process_draws_the_same_samples_and_loads_no_plotting_before(rows, tmp_path):
     settings = tmp_path / "matplotlibrc"
     settings.write_text("lines.linewidth: 9\naxes.linewidth: 5\n")  # a machine's own
     loaded, *there = subprocess.run(
-        [sys.executable, "-c", SCRIPT, "12"], capture_output=True, text=True, check=True,
+        [sys.executable, "-c", SCRIPT, "10"], capture_output=True, text=True, check=True,
         env={**os.environ, "PYTHONHASHSEED": "7", "MATPLOTLIBRC": str(settings)},
     ).stdout.split()  # fmt: skip
-    here = []
-    for seed in range(12):
-        drawn = infographic_synth.draw(random.Random(f"0 {seed}"), seed, MATERIALS)
-        here.append(hashlib.sha256(drawn.picture + repr(drawn.exchanges).encode()).hexdigest())
+    here = [
+        hashlib.sha256(row["images"][0]["bytes"] + repr(tuple(exchanges(row))).encode()).hexdigest()
+        for row in rows[:10]
+    ]
     assert loaded == "0"
     assert here == there
 
@@ -252,6 +258,27 @@ def test_prompts_are_filled_and_speak_of_what_is_drawn():
         for prompt in prompts.values():
             assert "$" not in prompt
             assert judge(prompt).is_pt_pt
+
+
+def test_a_build_asks_a_model_for_charts_and_for_questions(tmp_path):
+    """Six samples through a server on loopback: one gets no JSON, the others what is asked for."""
+    answers = {}
+    plan = Plan(infographic_synth.NAME, count=6, seed=4)
+    for index in range(6):
+        subject = infographic_synth._subject(plan.rng(index))
+        said = told(index, subject, {"content": "Não sei."} if index == 2 else None)
+        materials = MATERIALS._replace(answers=said)
+        for step in infographic_synth.STEPS[: 1 if index == 2 else 2]:
+            slots = step.ask(plan.rng(index), index, materials)
+            answers[read_prompt(plan.name, step.name).substitute(slots)] = said[step.name]
+    with ModelServer(script=lambda text, count: Fault(body=completion(answers[text]))) as server:
+        made = build(replace(plan, endpoint=Endpoint(server.url, "amalia")), tmp_path / "out")
+    assert made.rejected["no JSON"] == 1
+    assert made.made + made.rejected.total() == 6
+    (shard,) = (tmp_path / "out" / "data").iterdir()
+    rows = pq.read_table(shard).to_pylist()
+    assert len(rows) == made.made > 2
+    assert all(asked["by"] == "model" for row in rows for asked in truth_of(row)["asked"])
 
 
 def test_a_question_is_not_asked_about_charts_that_are_none():
