@@ -548,6 +548,22 @@ def test_killed_often_under_faults_and_by_two_models(tmp_path, seed):
             assert server.requests - before - 400 - 40 <= 5 * 4, "repeated: what was in flight, 5 % at most"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(6))
+def test_killed_when_all_is_answered_and_little_is_left_to_write(tmp_path, seed):
+    requests = questions(60)
+    with ModelServer() as server:
+        endpoint = Endpoint(server.url, "amalia", parallel=4)
+        process = fresh(answer_all, requests, endpoint, tmp_path, "a")
+        while server.requests < 60:
+            time.sleep(0.001)
+        time.sleep(random.Random(seed).uniform(0, 0.05))
+        process.kill()
+        process.join(60)
+        assert answer_all(requests, endpoint, tmp_path, "a") == right(requests, endpoint)
+        assert server.requests - 60 <= 4
+
+
 def test_processes_ask_at_once_and_what_both_want_is_asked_once(tmp_path):
     requests = questions(20)
     with ModelServer(script=lambda _, __: Fault(pause=0.01)) as server:
