@@ -9,9 +9,19 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # From a folder, certificates are read when one is needed, not all of them for each client: no server here has any.
 os.environ.setdefault("SSL_CERT_DIR", ssl.get_default_verify_paths().openssl_capath)
 
+import pytest
 import torch
 
 torch.set_num_threads(1)
+
+
+# Begun last, one of these would keep a worker busy while the other has nothing to do.
+LONGEST = ("test_ranks.py", "test_demo.py", "test_hub_faults.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 def pytest_collection_finish() -> None:

@@ -14,6 +14,7 @@ from amalia_vl_hf.data.scene_sets import SetSizes
 from amalia_vl_hf.demo import pipeline
 from amalia_vl_hf.demo.pipeline import DemoSizes, run
 from amalia_vl_hf.demo.sizes import BackboneSizes, WarmUp
+from tests.forked import forked
 
 SMALL = ("epochs=null", "steps=4", "batch_size=2", "save_steps=1", "log_steps=1", "accumulation=1")
 SIZES = DemoSizes(
@@ -31,19 +32,6 @@ SIZES = DemoSizes(
     dict.fromkeys(("1_align", "2_instruct", "3_prefer"), SMALL),
 )
 FIGURES = {"loss_start", "loss_end", "exact_match", "exact_match_by_kind", "preference_accuracy", "seconds"}
-
-
-def forked(work):
-    """Start work in a fork of this process, which has made the imports already: they take longer than the work."""
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            os.setsid()  # a process group of its own, as a terminal makes
-            code = work() or 0
-        finally:
-            os._exit(code)
-    return child
 
 
 def forked_python(module, *arguments):

@@ -2,8 +2,6 @@ import hashlib
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -14,6 +12,7 @@ from amalia_vl_hf.data.download import Limits
 from amalia_vl_hf.data.fetch import FAILURES, SAMPLES, fetch
 from amalia_vl_hf.training.samples import load_samples
 from tests.data.picture_server import PictureServer, picture
+from tests.forked import forked
 
 QUICK = Limits(seconds=20.0, attempts=1)
 
@@ -152,26 +151,21 @@ def test_what_cannot_be_fetched_from_is_refused(tmp_path, rows, options, message
         fetch(written(tmp_path / "rows.jsonl", rows), tmp_path / "out", **options)
 
 
-PROGRAM = """
-import sys
-from amalia_vl_hf.data.download import Limits
-from amalia_vl_hf.data.fetch import fetch
-fetch(sys.argv[1], sys.argv[2], limits=Limits(seconds=30, attempts=1), threads=2,
-      allowed=lambda address: str(address) == "127.0.0.1")
-"""
-
-
 def test_a_killed_run_goes_on_without_fetching_again(server, tmp_path):
     count, threads = 30, 2
     source = written(tmp_path / "rows.jsonl", [pixmo(server, f"/{number}.png") for number in range(count)])
     server.hold_from = 12  # requests; those after it wait, so that the kill meets them under way
-    running = subprocess.Popen([sys.executable, "-c", PROGRAM, str(source), str(tmp_path / "out")])
-    while server.asked.total() < server.hold_from + threads and running.poll() is None:
+    patient = Limits(seconds=30, attempts=1)
+    running = forked(
+        lambda: fetch(source, tmp_path / "out", limits=patient, threads=threads, allowed=this_server) and 1
+    )
+    while server.asked.total() < server.hold_from + threads:
+        assert os.waitpid(running, os.WNOHANG) == (0, 0), "it ended before it was killed"
         time.sleep(0.02)
     with pytest.raises(ValueError, match=f"another fetch writes to {tmp_path / 'out'}"):
         fetch(source, tmp_path / "out", limits=QUICK, allowed=this_server)
-    os.kill(running.pid, signal.SIGKILL)
-    assert running.wait() == -signal.SIGKILL
+    os.kill(running, signal.SIGKILL)
+    assert os.waitstatus_to_exitcode(os.waitpid(running, 0)[1]) == -signal.SIGKILL
     assert not (tmp_path / "out" / SAMPLES).exists()
     server.hold_from = None
     server.hold.set()

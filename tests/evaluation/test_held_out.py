@@ -1,7 +1,6 @@
 """Held-out evaluation with a real tiny model: batches do not matter, and likelihoods are those of the answers."""
 
 import json
-import subprocess
 import sys
 
 import pytest
@@ -70,10 +69,11 @@ def test_a_likelihood_is_the_models_loss_times_the_answers_tokens(folder, model,
     assert chosen == pytest.approx(-loss.item() * int(answer.sum()), rel=1e-4)
 
 
-def test_the_command_writes_every_score(folder):
+def test_the_command_writes_every_score(folder, monkeypatch):
+    """`test_demo` starts it in an interpreter of its own."""
     result = folder / "evaluation" / "stage.json"
-    command = [sys.executable, "-m", "amalia_vl_hf.evaluation.held_out", folder / "model", folder / "data", result]
-    subprocess.run(command, check=True)
+    monkeypatch.setattr(sys, "argv", ["held_out", str(folder / "model"), str(folder / "data"), str(result)])
+    held_out.main()
     scores = json.loads(result.read_text(encoding="utf-8"))
     assert set(scores["exact_match_by_kind"]) == {"colour", "shape", "count", "where", "reading"}
     assert len(scores["answers"]) == 5

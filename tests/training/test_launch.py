@@ -4,7 +4,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -18,6 +17,7 @@ from amalia_vl_hf.training import launch
 from amalia_vl_hf.training.launch import PARENT, LaunchError, start, tell_launcher, wanted, watch_parent
 from amalia_vl_hf.training.recipe import RecipeError
 from amalia_vl_hf.training.world import check_ranks
+from tests.forked import forked
 from tests.training.test_run import command
 
 OFFLINE = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
@@ -130,19 +130,24 @@ def test_ranks_that_train_apart_are_noticed(monkeypatch):
 
 
 def test_a_process_ends_when_its_parent_does():
-    grandchild = (
-        "import os, time; from amalia_vl_hf.training.launch import watch_parent; watch_parent(); "
-        "print(os.getpid(), flush=True); time.sleep(600)"
-    )
-    child = (
-        "import os, subprocess, sys; os.environ['AMALIA_VL_PARENT'] = str(os.getpid()); "
-        f"subprocess.Popen([sys.executable, '-c', {grandchild!r}]).wait()"
-    )
-    with subprocess.Popen([sys.executable, "-c", child], env=OFFLINE, stdout=subprocess.PIPE, text=True) as process:
-        watching = int(process.stdout.readline())
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        until(lambda: not running(watching), "it goes on without its parent")
+    reading, writing = os.pipe()
+
+    def watch():
+        watch_parent()
+        os.write(writing, str(os.getpid()).encode())
+        time.sleep(600)
+
+    def start_one():
+        os.environ[PARENT] = str(os.getpid())
+        os.waitpid(forked(watch), 0)
+
+    parent = forked(start_one)
+    watching = int(os.read(reading, 20))
+    os.kill(parent, signal.SIGKILL)
+    os.waitpid(parent, 0)
+    until(lambda: not running(watching), "it goes on without its parent")
+    os.close(reading)
+    os.close(writing)
 
 
 def test_without_a_launcher_nobody_is_watched_or_told(monkeypatch):
