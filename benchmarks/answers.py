@@ -148,7 +148,10 @@ def report(outcomes: dict[str, list[Outcome]]) -> None:
     ours, stock = outcomes["ours, faults"], outcomes["plain datatrove"]
     kills, worst = sum(each.kills for each in ours), max(each.share for each in ours)
     wrong = sum(each.others + COUNT - each.once for each in ours)
-    print(f"ours: {kills} kills, {wrong} documents wrong, missing or twice, at most {worst:.2f} % repeated in a run")
+    print(
+        f"ours: {kills} kills with up to {PARALLEL} requests in flight, {wrong} documents wrong, missing or twice, "
+        f"at most {worst:.2f} % repeated in a run"
+    )
     result = {"ours": round(worst, 2), "stock": LIMIT, "ratio": round(worst / LIMIT, 2)}
     others = sum(each.others for each in stock)
     unit = f"% of requests repeated, worst of {len(ours)} runs with {kills} kills; stock: the limit; "
