@@ -179,17 +179,17 @@ class Client:
         except httpx.RequestError as error:
             absent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
             raise _FailedTryError(self._clean(f"{type(error).__name__}: {error}"), busy=absent) from error
+        if status == 200:
+            reply = _read(body)
+            self.answered_at, self.away_since = time.monotonic(), math.inf
+            return reply
         said = f"{status}: {self._excerpt(body)}"
         if status in BAD_REQUEST:
             self.away_since = math.inf  # it is there, after all
             raise _RefusedError(said)
         if status in LATER or status >= 500:
             raise _FailedTryError(said, busy=status in BUSY, wait=_seconds(headers.get("Retry-After", "")))
-        if status != 200:
-            await self._end(f"answers {said}; {await self._advice()}")
-        reply = _read(body)
-        self.answered_at, self.away_since = time.monotonic(), math.inf
-        return reply
+        await self._end(f"answers {said}; {await self._advice()}")
 
     async def _send(
         self, method: str, path: str, payload: Mapping[str, Any] | None = None
