@@ -125,6 +125,8 @@ def test_a_function_is_written_as_it_is_drawn():
         "def f():\n" + "    x = 1\n" * MAX_LINES,
         "def f():\n    return " + "(" * 5000,
         "def f():\n    print 1",
+        f"def f():\n    return '{'a' * MAX_LETTERS}'",
+        "def f():\n    return '漢'",
     ],
 )
 def test_what_is_no_single_function_is_not_read(source):
@@ -180,6 +182,12 @@ def test_outputs_are_what_the_calls_print():
     assert (
         run_call(of("def f(x):\n    for i in range(x):\n        print(i, end=' ')\n        print()"), "f(2)") == "0\n1"
     )
+
+
+def test_more_than_a_run_takes_is_run_in_several():
+    filler = "".join(f"    # {'é' * 100}\n" for _ in range(45))
+    functions = [of(f"def f(x):\n{filler}    return x + {number}") for number in range(6)]
+    assert run_calls([(function, "f(1)") for function in functions], seeds=1) == ["1", "2", "3", "4", "5", "6"]
 
 
 def test_functions_may_import():

@@ -86,6 +86,13 @@ def test_a_models_calls_of_the_users_functions_are_options():
     assert set(names) == {"f", "g", "h"}
 
 
+def test_other_functions_that_are_too_long_are_left_out():
+    long = Function("g", "def g(x, y):\n" + "    if x: y += 1\n" * 40 + "    return y")
+    row = drawn_row(pt_outputs_to_code, 0, theirs([THEIRS[0], long]))
+    assert pt_outputs_to_code.faults(row) == []
+    assert all(pair["call"].startswith("f(") for pair in truth(row)["pairs"])
+
+
 def test_the_model_is_asked_for_calls_of_the_first_function():
     (step,) = pt_outputs_to_code.STEPS
     slots = step.ask(Random(0), 4, theirs(calls=None))
@@ -104,7 +111,8 @@ def test_the_model_is_asked_for_calls_of_the_first_function():
             "too few calls print something else: 1 of 4",
         ),
         ([Function("f", 'def f(x, y):\n    """```"""\n    return x * y')], CALLS, "a function with a Markdown fence"),
-        ([Function("f", "def f(x, y):\n    return f'{x}{y}漢'")], CALLS, "a letter that fonts may lack"),
+        ([Function("f", "def f(x, y):\n    return f'{x}{y}{chr(0x6f22)}'")], CALLS, "a letter that fonts may lack"),
+        ([Function("f", "def f(x, y):\n" + "    if x: y += 1\n" * 40)], CALLS, "a function that is too long once"),
     ],
 )
 def test_samples_that_cannot_be_made_are_rejected(functions, calls, reason):

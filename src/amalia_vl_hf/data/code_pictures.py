@@ -23,7 +23,7 @@ from .typefaces import GLYPHS, OWN, load
 Language = Literal["python", "text"]
 
 MAX_LINES = 50  # paper, section 5.1
-MAX_LETTERS = 110  # of a line: 1,540 pixels in the widest font, at the largest size
+MAX_LETTERS = 110  # of a line: 1,760 pixels in the widest font, at the largest size
 TAB = 4  # spaces
 SIZES = (14, 22)  # of the letters, in pixels
 LEADING = (0.35, 0.7)  # from the foot of a line to the head of the next, in letter heights
@@ -101,7 +101,8 @@ def draw_code(source: str, rng: Random, language: Language) -> CodePicture:
         RejectedError: It is blank, has too many lines, too long a line, a letter that fonts may lack, or words that
             are no Python.
     """
-    text = _drawable(source)
+    check_drawable(source)
+    text = source.expandtabs(TAB)
     theme, family = rng.choice(THEMES), rng.choice(FAMILIES)
     numbered = language == "python" and rng.random() < NUMBERED
     formatter = _formatter(theme, family, numbered, len(text.splitlines()), rng)
@@ -115,6 +116,23 @@ def draw_code(source: str, rng: Random, language: Language) -> CodePicture:
     lines, area = _find_lines(formatter, text, left), Area(0, left - formatter.line_number_pad // 2, *image.size[::-1])
     picture = CodePicture(image, lines, area, _colour(formatter.background_color), theme, numbered)
     return _frame(picture, rng) if rng.random() < FRAMED else picture
+
+
+def check_drawable(source: str) -> None:
+    """Refuse what a picture cannot hold.
+
+    Raises:
+        RejectedError: It is blank, has too many lines, too long a line, or a letter that fonts may lack.
+    """
+    lines = source.expandtabs(TAB).split("\n")
+    if not source.strip():
+        raise RejectedError("nothing to draw")
+    if unknown := set(source) - GLYPHS - {" ", "\t", "\n"}:
+        raise RejectedError("a letter that fonts may lack", " ".join(map(ascii, sorted(unknown))))
+    if len(lines) > MAX_LINES:
+        raise RejectedError("too many lines to draw", f"{len(lines)}, at most {MAX_LINES}")
+    if (longest := max(map(len, lines))) > MAX_LETTERS:
+        raise RejectedError("a line is too long to draw", f"{longest} letters, at most {MAX_LETTERS}")
 
 
 def picture_faults(image: Image.Image, truth: Mapping[str, Any], source: str) -> list[str]:
@@ -143,21 +161,6 @@ def picture_faults(image: Image.Image, truth: Mapping[str, Any], source: str) ->
     if elsewhere[area.top : area.bottom, area.left : area.right].any():
         found.append("there is ink where no line is")
     return found
-
-
-def _drawable(source: str) -> str:
-    """Widen tabs, and refuse what a picture cannot hold."""
-    text = source.expandtabs(TAB)
-    lines = text.split("\n")
-    if not text.strip():
-        raise RejectedError("nothing to draw")
-    if unknown := set(text) - GLYPHS - {" ", "\n"}:
-        raise RejectedError("a letter that fonts may lack", " ".join(map(ascii, sorted(unknown))))
-    if len(lines) > MAX_LINES:
-        raise RejectedError("too many lines to draw", f"{len(lines)}, at most {MAX_LINES}")
-    if (longest := max(map(len, lines))) > MAX_LETTERS:
-        raise RejectedError("a line is too long to draw", f"{longest} letters, at most {MAX_LETTERS}")
-    return text
 
 
 def _texts(text: str) -> list[str]:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import ast
 import re
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from random import Random
 from string import Template
 from typing import Any, NamedTuple
 
-from .code_pictures import MAX_LETTERS, MAX_LINES, TAB
+from .code_pictures import MAX_LETTERS, MAX_LINES, TAB, check_drawable
 from .dataset_rows import Language, Materials, RejectedError
 from .function_shapes import SHAPES, Shape
 from .function_words import CONSTANTS, KINDS, WORDS
@@ -27,6 +27,7 @@ CALLS = 4  # seeded ones of a function
 DOCUMENTED, ANNOTATED = 0.4, 0.3  # of the seeded functions
 COLUMNS = ("func_code_string", "whole_func_string", "code", "func")  # any of them holds the source
 LIMITS = Limits(wall_seconds=10, cpu_seconds=3)  # of all calls of a sample
+MAX_BATCH = 60_000  # letters that are run in one go; the longest program that is drawn has half of it
 MAX_STEPS = 2000  # lines that a call runs, far more than a reader follows; numbers that double stay small, too
 SEEDS = 8  # runs that must print the same: the order of a set of two strings passes once in 128
 OUTPUT_LINES, OUTPUT_LETTERS = 15, 600
@@ -78,8 +79,9 @@ def write_function(rng: Random, index: int) -> Function:
 def read_functions(path: Path) -> Source:
     """Open the user's functions: parquet as CodeSearchNet has it.
 
-    One of the columns `COLUMNS` holds sources; where there is a column `language`, other languages than Python are
-    passed over, and so is what is no single function of at most 50 lines. Functions take turns by number.
+    One of the columns `COLUMNS` holds sources. Where there is a column `language`, other languages than Python are
+    passed over, and so is what is no single function of at most 50 lines that can be drawn; the others take turns by
+    number.
 
     Raises:
         ValueError: The file has no such column; when one is drawn: no function is usable.
@@ -94,7 +96,7 @@ def read_functions(path: Path) -> Source:
 
 
 def read_function(source: str) -> Function | None:
-    r"""Read a function, and write it as it can be drawn; None if it is not one `def` of at most 50 lines that parses.
+    r"""Read a function, and write it as it is drawn; None if it is not one `def` that parses, or cannot be drawn.
 
     >>> read_function("    def f(x):\n        return x")
     Function(name='f', source='def f(x):\n    return x', calls=(), language=None)
@@ -102,11 +104,10 @@ def read_function(source: str) -> Function | None:
     """
     lines = textwrap.dedent(source.expandtabs(TAB)).strip("\n").split("\n")
     source = "\n".join(line.rstrip() for line in lines).rstrip("\n")
-    if len(lines) > MAX_LINES:
-        return None
     try:
+        check_drawable(source)
         body = ast.parse(source).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):  # all that hostile source makes the parser raise
+    except (RejectedError, SyntaxError, ValueError, RecursionError, MemoryError):  # the last four by ast.parse
         return None
     if len(body) != 1 or not isinstance(body[0], ast.FunctionDef):
         return None
@@ -135,7 +136,7 @@ def run_call(function: Function, call: str) -> str:
 
 
 def run_calls(pairs: Sequence[tuple[Function, str]], seeds: int = SEEDS) -> list[str | RejectedError]:
-    """Give what each call prints, or why it is of no use; all run in one go, each with names of its own.
+    """Give what each call prints, or why it is of no use; many run in one go, each with names of its own.
 
     Args:
         pairs: Functions, and calls of them.
@@ -144,9 +145,11 @@ def run_calls(pairs: Sequence[tuple[Function, str]], seeds: int = SEEDS) -> list
     Raises:
         RejectedError: One does not end, or prints otherwise another time, so that nothing is known of any.
     """
-    programs = [f"{function.source}\n\n{statement(function, call)}" for function, call in pairs]
-    printed = run_checked(_DRIVER.format(programs=ascii(programs), steps=MAX_STEPS, most=2 * OUTPUT_LETTERS), seeds)
-    return [_checked(output) for output in _read_outputs(printed, len(programs))]
+    outputs: list[str | RejectedError] = []
+    for programs in _batches(f"{function.source}\n\n{statement(function, call)}" for function, call in pairs):
+        code = _DRIVER.format(programs=ascii(programs), steps=MAX_STEPS, most=2 * OUTPUT_LETTERS)
+        outputs += [_checked(output) for output in _read_outputs(run_checked(code, seeds), len(programs))]
+    return outputs
 
 
 @lru_cache(maxsize=256)
@@ -197,6 +200,17 @@ outputs = [run(program) for program in {programs}]
 sys.stdout = real
 print(ascii(outputs))
 """
+
+
+def _batches(programs: Iterable[str]) -> Iterator[list[str]]:
+    """Part programs so that what runs them is not too long for the sandbox."""
+    batch: list[str] = []
+    for program in programs:
+        if batch and len(ascii([*batch, program])) > MAX_BATCH:
+            yield batch
+            batch = []
+        batch.append(program)
+    yield batch
 
 
 def _gives(function: ast.AST) -> bool:

@@ -47,6 +47,8 @@ def read_invocations(text: str, function: Function) -> tuple[str, ...]:
     calls = tuple(dict.fromkeys(parse_call(call, function) for call in listed))
     if len(calls) != COUNT or len(listed) != COUNT:
         raise RejectedError("the invocations are not as many as asked for", f"{len(calls)} of {len(listed)}")
+    if (longest := max(map(len, calls))) > LONGEST:
+        raise RejectedError("an invocation is too long", f"{longest} letters, at most {LONGEST}")
     return calls
 
 
@@ -69,6 +71,4 @@ def parse_call(written: str, function: Function) -> str:
         raise RejectedError("an invocation has arguments that are no literals", written[:80]) from None
     if any(word.arg is None for word in call.keywords):
         raise RejectedError("an invocation has arguments that are no literals", written[:80])
-    if len(tidy := ast.unparse(call)) > LONGEST:
-        raise RejectedError("an invocation is too long", f"{len(tidy)} letters, at most {LONGEST}")
-    return tidy
+    return ast.unparse(call)

@@ -148,7 +148,10 @@ def _pairs(functions: Sequence[Function], calls: Sequence[str], rng: Random, see
     Raises:
         RejectedError: They are too few.
     """
-    first, *others = (_tidy(function) for function in functions)
+    tidied = [_tidy(function) for function in functions]
+    others = [function for function in tidied[1:] if function]
+    if (first := tidied[0]) is None:
+        raise RejectedError("a function that is too long once it is written anew")
     call = rng.choice(calls)
     changed = mutate(first.source, rng)
     kinds = [
@@ -165,9 +168,10 @@ def _pairs(functions: Sequence[Function], calls: Sequence[str], rng: Random, see
     return _choose([pair for turn in turns for pair in turn if pair], outputs)
 
 
-def _tidy(function: Function) -> Function:
-    """Write a function as Python would, without comments: the one of an option with a change is written so."""
-    return function._replace(source=ast.unparse(ast.parse(function.source)))
+def _tidy(function: Function) -> Function | None:
+    """Write a function as Python would, as those with a change are written; None if that does not fit."""
+    tidy = read_function(ast.unparse(ast.parse(function.source)))
+    return tidy and function._replace(source=tidy.source)
 
 
 def _choose(asked: Sequence[Called], outputs: Mapping[Called, str | RejectedError]) -> list[Pair]:
