@@ -292,6 +292,8 @@ def test_a_model_that_asks_as_we_do_is_understood(drawn):
 
 
 QUERY = as_model_query(Query("difference", 0, (BRAGA, FARO)))
+GREATER = as_model_query(Query("greater", 0, (BRAGA, FARO)))
+LOWER = {"question": "O valor de Braga é inferior ao de Faro?", "answer": "Sim", "query": GREATER}
 ABOVE = as_model_query(Query("above", 0, ALL, Decimal(20)))
 
 
@@ -304,12 +306,18 @@ ABOVE = as_model_query(Query("above", 0, ALL, Decimal(20)))
         ("a wrong answer", candidate(answer="31")),
         ("a wrong answer", candidate(answer="30 t")),
         ("does not name what it asks for", candidate(question="Qual é a diferença entre Braga e Beja?")),
-        ("does not name what it asks for", candidate(question="Quantas passam de 25?", answer="2", query=ABOVE)),
+        ("does not name what it asks for", candidate(question="Quantas têm mais de 25?", answer="2", query=ABOVE)),
         ("reasoning without its numbers", candidate(steps="Faz-se a conta e dá 30.")),
         ("of another form", candidate(question="Qual é a diferença\nentre Braga e Faro?")),
         ("of another form", candidate(steps="Braga tem 40 e Faro tem 10.\nResposta: 30")),
         ("other keys of a query", candidate(query={"op": "sum"})),
         ("other cells of a query", candidate(query={**QUERY, "cells": [["A", "Braga"]]})),
+        ("for something else than its query", candidate(question="Qual é a soma de Braga e Faro?")),
+        ("for something else than its query", candidate(**LOWER)),
+        (
+            "for something else than its query",
+            candidate(**{**LOWER, "question": "O valor de Faro é superior ao de Braga?"}),
+        ),
         ("a threshold that is no number", candidate(query={**QUERY, "threshold": "vinte"})),
         (MISSING, candidate(query={**QUERY, "panel": "Z"})),
         (MISSING, candidate(query={**QUERY, "op": "rises", "cells": [["A", "Visitantes", name] for name in "ABC"]})),

@@ -7,7 +7,7 @@ held to the result, and the question and its reasoning to the names and numbers 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -20,6 +20,34 @@ from .variety_text import is_portuguese
 MOST = 3  # questions that are kept
 QUESTION_LENGTH, STEPS_LENGTH = (8, 260), (5, 1_500)  # letters, from and to
 NAMING = ("value", "difference", "sum", "share", "greater", "rises")  # their questions name categories
+_Said = Mapping[Language, tuple[str, ...]]
+# What a question says that asks for an operation, one of the first, and what it then does not say.
+_HIGH: _Said = {
+    "pt": ("mais alt", "mais elevad", "maior", "superior", "máximo"),
+    "en": ("high", "great", "large", "most"),
+}
+_LOW: _Said = {"pt": ("mais baix", "menor", "inferior", "mínimo", "menos"), "en": ("lowe", "less", "small", "least")}
+_SECOND: _Said = {"pt": ("segund",), "en": ("second",)}
+_WORDS: dict[str, tuple[_Said, _Said]] = {
+    "value": ({"pt": ("valor", "quant"), "en": ("value", "how m")}, {"pt": ("difer",), "en": ("differ",)}),
+    "difference": ({"pt": ("difer",), "en": ("differ",)}, {}),
+    "sum": ({"pt": ("soma", "total"), "en": ("sum", "total", "add up")}, {"pt": ("médi",), "en": ("average",)}),
+    "average": ({"pt": ("média", "médio"), "en": ("average", "mean")}, {}),
+    "share": ({"pt": ("percentagem",), "en": ("percentage",)}, {}),
+    "highest": (_HIGH, {"pt": (*_LOW["pt"], *_SECOND["pt"]), "en": (*_LOW["en"], *_SECOND["en"])}),
+    "lowest": (_LOW, {"pt": (*_HIGH["pt"], *_SECOND["pt"]), "en": (*_HIGH["en"], *_SECOND["en"])}),
+    "second": (_SECOND, _LOW),
+    "order": ({"pt": ("decrescente",), "en": ("descending", "from highest")}, {}),
+    "above": ({"pt": ("superior", "acima", "mais de"), "en": ("above", "more than", "over")}, _LOW),
+    "greater": (_HIGH, _LOW),
+    "rises": ({"pt": ("sobe", "aument", "cresce"), "en": ("rise", "increase", "grow")}, {}),
+    "title": ({"pt": ("título",), "en": ("title",)}, {}),
+    "measure": ({"pt": ("mede", "grandeza"), "en": ("measure", "quantity")}, {}),
+    "legend": ({"pt": ("legenda",), "en": ("legend",)}, {}),
+    "count": ({"pt": ("categorias",), "en": ("categories",)}, {}),
+    "panel of the highest": (_HIGH, _LOW),
+    "panel of most": ({"pt": ("mais categorias",), "en": ("most categories", "more categories")}, _LOW),
+}  # fmt: skip
 _KEYS = {"question", "steps", "answer", "query"}
 _QUERY_KEYS = {"op", "panel", "cells", "threshold"}
 _NUMBER = re.compile(r"\d(?:[\d., ]*\d)?")
@@ -69,6 +97,8 @@ def _verify(item: Any, panels: Sequence[Panel], language: Language) -> Candidate
         raise RejectedError("a wrong answer", f"{given} and not {answer.text}")
     if missing := [part for part in _named(query, panels, language) if part.lower() not in question.lower()]:
         raise RejectedError("a question that does not name what it asks for", missing[0])
+    if not _asks(question.lower(), query, panels, language):
+        raise RejectedError("a question for something else than its query", question)
     threshold = query.threshold
     if threshold is not None and threshold not in [_read_number(text, language) for text in _NUMBER.findall(question)]:
         raise RejectedError("a question that does not name what it asks for", str(threshold))
@@ -137,6 +167,26 @@ def _named(query: Query, panels: Sequence[Panel], language: Language) -> list[st
         if query.panel is None:
             named.append(panel_name(cell.panel, language))
     return named
+
+
+def _asks(question: str, query: Query, panels: Sequence[Panel], language: Language) -> bool:
+    """Tell whether a question has the words of its operation, beside the names, and compares in its direction."""
+    bare = question.lower()
+    for name in sorted(_named(query, panels, language), key=len, reverse=True):
+        bare = bare.replace(name.lower(), " ")
+    words, others = (said.get(language, ()) for said in _WORDS[query.op])
+    right = any(word in bare for word in words) and not any(word in bare for word in others)
+    return right and (query.op != "greater" or _in_order(question.lower(), query, language))
+
+
+def _in_order(question: str, query: Query, language: Language) -> bool:
+    """Tell whether a comparison names its first value first, by what sets the two apart."""
+    named = [(cell.category, cell.series, panel_name(cell.panel, language)) for cell in query.cells]
+    for one, other in zip(*named, strict=True):
+        first, second = question.find(one.lower()), question.find(other.lower())
+        if one != other and min(first, second) >= 0:
+            return first < second
+    return False
 
 
 def _read_number(text: str, language: Language) -> Decimal | None:

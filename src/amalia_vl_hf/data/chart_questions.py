@@ -32,6 +32,10 @@ PANEL: dict[Language, str] = {"pt": "Painel", "en": "Panel"}
 TOP = 3  # names in a ranking, and values that may rise
 MANY = 99  # cells
 CHOICES = 3  # wrong ones
+COMPARED = 0.4  # share of questions about several panels that compare them
+RISING = 0.6  # share of questions whether values rise that choose where they do; few do by chance
+PART = 0.6  # share of sums that leave values out
+ONE_CATEGORY = 0.4  # share of pairs that are of several series, and one category
 
 
 class Panel(NamedTuple):
@@ -141,9 +145,9 @@ def compute(query: Query, panels: Sequence[Panel], language: Language) -> Answer
 
 
 def draw_query(rng: random.Random, panels: Sequence[Panel]) -> Query:
-    """Draw a query that the picture decides; of several panels, two in five compare them."""
+    """Draw a query that the picture decides."""
     while True:
-        across = len(panels) > 1 and rng.random() < 0.4
+        across = len(panels) > 1 and rng.random() < COMPARED
         query = _draw_across(rng, panels) if across else _draw_within(rng, panels)
         try:
             compute(query, panels, "en")
@@ -236,10 +240,10 @@ def _draw_within(rng: random.Random, panels: Sequence[Panel]) -> Query:
     if op == "rises":
         runs = [cells[start : start + TOP] for start in range(len(cells) - TOP + 1)]
         rising = [run for run in runs if _rises([look_up(cell, panels) for cell in run])]
-        return Query(op, at, rng.choice(rising if rising and rng.random() < 0.6 else runs) if runs else ())
+        return Query(op, at, rng.choice(rising if rising and rng.random() < RISING else runs) if runs else ())
     if op == "above":
         return Query(op, at, cells, _threshold(sorted(look_up(cell, panels) for cell in cells), rng))
-    if op == "sum" and rng.random() < 0.6:
+    if op == "sum" and rng.random() < PART:
         return Query(op, at, tuple(rng.sample(cells, min(rng.randint(2, 3), len(cells)))))
     if op in ("value", "difference", "greater"):
         return Query(op, at, _draw_cells(rng, panels, at, 1 if op == "value" else 2))
@@ -254,7 +258,7 @@ def _draw_cells(rng: random.Random, panels: Sequence[Panel], at: int, count: int
     content = panels[at].content
     category = rng.choice(content.categories)
     row = [Cell(at, series, category) for series in content.series]
-    if panels[at].template != "scatter plot" and len(row) >= count and rng.random() < 0.4:
+    if panels[at].template != "scatter plot" and len(row) >= count and rng.random() < ONE_CATEGORY:
         return tuple(rng.sample(row, count))
     return tuple(rng.sample(whole_series(panels, at, rng.choice(content.series)), count))
 

@@ -84,8 +84,8 @@ QUESTIONS: dict[Language, dict[str, tuple[str, ...]]] = {
             "what percentage of the total{of} is {name}? Round to the nearest whole number.",
             "what share of the total{of}, as a percentage, does {name} have? Round to the nearest whole number.",
         ),
-        "highest": ("which {noun} has the highest value{in}?", "which {noun} comes first by value{in}?"),
-        "lowest": ("which {noun} has the lowest value{in}?", "which {noun} comes last by value{in}?"),
+        "highest": ("which {noun} has the highest value{in}?", "to which {noun} does the highest value{in} belong?"),
+        "lowest": ("which {noun} has the lowest value{in}?", "to which {noun} does the lowest value{in} belong?"),
         "second": ("which {noun} has the second highest value{in}?",),
         "order": (
             "which three categories have the highest values{in}, in descending order?",

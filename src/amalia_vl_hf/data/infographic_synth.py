@@ -233,7 +233,8 @@ def _record(query: Query, question: str, written: Asked, author: str) -> dict[st
 def _describe(name: str) -> str:
     """Say what a template takes, for a prompt."""
     shape = TEMPLATES[name].shape
-    told = [f"{PROMPTED[name]}, com {_between(shape.categories)} categorias e {_between(shape.series)} séries"]
+    series = "uma só série" if shape.series == (1, 1) else f"{_between(shape.series)} séries"
+    told = [f"{PROMPTED[name]}, com {_between(shape.categories)} categorias e {series}"]
     if shape.whole:
         told.append('as partes são percentagens inteiras que somam 100, cada uma de 5 ou mais, com a unidade "%"')
     if shape.stepped:
