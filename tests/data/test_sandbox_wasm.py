@@ -70,7 +70,8 @@ def test_a_worker_that_is_killed_at_work_ends_its_snippet():
         worker = sandbox_wasm._idle[-1]
         seen = psutil.Process(worker.process.pid)
         before, deadline = seen.cpu_times(), time.monotonic() + 30
-        running = pool.submit(run_snippet, "import time; time.sleep(1000)", Limits(wall_seconds=60), "wasm")
+        code = "import time; sum(range(3_000_000)); time.sleep(1000)"  # processor time is counted by hundredths
+        running = pool.submit(run_snippet, code, Limits(wall_seconds=60), "wasm")
         while seen.cpu_times() == before:  # taken but not yet at work, it would only be replaced
             assert time.monotonic() < deadline, "the worker did not begin"
             time.sleep(0.01)

@@ -121,6 +121,7 @@ def serve(engine: Any, module: Any, image_of: Callable[[int], Image], job: dict[
     """Run one snippet and answer with its exit code, None where it trapped, and its streams."""
     import wasmtime
 
+    limit_processor_time(None)  # the last snippet's limit is not one of this start
     image = image_of(job["seed"])
     answer(begins=True)
     limit_processor_time(job["cpu_seconds"])
@@ -190,9 +191,10 @@ def world(code: str, seed: int, streams: dict[str, bytearray], most: int) -> Any
     return wasi
 
 
-def limit_processor_time(seconds: int) -> None:
-    """Let the kernel end this process after so many more seconds of processor time."""
-    resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(time.process_time()) + seconds, resource.RLIM_INFINITY))
+def limit_processor_time(seconds: int | None) -> None:
+    """Let the kernel end this process after so many more seconds of processor time, None: never."""
+    end = resource.RLIM_INFINITY if seconds is None else math.ceil(time.process_time()) + seconds
+    resource.setrlimit(resource.RLIMIT_CPU, (end, resource.RLIM_INFINITY))
 
 
 def texts(streams: dict[str, bytearray]) -> dict[str, str]:
