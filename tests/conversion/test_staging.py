@@ -13,6 +13,7 @@ from amalia_vl_hf.conversion.llava_next import import_checkpoint
 from amalia_vl_hf.conversion.staging import staged_directory
 from tests.conversion.checkpoints import contents, write_amalia
 
+FORKS = multiprocessing.get_context("fork")  # real processes to kill, without an interpreter's start
 MOMENTS = 12  # at which a run is killed, from its start to its end
 
 
@@ -87,17 +88,6 @@ def source(tmp_path_factory):
     return write_amalia(tmp_path_factory.mktemp("source"))
 
 
-@pytest.fixture(scope="module")
-def processes():
-    """Real processes that can be killed, forked from a server with one thread that has imported the package."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["amalia_vl_hf.conversion.llava_next", "tests.conversion.test_staging"])
-    first = context.Process(target=int)  # the server starts with it, so that the others' times are their own
-    first.start()
-    first.join()
-    return context
-
-
 def convert(source, out):
     import_checkpoint(source, out, max_shard_size="40KB")
 
@@ -111,9 +101,9 @@ def convert_with_little_room(source, out):
         sys.exit(error.errno)
 
 
-def test_a_run_that_is_killed_at_any_moment_leaves_nothing_and_the_next_one_finishes(source, processes, tmp_path):
+def test_a_run_that_is_killed_at_any_moment_leaves_nothing_and_the_next_one_finishes(source, tmp_path):
     started = time.monotonic()
-    whole = processes.Process(target=convert, args=(source, tmp_path / "whole"))
+    whole = FORKS.Process(target=convert, args=(source, tmp_path / "whole"))
     whole.start()
     whole.join()
     duration = time.monotonic() - started
@@ -121,7 +111,7 @@ def test_a_run_that_is_killed_at_any_moment_leaves_nothing_and_the_next_one_fini
     killed = 0
     for moment in range(MOMENTS):
         out = tmp_path / f"out{moment}"
-        child = processes.Process(target=convert, args=(source, out))
+        child = FORKS.Process(target=convert, args=(source, out))
         child.start()
         child.join(duration * moment / MOMENTS)
         child.kill()
@@ -135,8 +125,8 @@ def test_a_run_that_is_killed_at_any_moment_leaves_nothing_and_the_next_one_fini
     assert killed
 
 
-def test_a_file_that_cannot_grow_leaves_nothing(source, processes, tmp_path):
-    child = processes.Process(target=convert_with_little_room, args=(source, tmp_path / "out"))
+def test_a_file_that_cannot_grow_leaves_nothing(source, tmp_path):
+    child = FORKS.Process(target=convert_with_little_room, args=(source, tmp_path / "out"))
     child.start()
     child.join()
     assert child.exitcode == errno.EFBIG  # where a full disk gives ENOSPC
