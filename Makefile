@@ -10,7 +10,7 @@ TWO_WORKERS = -n 2 --dist loadfile --no-loadscope-reorder
 export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: help setup demo data-preview test test-slow test-oldest check bench clean
+.PHONY: help setup demo data-preview data-train test test-slow test-oldest check bench clean
 
 help:
 	@echo "make setup        environment with everything pinned in constraints.txt"
@@ -20,6 +20,7 @@ help:
 	@echo "make test-oldest  model, processor and registration on transformers $(OLDEST_TRANSFORMERS)"
 	@echo "make check        ruff and mypy"
 	@echo "make data-preview 200 samples of each dataset the package draws, with a sheet to look at: runs/preview/NAME/preview.html"
+	@echo "make data-train   trains the demo's model of stage 1 on those samples: runs/preview/2_instruct/report.html"
 	@echo "make bench        every benchmark; figures go into benchmarks/RESULTS.md"
 
 setup: $(VENV)/installed
@@ -45,6 +46,10 @@ data-preview: setup
 	for name in $$($(VENV)/bin/python -c "from amalia_vl_hf.data.build_plan import DATASETS; print(*DATASETS)"); do \
 		$(VENV)/bin/amalia-vl data build $$name --out runs/preview/$$name --count 200 --seed 0 --preview 40 || exit 1; \
 	done
+
+data-train: setup
+	$(VENV)/bin/amalia-vl data mix recipes/tiny/mixture.yaml --out runs/preview/instruct.parquet --model runs/demo/1_align --max-tiles 4
+	$(VENV)/bin/amalia-vl train recipes/tiny/2_instruct.yaml data=runs/preview/instruct.parquet output=runs/preview/2_instruct
 
 test: setup
 	$(VENV)/bin/python -m pytest $(TWO_WORKERS)
