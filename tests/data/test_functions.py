@@ -184,6 +184,13 @@ def test_outputs_are_what_the_calls_print():
     )
 
 
+def test_a_call_that_spoils_a_run_does_not_spoil_the_others():
+    good, bad = of("def f(x):\n    return x"), of("def g(x):\n    return set('abcdefgh')")
+    outputs = run_calls([(good, "f(1)"), (bad, "g(1)"), (good, "f(2)"), (good, "f(3)")])
+    assert [outputs[0], *outputs[2:]] == ["1", "2", "3"]
+    assert outputs[1].reason == "a call ends as unstable"
+
+
 def test_more_than_a_run_takes_is_run_in_several():
     filler = "".join(f"    # {'é' * 100}\n" for _ in range(45))
     functions = [of(f"def f(x):\n{filler}    return x + {number}") for number in range(6)]
@@ -215,10 +222,10 @@ def test_calls_of_a_run_do_not_see_each_other():
         (f"def f():\n    return 'a' * {MAX_LETTERS + 1}", "a call prints too much: 1 lines, 111 letters"),
         (f"def f():\n    return 'a{' ' * 80}\\n' * {OUTPUT_LETTERS}", "a call prints too much"),
         ("def f():\n    return '<f at 0x7f3a12345678>'", "a call prints an address"),
-        ("def f():\n    return set('abcdefgh')", "the calls end as unstable"),
+        ("def f():\n    return set('abcdefgh')", "a call ends as unstable"),
         ("def f():\n    import os\n    os.write(1, b'x')", "a call writes past print: x"),
         ("def f():\n    import os\n    os.write(1, b'[]')\n    os._exit(0)", r"a call writes past print: \[\]"),
-        ("def f():\n    import os\n    os._exit(1)", "the calls end as failed"),
+        ("def f():\n    import os\n    os._exit(1)", "a call ends as failed"),
     ],
 )
 def test_calls_that_are_of_no_use_are_rejected(source, reason):

@@ -106,8 +106,16 @@ def read_function(source: str) -> Function | None:
     source = "\n".join(line.rstrip() for line in lines).rstrip("\n")
     try:
         check_drawable(source)
+    except RejectedError:
+        return None
+    return parse_function(source)
+
+
+def parse_function(source: str) -> Function | None:
+    """Parse a function as it is written; None if it is anything but one `def`."""
+    try:
         body = ast.parse(source).body
-    except (RejectedError, SyntaxError, ValueError, RecursionError, MemoryError):  # the last four by ast.parse
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # all that hostile source makes the parser raise
         return None
     if len(body) != 1 or not isinstance(body[0], ast.FunctionDef):
         return None
@@ -141,14 +149,10 @@ def run_calls(pairs: Sequence[tuple[Function, str]], seeds: int = SEEDS) -> list
     Args:
         pairs: Functions, and calls of them.
         seeds: Hash seeds under which each must print the same; one will do for the seeded functions and calls.
-
-    Raises:
-        RejectedError: One does not end, or prints otherwise another time, so that nothing is known of any.
     """
     outputs: list[str | RejectedError] = []
     for programs in _batches(f"{function.source}\n\n{statement(function, call)}" for function, call in pairs):
-        code = _DRIVER.format(programs=ascii(programs), steps=MAX_STEPS, most=2 * OUTPUT_LETTERS)
-        outputs += [_checked(output) for output in _read_outputs(run_checked(code, seeds), len(programs))]
+        outputs += _run_programs(programs, seeds)
     return outputs
 
 
@@ -161,7 +165,7 @@ def run_checked(code: str, seeds: int) -> str:
     """
     result = run_snippet(code, LIMITS, seeds=seeds)
     if result.status != "ok":
-        raise RejectedError(f"the calls end as {result.status}", result.stderr.strip()[-80:])
+        raise RejectedError(f"a call ends as {result.status}", result.stderr.strip()[-80:])
     return result.stdout
 
 
@@ -200,6 +204,16 @@ outputs = [run(program) for program in {programs}]
 sys.stdout = real
 print(ascii(outputs))
 """
+
+
+def _run_programs(programs: list[str], seeds: int) -> list[str | RejectedError]:
+    """Run programs in one go; where one spoils that, in halves, until it is alone."""
+    code = _DRIVER.format(programs=ascii(programs), steps=MAX_STEPS, most=2 * OUTPUT_LETTERS)
+    try:
+        return [_checked(output) for output in _read_outputs(run_checked(code, seeds), len(programs))]
+    except RejectedError as error:
+        half = len(programs) // 2
+        return _run_programs(programs[:half], seeds) + _run_programs(programs[half:], seeds) if half else [error]
 
 
 def _batches(programs: Iterable[str]) -> Iterator[list[str]]:

@@ -27,7 +27,7 @@ from .dataset_rows import (
     png,
     truth_of,
 )
-from .functions import SEEDS, Function, draw_function, read_function, run_calls, statement, write_function
+from .functions import SEEDS, Function, draw_function, parse_function, run_calls, statement, write_function
 from .invocations import STEP, ask_invocations, calls_of, parse_call
 from .question_styles import LETTER_ALONE, Choices, list_choices, shuffle_choices
 from .snippet_runs import mutate
@@ -146,13 +146,10 @@ def _pairs(functions: Sequence[Function], calls: Sequence[str], rng: Random, see
     """Choose pairs that print something else each: of the first function and a call, and of kinds that are like them.
 
     Raises:
-        RejectedError: They are too few.
+        RejectedError: They are too few, or no call of the first function prints anything of use.
     """
-    tidied = [_tidy(function) for function in functions]
-    others = [function for function in tidied[1:] if function]
-    if (first := tidied[0]) is None:
-        raise RejectedError("a function that is too long once it is written anew")
-    call = rng.choice(calls)
+    first, *others = (_tidy(function) for function in functions)
+    call = _working(first, calls, rng, seeds)
     changed = mutate(first.source, rng)
     kinds = [
         [(first, other) for other in calls if other != call],
@@ -162,16 +159,22 @@ def _pairs(functions: Sequence[Function], calls: Sequence[str], rng: Random, see
     ]
     asked = [(first, call), *(pair for kind in kinds for pair in kind)]
     outputs = dict(zip(asked, run_calls(asked, seeds), strict=True))
-    if isinstance(failed := outputs[asked[0]], RejectedError):
-        raise failed
     turns = zip_longest([asked[0]], *rng.sample([rng.sample(kind, len(kind)) for kind in kinds], len(kinds)))
     return _choose([pair for turn in turns for pair in turn if pair], outputs)
 
 
-def _tidy(function: Function) -> Function | None:
-    """Write a function as Python would, as those with a change are written; None if that does not fit."""
-    tidy = read_function(ast.unparse(ast.parse(function.source)))
-    return tidy and function._replace(source=tidy.source)
+def _working(function: Function, calls: Sequence[str], rng: Random, seeds: int) -> str:
+    """Choose one of the calls that print something of use."""
+    outputs = run_calls([(function, call) for call in calls], seeds)
+    working = [call for call, output in zip(calls, outputs, strict=True) if isinstance(output, str)]
+    if not working:
+        raise next(output for output in outputs if isinstance(output, RejectedError))
+    return rng.choice(working)
+
+
+def _tidy(function: Function) -> Function:
+    """Write a function as Python would, without comments: the one of an option with a change is written so."""
+    return function._replace(source=ast.unparse(ast.parse(function.source)))
 
 
 def _choose(asked: Sequence[Called], outputs: Mapping[Called, str | RejectedError]) -> list[Pair]:
@@ -194,7 +197,7 @@ def _choose(asked: Sequence[Called], outputs: Mapping[Called, str | RejectedErro
 
 def _pair_faults(pair: Pair) -> list[str]:
     """Hold an option to one function and a statement that calls it."""
-    function = read_function(pair.code)
+    function = parse_function(pair.code)
     if function is None:
         return [f"{pair.code!r} is not one function"]
     try:

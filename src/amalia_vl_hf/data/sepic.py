@@ -26,7 +26,7 @@ from .dataset_rows import (
     png,
     truth_of,
 )
-from .functions import SEEDS, Function, draw_function, read_function, run_calls, statement
+from .functions import SEEDS, Function, draw_function, parse_function, run_calls, statement
 from .invocations import STEP, ask_invocations, calls_of, parse_call
 from .question_styles import STEP_BY_STEP, final_answer, reasoned
 
@@ -122,7 +122,7 @@ def faults(row: Row) -> list[str]:
     """Hold a row to its truth: the code is in the picture, the call is one of it, and answers end in its output."""
     truth, said = truth_of(row), exchanges(row)
     found = picture_faults(open_picture(row), truth["picture"], truth["code"])
-    function = read_function(truth["code"])
+    function = parse_function(truth["code"])
     if function is None:
         return [*found, f"{truth['code']!r} is not one function"]
     try:
