@@ -124,6 +124,7 @@ REJECTED = {
     "another number of series": changed(series=[]),
     "other keys of a series": changed(series=[{"name": "Visitantes"}]),
     "categories that are called alike": changed(categories=["Braga", "braga", "Beja", "Viseu"]),
+    "a name that begins with a sign": changed(categories=["_Braga", "Porto", "Beja", "Viseu"]),
     "a name with a comma": changed(categories=["Braga, Faro", "Porto", "Beja", "Viseu"]),
     "a series called like a category": changed(measure="Braga"),
     "not a value a category": with_values(1, 2, 3),

@@ -205,6 +205,7 @@ MISSING = "about what is not there"
         (UNDECIDED, Query("count", 0), SCATTER),
         (UNDECIDED, Query("title", None), ONE),
         (UNDECIDED, Query("share", 0, ALL), (Panel("pie", replace(TOWNS, unit="%")),)),
+        (UNDECIDED, Query("panel of most", None), ONE),
         (UNDECIDED, Query("panel of most", None), (Panel("columns", TOWNS), Panel("bars", TOWNS))),
         ("values of different units", Query("panel of the highest", None), TWO),
         ("values of different units", Query("difference", None, (BRAGA, Cell(1, "2019", "May"))), TWO),

@@ -11,6 +11,7 @@ import pytest
 
 from amalia_vl_hf.data import chart_matplotlib, chart_vega
 from amalia_vl_hf.data.chart_checks import check_chart
+from amalia_vl_hf.data.chart_content import write_number
 from amalia_vl_hf.data.chart_style import FACES, THEMES, TextBox, clashes, draw_style, grown, text_width, wrap
 from amalia_vl_hf.data.chart_templates import TEMPLATES, draw_chart
 from amalia_vl_hf.data.chart_topics import LANGUAGES
@@ -63,6 +64,23 @@ def test_values_between_gridlines_are_printed():
     for seed in range(2):
         texts = {box.text for box in draw_chart("columns", uneven, random.Random(seed)).texts}
         assert {"41", "17", "30", "23"} <= texts
+
+
+@pytest.mark.parametrize("scale", ["200000", "0.05"])
+def test_gridlines_of_large_and_small_numbers_are_written_out(scale):
+    values = tuple(value / 10 * Decimal(scale) for value in TOWNS.values[0])
+    chart = chart_vega.draw_vega(chart_vega.lollipops, replace(TOWNS, values=(values,)), STYLE)
+    texts = {box.text for box in chart.texts}
+    assert {write_number(mark * Decimal(scale), "pt") for mark in range(5)} <= texts
+
+
+def test_gridlines_are_not_drawn_where_values_are_between_them():
+    uneven = replace(TOWNS, values=((Decimal(41), Decimal(17), Decimal(30), Decimal(23)),))
+    with pytest.raises(RejectedError, match="values between gridlines: 41, 17, 30, 23"):
+        chart_vega.draw_vega(chart_vega.lollipops, uneven, STYLE)
+    for compose in (chart_matplotlib.columns, chart_matplotlib.pictogram):
+        with pytest.raises(RejectedError, match="values between gridlines"):
+            chart_matplotlib.draw_matplotlib(compose, uneven, STYLE)
 
 
 def test_columns_are_as_high_as_their_values():

@@ -243,6 +243,13 @@ def test_other_answers_of_a_model_are_rejected(reason, spoil):
         infographic_synth.draw(random.Random("0 1"), 1, materials)
 
 
+def test_a_models_chart_that_cannot_be_seen_is_rejected(monkeypatch):
+    monkeypatch.setattr(infographic_synth, "check_chart", lambda panel, grey: ["'Braga' stands nowhere"])
+    materials = MATERIALS._replace(answers=told(1, subject_of(1)))
+    with pytest.raises(RejectedError, match="a chart that does not show what it says: 'Braga' stands nowhere"):
+        infographic_synth.draw(random.Random("0 1"), 1, materials)
+
+
 def test_prompts_are_filled_and_speak_of_what_is_drawn():
     for seed in range(20):
         subject, materials = subject_of(seed), MATERIALS._replace(answers=told(seed, subject_of(seed)))

@@ -134,8 +134,8 @@ def _inked(grey: np.ndarray, box: TextBox) -> bool:
     part = grey[int(box.top) : math.ceil(box.bottom), int(box.left) : math.ceil(box.right)].astype(np.int16)
     ink = np.abs(part - np.median(part)) >= MIN_INK_STEP
     turned = part.shape[0] > 1.5 * part.shape[1]
-    alone = len(box.text) == 1 and ink.any()  # a 1 fills little of its width
-    return bool(alone) or _at_both_ends(ink) or (turned and _at_both_ends(ink.T))
+    few = len(box.text) <= 2 and ink.any()  # a 1 fills little of its width
+    return bool(few) or _at_both_ends(ink) or (turned and _at_both_ends(ink.T))
 
 
 def _at_both_ends(ink: np.ndarray) -> bool:

@@ -84,6 +84,11 @@ class Content:
         """Tell whether a sum of values means anything."""
         return UNITS[self.unit]
 
+    @property
+    def measured(self) -> str:
+        """Say what the values measure, with their unit."""
+        return f"{self.measure} ({self.unit})" if self.unit else self.measure
+
     def value(self, series: str, category: str) -> Decimal:
         """Look a value up."""
         return self.values[self.series.index(series)][self.categories.index(category)]
@@ -154,6 +159,18 @@ def grid_step(values: Values) -> Decimal | None:
             if highest / step <= MAX_MARKS and all(value % step == 0 for value in flat):
                 return step
     return None
+
+
+def find_step(values: Values) -> Decimal:
+    """Find the step of gridlines of values that have one.
+
+    Raises:
+        RejectedError: They have none.
+    """
+    step = grid_step(values)
+    if step is None:
+        raise RejectedError("values between gridlines", ", ".join(map(str, values[0])))
+    return step
 
 
 def read_contents(answer: str, shapes: Sequence[Shape], language: Language) -> tuple[Content, ...]:
@@ -250,6 +267,8 @@ def _list(items: Any, length: tuple[int, int], what: str) -> list[Any]:
 
 def _names(items: Any, length: tuple[int, int], what: str) -> tuple[str, ...]:
     names = tuple(_text(name, NAME_LENGTH) for name in _list(items, length, what))
+    if odd := [name for name in names if not name[0].isalnum()]:
+        raise RejectedError("a name that begins with a sign", odd[0])
     if clashing := [name for name in names if "," in name]:
         raise RejectedError("a name with a comma, which parts names in lists", clashing[0])
     if len({name.lower() for name in names}) < len(names):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from .chart_content import MAX_MARKS, Content, grid_step, write_number, write_value
+from .chart_content import MAX_MARKS, Content, find_step, write_number, write_value
 from .chart_style import PAD, Chart, Style, TextBox, readable_on, text_width, wrap
 from .dataset_rows import RejectedError
 
@@ -26,6 +26,7 @@ Compose = Callable[["Axes", Content, Style], None]
 SIDE, ABOVE = 360, 230  # pixels around the plot, for what stands there
 DOTS = 72  # an inch: a point is a pixel
 ROOM_ABOVE = 1.13  # of the highest value, for the number above it
+ROOM_AT_TOP = 1.06  # of the highest value, for its mark
 EACH_SYMBOL = {"pt": "cada símbolo vale", "en": "each symbol stands for"}
 SYMBOLS = ("o", "s", "^")
 
@@ -120,7 +121,7 @@ def stacked(axes: Axes, content: Content, style: Style) -> None:
     _name_categories(axes, content, style)
     axes.set_ylim(0, float(highest) * 1.04)
     axes.set_yticks([])
-    axes.set_ylabel(_measure(content))
+    axes.set_ylabel(content.measured)
     _spines(axes, style, ("bottom",))
     _legend(axes, style)
 
@@ -210,7 +211,7 @@ def cards(axes: Axes, content: Content, style: Style) -> None:
             below, style.face.body_path, style.size
         ) > room or style.height / down < large + 4 * style.size:  # fmt: skip
             raise RejectedError("texts do not fit", f"{name!r} on its card")
-    axes.text(across / 2, down + 0.12, _measure(content), ha="center", va="top", zorder=5)
+    axes.text(across / 2, down + 0.12, content.measured, ha="center", va="top", zorder=5)
 
 
 def table(axes: Axes, content: Content, style: Style) -> None:
@@ -238,12 +239,12 @@ def table(axes: Axes, content: Content, style: Style) -> None:
             side = "left" if column == 0 else "right"
             axes.text(x, (line + 0.5) * step, text, ha=side, va="center", color=ink, zorder=5)
     if len(content.series) > 1:
-        axes.text(0, height + style.size * 0.5, _measure(content), va="top", zorder=5)
+        axes.text(0, height + style.size * 0.5, content.measured, va="top", zorder=5)
 
 
 def _cells(content: Content) -> list[list[str]]:
     """Write a table's rows, the first its heads."""
-    heads = content.series if len(content.series) > 1 else (_measure(content),)
+    heads = content.series if len(content.series) > 1 else (content.measured,)
     cells = [[content.category[0].upper() + content.category[1:], *heads]]
     for number, name in enumerate(content.categories):
         cells.append([name, *(write_number(row[number], content.language) for row in content.values)])
@@ -252,7 +253,7 @@ def _cells(content: Content) -> list[list[str]]:
 
 def pictogram(axes: Axes, content: Content, style: Style) -> None:
     """Draw a row of symbols a category, each for the same amount."""
-    step = grid_step(content.values) or Decimal(1)  # the template's shape has no others
+    step = find_step(content.values)
     across = min(style.width / (MAX_MARKS + 1), style.height / len(content.categories)) * 0.62
     for y, value in enumerate(content.values[0]):
         count = int(value / step)
@@ -264,7 +265,7 @@ def pictogram(axes: Axes, content: Content, style: Style) -> None:
     axes.set_yticks(range(len(content.categories)), content.categories)
     axes.set_xticks([])
     amount = write_value(step, content.unit, content.language)
-    axes.set_xlabel(f"{_measure(content)}: {EACH_SYMBOL[content.language]} {amount}", labelpad=8)
+    axes.set_xlabel(f"{content.measured}: {EACH_SYMBOL[content.language]} {amount}", labelpad=8)
     _spines(axes, style, ())
 
 
@@ -276,10 +277,6 @@ def _colours(content: Content, style: Style) -> list[str]:
     count = len(content.categories)
     palette = style.theme.palette
     return [palette[number % len(palette)] if style.varied else palette[style.shape] for number in range(count)]
-
-
-def _measure(content: Content) -> str:
-    return f"{content.measure} ({content.unit})" if content.unit else content.measure
 
 
 def _name_categories(axes: Axes, content: Content, style: Style) -> None:
@@ -299,19 +296,15 @@ def _scale(axes: Axes, content: Content, style: Style, side: str) -> None:
     limit = axes.set_ylim if side == "y" else axes.set_xlim
     name = axes.set_ylabel if side == "y" else axes.set_xlabel
     highest = max(max(row) for row in content.values)
-    step = grid_step(content.values)
-    if style.labels or step is None:
-        step = _rough_step(highest)
-        limit(0, float(highest) * ROOM_ABOVE)
-    else:
-        limit(0, float(step * (highest // step)) * 1.06)
+    step = _rough_step(highest) if style.labels else find_step(content.values)
+    limit(0, float(highest) * (ROOM_ABOVE if style.labels else ROOM_AT_TOP))
     shown = style.scale or not style.labels
     ticks = [step * number for number in range(int(highest // step) + 1)] if shown else []
     axis.set_ticks(_floats(ticks), [write_number(tick, content.language) for tick in ticks])
     if shown:
         axis.grid(True, color=style.theme.faint, linewidth=1, zorder=0)
         axes.set_axisbelow(True)
-    name(_measure(content), labelpad=9)
+    name(content.measured, labelpad=9)
     _spines(axes, style, ("bottom", "left") if style.scale else ("bottom" if side == "y" else "left",))
 
 

@@ -331,11 +331,10 @@ def _average(query: Query, panels: Sequence[Panel], language: Language) -> Answe
     average = (total / len(values)).quantize(Decimal(1).scaleb(-MAX_PLACES))
     if average * len(values) != total:
         raise _undecided(query)
-    for places in range(MAX_PLACES + 1):
-        shorter = average.quantize(Decimal(1).scaleb(-places))
-        if shorter == average:
-            return _number(shorter, query, panels, language)
-    raise _undecided(query)
+    places = (Decimal(1).scaleb(-count) for count in range(MAX_PLACES + 1))
+    return _number(
+        next(short for place in places if (short := average.quantize(place)) == average), query, panels, language
+    )
 
 
 def _share(query: Query, panels: Sequence[Panel], language: Language) -> Answer:
@@ -410,32 +409,26 @@ def _verdict(true: bool, language: Language) -> Answer:
 
 
 def _title(query: Query, panels: Sequence[Panel], language: Language) -> Answer:
-    return Answer("text", _panel(query, panels).content.title)
+    return Answer("text", panels[query.panel or 0].content.title)
 
 
 def _measure(query: Query, panels: Sequence[Panel], language: Language) -> Answer:
-    template, content = _panel(query, panels)
+    template, content = panels[query.panel or 0]
     if template in UNNAMED:
         raise _undecided(query)
-    return Answer("text", f"{content.measure} ({content.unit})" if content.unit else content.measure)
+    return Answer("text", content.measured)
 
 
 def _legend(query: Query, panels: Sequence[Panel], language: Language) -> Answer:
-    template, content = _panel(query, panels)
+    template, content = panels[query.panel or 0]
     if template not in LEGENDS or len(content.series) < 2:
         raise _undecided(query)
     return Answer("names", ", ".join(content.series))
 
 
 def _count(query: Query, panels: Sequence[Panel], language: Language) -> Answer:
-    count = len(_panel(query, panels).content.categories)
+    count = len(panels[query.panel or 0].content.categories)
     return Answer("count", str(count), Decimal(count))
-
-
-def _panel(query: Query, panels: Sequence[Panel]) -> Panel:
-    if query.panel is None:
-        raise _undecided(query)
-    return panels[query.panel]
 
 
 def _panel_of_highest(query: Query, panels: Sequence[Panel], language: Language) -> Answer:

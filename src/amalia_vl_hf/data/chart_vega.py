@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 from PIL import Image
 
-from .chart_content import MAX_MARKS, Content, grid_step, write_number, write_value
+from .chart_content import MAX_MARKS, Content, Values, find_step, write_number, write_value
 from .chart_style import PAD, Chart, Face, Style, TextBox, readable_on, text_width, wrap
 from .typefaces import OWN
 
@@ -70,7 +70,7 @@ def scatter(content: Content, style: Style) -> Spec:
         for name, x, y in zip(content.categories, *content.values, strict=True)
     ]
     axes = {
-        side: _grid_axis(side, (row,), name, content, style)
+        side: {**_grid_axis((row,), name, content), "field": side}
         for side, name, row in zip("xy", content.series, content.values, strict=True)
     }
     colour = style.theme.palette[style.shape]
@@ -120,14 +120,13 @@ def lollipops(content: Content, style: Style) -> Spec:
         for name, value in zip(content.categories, content.values[0], strict=True)
     ]
     names = {"labelLimit": 0, "labelOverlap": False, "ticks": False, "labelPadding": 8}
-    measure = f"{content.measure} ({content.unit})" if content.unit else content.measure
-    values: Spec = _grid_axis("x", content.values, measure, content, style)
-    values["field"] = "value"
     if style.labels:
-        high = float(max(content.values[0]))
-        bare = {"labels": False, "ticks": False, "grid": False, "domain": False}
-        values = {**values, "axis": {**bare, "title": measure}}
-        values["scale"] = {"domain": [0, high * 1.2], "nice": False}
+        bare = {"labels": False, "ticks": False, "grid": False, "domain": False, "title": content.measured}
+        scale = {"domain": [0, float(max(content.values[0])) * 1.2], "nice": False}
+        values: Spec = {"type": "quantitative", "axis": bare, "scale": scale}
+    else:
+        values = _grid_axis(content.values, content.measured, content)
+    values["field"] = "value"
     colour = style.theme.palette[style.shape]
     encoding = {"y": {"field": "name", "type": "nominal", "sort": None, "title": None, "axis": names}, "x": values}
     layers: list[Spec] = [
@@ -141,17 +140,16 @@ def lollipops(content: Content, style: Style) -> Spec:
     return {**_frame(content, style), **size, "data": {"values": data}, "encoding": encoding, "layer": layers}
 
 
-def _grid_axis(side: str, values: Any, title: str, content: Content, style: Style) -> Spec:
+def _grid_axis(values: Values, title: str, content: Content) -> Spec:
     """Give an axis from zero with a gridline at each step, numbers written as the language does."""
-    step = grid_step(values)
-    ticks = [step * number for number in range(MAX_MARKS + 1)] if step is not None else []
-    written = {f"{float(tick):g}": write_number(tick, content.language) for tick in ticks}
+    step = find_step(values)
+    ticks = [step * number for number in range(MAX_MARKS + 1)]
+    written = {f"{tick.normalize():f}": write_number(tick, content.language) for tick in ticks}  # keys as JavaScript's
     axis = {
         "values": [float(tick) for tick in ticks], "grid": True, "title": title, "labelOverlap": False,
         "labelExpr": f"({json.dumps(written)})[toString(datum.value)]", "labelFlush": False,
     }  # fmt: skip
-    domain = {"domain": [0, float(ticks[-1])] if ticks else [0, 1], "nice": False}
-    return {"field": side, "type": "quantitative", "axis": axis, "scale": domain}
+    return {"type": "quantitative", "axis": axis, "scale": {"domain": [0, float(ticks[-1])], "nice": False}}
 
 
 def _frame(content: Content, style: Style, subtitle: bool = False) -> Spec:
@@ -161,7 +159,7 @@ def _frame(content: Content, style: Style, subtitle: bool = False) -> Spec:
     lines = wrap(content.title, style.width, face.heading_path, large).split("\n")
     title: Spec = {"text": lines, "anchor": "middle" if style.shape else "start", "offset": 14}
     if subtitle:
-        title["subtitle"] = f"{content.measure} ({content.unit})" if content.unit else content.measure
+        title["subtitle"] = content.measured
     axis = {
         "labelFontSize": style.size, "titleFontSize": style.size, "labelColor": theme.ink, "titleColor": theme.ink,
         "labelFont": face.body, "titleFont": face.body, "titleFontWeight": "normal", "gridColor": theme.faint,

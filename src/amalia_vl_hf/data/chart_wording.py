@@ -12,9 +12,9 @@ from typing import Any
 
 from .chart_content import write_number, write_value
 from .chart_questions import LETTERS, TOP, Answer, Cell, Panel, Query, is_whole, look_up, panel_name
+from .chart_topics import LANGUAGES
 from .dataset_rows import Language
 
-LANGUAGES: tuple[Language, ...] = ("pt", "en")
 # What the rows of values are in a template: "of the", "in the" and the noun, in each language.
 _Row = tuple[tuple[str, str, str], tuple[str, str, str]]
 _ROW: _Row = (("da", "na", "série"), ("of the", "in the", "series"))

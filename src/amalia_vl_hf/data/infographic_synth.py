@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from .chart_candidates import MOST, read_candidates
 from .chart_checks import check_chart, derive, says
@@ -96,6 +97,8 @@ def draw(rng: random.Random, index: int, materials: Materials) -> Drawn:
         {"template": panel.template, "content": panel.content.record(), "texts": [_whole(box) for box in boxes]}
         for panel, boxes in zip(panels, texts, strict=True)
     ]
+    if materials.answers:
+        _check_shown(shown, picture)
     truth = {"panels": shown, "asked": [record for _, record in asked]}
     task = panels[0].template if len(panels) == 1 else f"{len(panels)} panels"
     return Drawn(png(picture), tuple(exchange for exchange, _ in asked), task, truth, subject.asked)
@@ -223,6 +226,17 @@ def _told_questions(
         written = write_exchange(candidate.question, candidate.steps, candidate.answer, wrong, subject.asked, rng)
         asked.append((written.exchange, _record(candidate.query, candidate.question, written, "model")))
     return asked
+
+
+def _check_shown(panels: Sequence[Mapping[str, Any]], picture: Image.Image) -> None:
+    """Hold what a model made charts say to the picture: a sample that fails is lost, and not the build.
+
+    Raises:
+        RejectedError: Something is not seen.
+    """
+    grey = np.asarray(picture.convert("L"))
+    if found := [fault for panel in panels for fault in check_chart(panel, grey)]:
+        raise RejectedError("a chart that does not show what it says", found[0])
 
 
 def _record(query: Query, question: str, written: Asked, author: str) -> dict[str, Any]:
