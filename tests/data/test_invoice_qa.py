@@ -25,7 +25,7 @@ from amalia_vl_hf.training.samples import load_samples
 from .fatura_folder import write_folder
 from .rows import MATERIALS, drawn_row, with_truth
 
-SAMPLES = 30
+SAMPLES = 20
 TASKS = {"extraction", "fields", "box", "confirmation", "rejection"}
 
 
