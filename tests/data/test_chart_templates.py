@@ -49,6 +49,16 @@ def test_every_text_is_seen_alone_and_whole_and_values_can_be_read(template):
         assert check_chart(record, np.asarray(chart.picture.convert("L"))) == []
 
 
+@pytest.mark.parametrize("template", ["columns", "heat map"])
+def test_turned_names_are_seen_where_they_stand(template):
+    content = seeded(template, 3).content
+    chart = TEMPLATES[template].draw(content, STYLE._replace(turned=True, labels=True))
+    names = [box for box in chart.texts if box.text in content.categories]
+    assert all(box.bottom - box.top > box.right - box.left for box in names)
+    record = {"template": template, "content": content.record(), "texts": [list(box) for box in chart.texts]}
+    assert check_chart(record, np.asarray(chart.picture.convert("L"))) == []
+
+
 @pytest.mark.parametrize("template", ["bars", "area", "lollipops"])
 def test_values_are_printed_or_on_gridlines(template):
     seen = Counter()

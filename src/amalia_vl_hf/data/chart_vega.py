@@ -23,6 +23,7 @@ VERSION = "5.20"  # of Vega-Lite; vl-convert holds several
 HEAT = (("#eef4fb", "#08519c"), ("#f4f9ee", "#1b6e2d"), ("#fdf3e7", "#a33803"))
 ABOVE, BELOW = 0.95, 0.25  # letter heights over and under the line that letters stand on
 _SVG = "{http://www.w3.org/2000/svg}"
+_TURN = re.compile(r"rotate\((?:-90|270)\)(?: translate\(0,([-\d.]+)\))?")
 _MOVE = re.compile(r"(translate|rotate)\(([^)]*)\)")
 
 
@@ -218,8 +219,8 @@ def _box(node: Any, face: Face, x: float, y: float) -> TextBox:
     leading = float(node[1].get("dy")) if len(node) > 1 else 0
     above, below = ABOVE * size, BELOW * size + leading * (len(lines) - 1)
     text = " ".join(" ".join(lines).split())
-    if "rotate(-90)" not in node.get("transform", ""):
+    turned = _TURN.search(node.get("transform", ""))
+    if not turned:
         return TextBox(text, x - before, y - above, x - before + width, y + below)
-    along = re.search(r"rotate\(-90\) translate\(0,([-\d.]+)\)", node.get("transform", ""))
-    base = x + (float(along[1]) if along else 0)
+    base = x + float(turned[1] or 0)  # of the letters, which stand to the left of it
     return TextBox(text, base - above, y + before - width, base + below, y + before)
