@@ -71,6 +71,13 @@ def test_what_is_not_known_of_a_dataset_is_said():
             assert bool(named) != ("subset" in entry.unknown), entry.title
 
 
+def test_the_tiny_mixture_draws_as_many_of_each_dataset_under_its_name_in_table_1():
+    entries = load_mixture(PAPER.parents[1] / "tiny" / "mixture.yaml").entries
+    named = {(entry.source.category, entry.title) for entry in load_mixture(PAPER).entries}
+    assert {(entry.source.category, entry.title) for entry in entries} < named
+    assert len({entry.samples for entry in entries}) == 1
+
+
 @pytest.mark.parametrize(
     ("stage", "method", "counts"),
     [("align", "sft", {"pd12m": 500_000}), ("prefer", "dpo", {"amalia-vl-dpo": 100_000, "internvl-mpo": 100_000})],

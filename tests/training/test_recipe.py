@@ -20,7 +20,7 @@ def test_stages_are_table_2_of_the_paper():
     assert (PREFER.schedule, PREFER.max_tiles, PREFER.method) == ("cosine", 12, "dpo")
 
 
-@pytest.mark.parametrize("path", sorted(TINY.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(TINY.glob("[1-3]_*.yaml")), ids=lambda path: path.stem)
 def test_every_tiny_recipe_parses_and_comments_its_values(path):
     recipe = load_recipe(path)
     assert recipe.training_stage.name in STAGES
