@@ -94,7 +94,7 @@ def test_what_has_an_address_is_not_shown_and_sets_are_in_order():
 
 
 def test_a_call_that_fails_is_rejected():
-    with pytest.raises(RejectedError, match="a call ends as failed"):
+    with pytest.raises(RejectedError, match="a program ends as failed"):
         told("def f(n):\n    return 1 / n", "f(0)")
 
 

@@ -188,7 +188,7 @@ def test_a_call_that_spoils_a_run_does_not_spoil_the_others():
     good, bad = of("def f(x):\n    return x"), of("def g(x):\n    return set('abcdefgh')")
     outputs = run_calls([(good, "f(1)"), (bad, "g(1)"), (good, "f(2)"), (good, "f(3)")])
     assert [outputs[0], *outputs[2:]] == ["1", "2", "3"]
-    assert outputs[1].reason == "a call ends as unstable"
+    assert outputs[1].reason == "a program ends as unstable"
 
 
 def test_more_than_a_run_takes_is_run_in_several():
@@ -208,24 +208,24 @@ def test_calls_of_a_run_do_not_see_each_other():
     failing = of("def h():\n    raise SystemExit")
     outputs = run_calls([(keeper, "f()"), (failing, "h()"), (looker, "g()")])
     assert outputs[::2] == ["1", "False"]
-    assert outputs[1].reason == "a call fails"
+    assert outputs[1].reason == "a program fails"
 
 
 @pytest.mark.parametrize(
     ("source", "reason"),
     [
-        ("def f():\n    return 1 / 0", "a call fails"),
-        ("def f():\n    while True:\n        pass", "a call fails"),
-        ("def f():\n    pass", "a call prints nothing"),
-        ("def f():\n    print('  \\n ')", "a call prints nothing"),
-        (f"def f():\n    print('a\\n' * {OUTPUT_LINES + 1})", f"a call prints too much: {OUTPUT_LINES + 1} lines"),
-        (f"def f():\n    return 'a' * {MAX_LETTERS + 1}", "a call prints too much: 1 lines, 111 letters"),
-        (f"def f():\n    return 'a{' ' * 80}\\n' * {OUTPUT_LETTERS}", "a call prints too much"),
-        ("def f():\n    return '<f at 0x7f3a12345678>'", "a call prints an address"),
-        ("def f():\n    return set('abcdefgh')", "a call ends as unstable"),
-        ("def f():\n    import os\n    os.write(1, b'x')", "a call writes past print: x"),
-        ("def f():\n    import os\n    os.write(1, b'[]')\n    os._exit(0)", r"a call writes past print: \[\]"),
-        ("def f():\n    import os\n    os._exit(1)", "a call ends as failed"),
+        ("def f():\n    return 1 / 0", "a program fails"),
+        ("def f():\n    while True:\n        pass", "a program fails"),
+        ("def f():\n    pass", "a program prints nothing"),
+        ("def f():\n    print('  \\n ')", "a program prints nothing"),
+        (f"def f():\n    print('a\\n' * {OUTPUT_LINES + 1})", f"a program prints too much: {OUTPUT_LINES + 1} lines"),
+        (f"def f():\n    return 'a' * {MAX_LETTERS + 1}", "a program prints too much: 1 lines, 111 letters"),
+        (f"def f():\n    return 'a{' ' * 80}\\n' * {OUTPUT_LETTERS}", "a program prints too much"),
+        ("def f():\n    return '<f at 0x7f3a12345678>'", "a program prints an address"),
+        ("def f():\n    return set('abcdefgh')", "a program ends as unstable"),
+        ("def f():\n    import os\n    os.write(1, b'x')", "a program writes past print: x"),
+        ("def f():\n    import os\n    os.write(1, b'[]')\n    os._exit(0)", r"a program writes past print: \[\]"),
+        ("def f():\n    import os\n    os._exit(1)", "a program ends as failed"),
     ],
 )
 def test_calls_that_are_of_no_use_are_rejected(source, reason):

@@ -104,8 +104,8 @@ def test_the_model_is_asked_for_calls_of_the_first_function():
     [
         (THEIRS, None, "a function without calls, and no model to write them"),
         (THEIRS, "[]", "the invocations are not as many as asked for"),
-        (THEIRS[:1], json.dumps([f"f('', {x})" for x in (1, 2, 3, 4)]), "a call prints nothing"),
-        (THEIRS[:1], json.dumps([f"f({{}}, {x})" for x in (1, 2, 3, 4)]), "a call fails"),
+        (THEIRS[:1], json.dumps([f"f('', {x})" for x in (1, 2, 3, 4)]), "a program prints nothing"),
+        (THEIRS[:1], json.dumps([f"f({{}}, {x})" for x in (1, 2, 3, 4)]), "a program fails"),
         (
             [Function("f", "def f(x):\n    return 'a'")],
             json.dumps([f"f({x})" for x in (1, 2, 3, 4)]),

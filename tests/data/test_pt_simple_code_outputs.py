@@ -134,7 +134,7 @@ def test_a_models_program_is_drawn_and_run():
     assert dataset.faults(row) == []
     with pytest.raises(RejectedError, match="the answer is not one block of Python"):
         with_snippet("preço = 12\nprint(preço * 2)")
-    with pytest.raises(RejectedError, match="the program ended as unstable"):
+    with pytest.raises(RejectedError, match="a program ends as unstable"):
         with_snippet("```python\nprint({'a', 'b', 'c', 'd'})\n```")
 
 

@@ -99,8 +99,8 @@ def test_a_models_steps_are_the_answer():
         ({"trace": "Não sei."}, "the steps do not end in the output: Não sei."),
         ({"trace": "Passos.\nResposta: 12345"}, "the steps do not end in the output"),
         ({"calls": "[]"}, "the invocations are not as many as asked for"),
-        ({"calls": json.dumps([f"f({x}, 0)" for x in (1, 2, 3, 4)])}, "a call fails"),
-        ({"calls": json.dumps([f"f({x}, {{'a', 'b', 'c'}})" for x in (1, 2, 3, 4)])}, "a call fails"),
+        ({"calls": json.dumps([f"f({x}, 0)" for x in (1, 2, 3, 4)])}, "a program fails"),
+        ({"calls": json.dumps([f"f({x}, {{'a', 'b', 'c'}})" for x in (1, 2, 3, 4)])}, "a program fails"),
     ],
 )
 def test_a_models_answers_that_do_not_fit_are_rejected(answers, reason):

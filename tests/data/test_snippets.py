@@ -10,9 +10,9 @@ import pytest
 
 from amalia_vl_hf.data import snippets
 from amalia_vl_hf.data.dataset_rows import RejectedError
+from amalia_vl_hf.data.program_runs import MAX_STEPS
 from amalia_vl_hf.data.snippet_runs import (
     MAX_OUTPUT,
-    MAX_STEPS,
     MUTANTS,
     check_snippet,
     checked_output,
@@ -61,8 +61,7 @@ def test_the_same_seed_writes_the_same_program_and_others_differ():
 def test_programs_print_the_same_under_every_hash_seed(monkeypatch):
     written = each_shape(monkeypatch, 2)
     assert outputs_of(written, seeds=8) == outputs_of(written)
-    with pytest.raises(RejectedError, match="the variants of the program ended as unstable"):
-        outputs_of([*written, "print({'a', 'b', 'c', 'd'})"], seeds=8)
+    assert outputs_of([*written[:2], "print({'a', 'b', 'c', 'd'})"], seeds=8) == [*outputs_of(written[:2]), None]
 
 
 def test_a_program_prints_the_same_alone_and_among_others():
@@ -115,8 +114,8 @@ def test_a_program_that_was_not_asked_for_is_rejected(source, reason):
 @pytest.mark.parametrize(
     ("source", "seeds", "reason"),
     [
-        ("print(1 / 0)", 1, "ended as failed: ZeroDivisionError"),
-        ("print({'a', 'b', 'c', 'd'})", 8, "ended as unstable"),
+        ("print(1 / 0)", 1, "a program fails"),
+        ("print({'a', 'b', 'c', 'd'})", 8, "a program ends as unstable"),
         ("print()", 1, "prints nothing that can be seen"),
         ("print('a' * 241)", 1, "prints too much: 241 letters"),
         ("for n in range(13):\n    print(n)", 1, "prints too much"),
@@ -130,9 +129,8 @@ def test_an_output_that_cannot_be_asked_about_is_rejected(source, seeds, reason)
         output_of(source, seeds)
 
 
-@pytest.mark.slow
 def test_a_program_that_does_not_end_is_rejected():
-    with pytest.raises(RejectedError, match="ended as timeout"):
+    with pytest.raises(RejectedError, match="a program fails"):
         output_of("while True:\n    print", seeds=1)
 
 
@@ -146,10 +144,8 @@ def test_mutants_that_fail_or_do_not_end_print_nothing():
     long = f"for n in range({MAX_STEPS}):\n    x = n\nprint(x)"
     sources = ["print(1)", "print(1 / 0)", endless, long, "raise SystemExit", "x = 1", "print(2)"]
     assert outputs_of(sources) == ["1", None, None, None, None, None, "2"]
-    with pytest.raises(RejectedError, match="the variants of the program ended as failed"):
-        outputs_of(["print(1)", "import os\nos._exit(3)"])
-    with pytest.raises(RejectedError, match="write where they should not"):
-        outputs_of(["import sys\nsys.__stdout__.write('1')"])
+    assert outputs_of(["print(1)", "import os\nos._exit(3)"]) == ["1", None]
+    assert outputs_of(["import sys\nsys.__stdout__.write('1')", "print(2)"]) == [None, "2"]
 
 
 def test_a_mutant_differs_in_one_place():

@@ -7,7 +7,8 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from .dataset_rows import Language
-from .functions import Function, run_checked
+from .functions import Function
+from .program_runs import run_checked
 
 MOST_STEPS = 24  # lines that a trace tells; one that takes more is not told
 LONGEST = 80  # letters of a value

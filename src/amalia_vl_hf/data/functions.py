@@ -9,8 +9,7 @@ from __future__ import annotations
 import ast
 import re
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 from string import Template
@@ -20,16 +19,12 @@ from .code_pictures import MAX_LETTERS, MAX_LINES, TAB, check_drawable
 from .dataset_rows import Language, Materials, RejectedError
 from .function_shapes import SHAPES, Shape
 from .function_words import CONSTANTS, KINDS, WORDS
-from .sandbox import Limits, run_snippet
+from .program_runs import SEEDS, TOO_MUCH, run_programs
 
 LANGUAGES: tuple[Language, ...] = ("pt", "en")
 CALLS = 4  # seeded ones of a function
 DOCUMENTED, ANNOTATED = 0.4, 0.3  # of the seeded functions
 COLUMNS = ("func_code_string", "whole_func_string", "code", "func")  # any of them holds the source
-LIMITS = Limits(wall_seconds=10, cpu_seconds=3)  # of all calls of a sample
-MAX_BATCH = 60_000  # letters that are run in one go; the longest program that is drawn has half of it
-MAX_STEPS = 2000  # lines that a call runs, far more than a reader follows; numbers that double stay small, too
-SEEDS = 8  # runs that must print the same: the order of a set of two strings passes once in 128
 OUTPUT_LINES, OUTPUT_LETTERS = 15, 600
 _ADDRESS = re.compile(r"\b0x[0-9a-f]{8,}")
 
@@ -150,81 +145,10 @@ def run_calls(pairs: Sequence[tuple[Function, str]], seeds: int = SEEDS) -> list
         pairs: Functions, and calls of them.
         seeds: Hash seeds under which each must print the same; one will do for the seeded functions and calls.
     """
-    outputs: list[str | RejectedError] = []
-    for programs in _batches(f"{function.source}\n\n{statement(function, call)}" for function, call in pairs):
-        outputs += _run_programs(programs, seeds)
-    return outputs
-
-
-@lru_cache(maxsize=256)
-def run_checked(code: str, seeds: int) -> str:
-    """Run code in the sandbox and give what it prints; what a sample asks again is not run again.
-
-    Raises:
-        RejectedError: It does not end well, or prints something else under another hash seed.
-    """
-    result = run_snippet(code, LIMITS, seeds=seeds)
-    if result.status != "ok":
-        raise RejectedError(f"a call ends as {result.status}", result.stderr.strip()[-80:])
-    return result.stdout
-
-
-# Runs in the sandbox. A program's output is kept apart from the others', it cannot see their names, and it is stopped
-# after so many lines, so that one that does not end does not take the others with it, and no clock decides.
-# Gives the output, its length where it is too long, None where the program fails.
-_DRIVER = """\
-import io, sys
-
-def run(program):
-    left = {steps}
-
-    def trace(frame, event, argument):
-        nonlocal left
-        if frame.f_code.co_filename != "program":  # an import runs thousands
-            return None
-        left -= 1
-        if left < 0:
-            raise TimeoutError
-        return trace
-
-    sys.stdout = stream = io.StringIO()
-    try:
-        code = compile(program, "program", "exec")
-        sys.settrace(trace)
-        exec(code, {{"__name__": "__main__"}})
-    except BaseException:
-        return None
-    finally:
-        sys.settrace(None)
-    output = stream.getvalue()
-    return output if len(output) <= {most} else len(output)
-
-real = sys.stdout
-outputs = [run(program) for program in {programs}]
-sys.stdout = real
-print(ascii(outputs))
-"""
-
-
-def _run_programs(programs: list[str], seeds: int) -> list[str | RejectedError]:
-    """Run programs in one go; where one spoils that, in halves, until it is alone."""
-    code = _DRIVER.format(programs=ascii(programs), steps=MAX_STEPS, most=2 * OUTPUT_LETTERS)
-    try:
-        return [_checked(output) for output in _read_outputs(run_checked(code, seeds), len(programs))]
-    except RejectedError as error:
-        half = len(programs) // 2
-        return _run_programs(programs[:half], seeds) + _run_programs(programs[half:], seeds) if half else [error]
-
-
-def _batches(programs: Iterable[str]) -> Iterator[list[str]]:
-    """Part programs so that what runs them is not too long for the sandbox."""
-    batch: list[str] = []
-    for program in programs:
-        if batch and len(ascii([*batch, program])) > MAX_BATCH:
-            yield batch
-            batch = []
-        batch.append(program)
-    yield batch
+    programs = [f"{function.source}\n\n{statement(function, call)}" for function, call in pairs]
+    return [
+        output if isinstance(output, RejectedError) else _checked(output) for output in run_programs(programs, seeds)
+    ]
 
 
 def _gives(function: ast.AST) -> bool:
@@ -234,30 +158,16 @@ def _gives(function: ast.AST) -> bool:
     return gives or any(map(_gives, inner))
 
 
-def _read_outputs(printed: str, count: int) -> list[str | int | None]:
-    try:
-        outputs = ast.literal_eval(printed)
-    except (ValueError, SyntaxError):
-        outputs = None
-    if not isinstance(outputs, list) or len(outputs) != count:
-        raise RejectedError("a call writes past print", printed[-80:])
-    return outputs
-
-
-def _checked(output: str | int | None) -> str | RejectedError:
+def _checked(output: str) -> str | RejectedError:
     """Give an output as a picture can show it, or say why it is of no use."""
-    if output is None:
-        return RejectedError("a call fails")
-    if isinstance(output, int):
-        return RejectedError("a call prints too much", f"{output} letters")
     lines = [line.rstrip() for line in output.rstrip().split("\n")]
     shown = "\n".join(lines)
     if not shown:
-        return RejectedError("a call prints nothing")
+        return RejectedError("a program prints nothing")
     if len(lines) > OUTPUT_LINES or len(shown) > OUTPUT_LETTERS or max(map(len, lines)) > MAX_LETTERS:
-        return RejectedError("a call prints too much", f"{len(lines)} lines, {len(shown)} letters")
+        return RejectedError(TOO_MUCH, f"{len(lines)} lines, {len(shown)} letters")
     if _ADDRESS.search(shown):
-        return RejectedError("a call prints an address", shown[:200])
+        return RejectedError("a program prints an address", shown[:200])
     return shown
 
 

@@ -27,8 +27,9 @@ from .dataset_rows import (
     png,
     truth_of,
 )
-from .functions import SEEDS, Function, draw_function, parse_function, run_calls, statement, write_function
+from .functions import Function, draw_function, parse_function, run_calls, statement, write_function
 from .invocations import STEP, ask_invocations, calls_of, parse_call
+from .program_runs import SEEDS
 from .question_styles import LETTER_ALONE, Choices, list_choices, shuffle_choices
 from .snippet_runs import mutate
 

@@ -26,8 +26,9 @@ from .dataset_rows import (
     png,
     truth_of,
 )
-from .functions import SEEDS, Function, draw_function, parse_function, run_calls, statement
+from .functions import Function, draw_function, parse_function, run_calls, statement
 from .invocations import STEP, ask_invocations, calls_of, parse_call
+from .program_runs import SEEDS
 from .question_styles import STEP_BY_STEP, final_answer, reasoned
 
 NAME = "sepic"

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import ast
 import copy
-import json
 import random
 import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from .dataset_rows import RejectedError
-from .sandbox import run_snippet
+from .program_runs import SEEDS, TOO_MUCH, run_programs
 from .snippets import MAX_LINES
 
 MODULES = frozenset({"math", "string", "collections", "itertools", "functools", "statistics", "textwrap", "operator"})
@@ -24,38 +23,11 @@ BANNED = frozenset({
     "input", "open", "exec", "eval", "compile", "__import__", "breakpoint", "exit", "quit", "help", "globals",
     "locals", "vars", "id", "hash",
 })  # fmt: skip
-SEEDS = 8  # hash seeds under which a model's program must print the same
 MUTANTS = 12  # at most, of one program
-MAX_STEPS = 20_000  # lines a mutant runs: a changed condition may never come true
 MAX_OUTPUT = 240  # letters
 MAX_OUTPUT_LINES = 12
 LONGEST_LINE = 100  # letters of the source; what a picture can show
 _FENCE = re.compile(r"```python\n(.*?)\n```", re.DOTALL)
-
-# Runs every program of a list in names of its own and prints, as JSON, what each wrote; null for those that fail.
-_HARNESS = """
-import contextlib, io, json, sys
-def run(source, most):
-    steps = 0
-    def trace(frame, event, argument):
-        nonlocal steps
-        steps += 1
-        if steps > most:
-            raise RuntimeError("too many steps")
-        return trace
-    written = io.StringIO()
-    try:
-        with contextlib.redirect_stdout(written):
-            code = compile(source, "snippet", "exec")
-            sys.settrace(trace)
-            exec(code, {"__name__": "__main__"})
-    except BaseException:
-        return None
-    finally:
-        sys.settrace(None)
-    return written.getvalue()
-print(json.dumps([run(source, %d) for source in json.loads(%r)]))
-"""
 
 
 def read_answer(text: str) -> str:
@@ -105,11 +77,10 @@ def output_of(source: str, seeds: int = SEEDS) -> str:
         RejectedError: It fails, does not end, prints nothing or too much, or prints something else under another hash
             seed.
     """
-    result = run_snippet(source, seeds=seeds)
-    if result.status != "ok":
-        last = (result.stderr.strip().splitlines() or [""])[-1]
-        raise RejectedError(f"the program ended as {result.status}", last[:LONGEST_LINE])
-    return checked_output(result.stdout)
+    (output,) = run_programs([source], seeds)
+    if isinstance(output, RejectedError):
+        raise output
+    return checked_output(output)
 
 
 def checked_output(stdout: str) -> str:
@@ -122,29 +93,15 @@ def checked_output(stdout: str) -> str:
     if not output.strip():
         raise RejectedError("the program prints nothing that can be seen")
     if len(output) > MAX_OUTPUT or output.count("\n") >= MAX_OUTPUT_LINES:
-        raise RejectedError("the program prints too much", f"{len(output)} letters")
+        raise RejectedError(TOO_MUCH, f"{len(output)} letters")
     if not output.replace("\n", "").isprintable() or "`" in output or output[0].isspace():
         raise RejectedError("the output cannot be shown", repr(output[:LONGEST_LINE]))
     return output
 
 
 def outputs_of(sources: Sequence[str], seeds: int = 1) -> list[str | None]:
-    """Run programs one after the other in one run of the sandbox.
-
-    Returns:
-        What each prints, as `output_of` gives it; None where that would reject the program, or it takes too long.
-
-    Raises:
-        RejectedError: The run fails as a whole, is not the same under another hash seed, or prints something else.
-    """
-    result = run_snippet(_HARNESS % (MAX_STEPS, json.dumps(list(sources))), seeds=seeds)
-    if result.status != "ok":
-        raise RejectedError(f"the variants of the program ended as {result.status}")
-    try:
-        outputs = json.loads(result.stdout)
-    except ValueError as error:
-        raise RejectedError("the variants of the program write where they should not") from error
-    return [None if stdout is None else _shown(stdout) for stdout in outputs]
+    """Run programs; gives what each prints, as `output_of` does, and None where that would reject the program."""
+    return [None if isinstance(output, RejectedError) else _shown(output) for output in run_programs(sources, seeds)]
 
 
 def mutate(source: str, rng: random.Random) -> list[str]:
