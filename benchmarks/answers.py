@@ -23,7 +23,7 @@ from datatrove.pipeline.inference.run_inference import InferenceConfig, Inferenc
 from datatrove.pipeline.writers import JsonlWriter
 from huggingface_hub.utils import httpx
 
-from amalia_vl_hf.data.inference import Endpoint, Request, answer_all
+from amalia_vl_hf.data.asking.inference import Endpoint, Request, answer_all
 from tests.data.model_server import Fault, ModelServer
 from tests.data.test_inference import BRIEF, fresh, kill, questions, right
 

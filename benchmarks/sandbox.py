@@ -19,8 +19,7 @@ from collections.abc import Callable
 
 import psutil
 
-from amalia_vl_hf.data import sandbox_bubblewrap, sandbox_wasm
-from amalia_vl_hf.data.sandbox import Limits
+from amalia_vl_hf.data.sandbox import Limits, bubblewrap, wasm
 
 RUNS, ROUNDS = 100, 5
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
@@ -35,18 +34,18 @@ print(conta("o rato roeu a rolha"))
 
 def plain(number: int) -> None:
     """An interpreter without a sandbox, started as the bubblewrap backend starts it."""
-    command = [str(sandbox_bubblewrap._python()), *sandbox_bubblewrap.LIBRARY_ONLY, "-c", SNIPPET]
+    command = [str(bubblewrap._python()), *bubblewrap.LIBRARY_ONLY, "-c", SNIPPET]
     subprocess.run(command, stdout=subprocess.PIPE, check=True)
 
 
-def bubblewrap(number: int) -> None:
+def namespaces(number: int) -> None:
     """One run in namespaces."""
-    assert sandbox_bubblewrap.run(SNIPPET, number, LIMITS).status == "ok"
+    assert bubblewrap.run(SNIPPET, number, LIMITS).status == "ok"
 
 
-def wasm(number: int) -> None:
+def webassembly(number: int) -> None:
     """One run in WebAssembly."""
-    assert sandbox_wasm.run(SNIPPET, number % 8, LIMITS).status == "ok"
+    assert wasm.run(SNIPPET, number % 8, LIMITS).status == "ok"
 
 
 def measure(run: Callable[[int], None], cores: int) -> tuple[float, float]:
@@ -62,7 +61,7 @@ def processor_seconds() -> float:
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
-    kept = [psutil.Process(worker.process.pid).cpu_times() for worker in sandbox_wasm._idle]
+    kept = [psutil.Process(worker.process.pid).cpu_times() for worker in wasm._idle]
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + ended.ru_utime + ended.ru_stime + sum(times.user + times.system for times in kept)
 
@@ -71,8 +70,8 @@ def main() -> None:
     """Time rounds of each, interleaved; print the medians."""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     cores = len(os.sched_getaffinity(0))
-    cases = {"plain interpreter": plain, "bubblewrap": bubblewrap, "wasm": wasm}
-    problems = {"bubblewrap": sandbox_bubblewrap.problem(), "wasm": sandbox_wasm.problem()}
+    cases = {"plain interpreter": plain, "bubblewrap": namespaces, "wasm": webassembly}
+    problems = {"bubblewrap": bubblewrap.problem(), "wasm": wasm.problem()}
     if any(problems.values()):
         sys.exit(f"a sandbox does not work here: {problems}")
     print(f"{RUNS} runs a round, {ROUNDS} rounds, {cores} cores, load {os.getloadavg()[0]:.1f}")

@@ -1,7 +1,7 @@
 """European against Brazilian Portuguese: speed, accuracy on software that was not trained on, precision of each rule.
 
 The shipped weights were trained on LibreOffice and Mozilla; they are measured on the other packages that
-`amalia_vl_hf.data.variety_corpus` lists, strings alone and four of a package joined, as the turns of a dialogue are.
+`amalia_vl_hf.data.variety.corpus` lists, strings alone and four of a package joined, as the turns of a dialogue are.
 Unpack them in runs/variety/packages, as that module says; without them only the speed is measured.
 """
 
@@ -16,11 +16,11 @@ from typing import NamedTuple
 import numpy as np
 
 from amalia_vl_hf.data.variety import judge
-from amalia_vl_hf.data.variety_classifier import load_classifier
-from amalia_vl_hf.data.variety_corpus import Pair, read_pairs
-from amalia_vl_hf.data.variety_rules import RULES, findings
-from amalia_vl_hf.data.variety_text import clean
-from amalia_vl_hf.data.variety_training import PERMISSIVE
+from amalia_vl_hf.data.variety.classifier import load_classifier
+from amalia_vl_hf.data.variety.corpus import Pair, read_pairs
+from amalia_vl_hf.data.variety.rules import RULES, findings
+from amalia_vl_hf.data.variety.text import clean
+from amalia_vl_hf.data.variety.training import PERMISSIVE
 
 PACKAGES = Path(__file__).parents[1] / "runs" / "variety" / "packages"
 JOINED = 4
@@ -174,7 +174,7 @@ def main() -> None:
         rules(pairs)
     else:
         print(
-            f"no accuracy: there is no {PACKAGES}; amalia_vl_hf/data/variety_corpus.py says how to fetch the packages"
+            f"no accuracy: there is no {PACKAGES}; amalia_vl_hf/data/variety/corpus.py says how to fetch the packages"
         )
     print(json.dumps(results))
 

@@ -6,10 +6,10 @@ import json
 import random
 from decimal import Decimal
 
-from amalia_vl_hf.data.chart_content import Content
-from amalia_vl_hf.data.chart_questions import LETTERS, Panel
-from amalia_vl_hf.data.chart_templates import TEMPLATES
-from amalia_vl_hf.data.chart_topics import write_content
+from amalia_vl_hf.data.charts.content import Content
+from amalia_vl_hf.data.charts.questions import LETTERS, Panel
+from amalia_vl_hf.data.charts.templates import TEMPLATES
+from amalia_vl_hf.data.charts.topics import write_content
 
 TOWNS = Content(
     "Visitantes dos museus", "cidade", "Visitantes", "", ("Braga", "Faro", "Beja", "Viseu"), ("Visitantes",),

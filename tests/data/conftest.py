@@ -2,15 +2,15 @@
 
 import pytest
 
-from amalia_vl_hf.data import sandbox_bubblewrap, sandbox_wasm
+from amalia_vl_hf.data.sandbox import bubblewrap, wasm
 
 
 @pytest.fixture
 def unprobed():
     """What works here is found out anew, by new workers, and once more afterwards."""
-    modules = (sandbox_bubblewrap, sandbox_wasm)
-    while sandbox_wasm._idle:
-        sandbox_wasm._idle.pop().stop()
+    modules = (bubblewrap, wasm)
+    while wasm._idle:
+        wasm._idle.pop().stop()
     for module in modules:
         module.problem.cache_clear()
     yield

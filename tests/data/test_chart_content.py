@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from amalia_vl_hf.data.chart_content import (
+from amalia_vl_hf.data.charts.content import (
     MAX_MARKS,
     UNITS,
     Shape,
@@ -17,8 +17,8 @@ from amalia_vl_hf.data.chart_content import (
     write_number,
     write_value,
 )
-from amalia_vl_hf.data.chart_templates import TEMPLATES
-from amalia_vl_hf.data.chart_topics import LANGUAGES, PAIRS, POOLS, SERIES, TOPICS, WHOLES
+from amalia_vl_hf.data.charts.templates import TEMPLATES
+from amalia_vl_hf.data.charts.topics import LANGUAGES, PAIRS, POOLS, SERIES, TOPICS, WHOLES
 from amalia_vl_hf.data.dataset_rows import RejectedError
 from amalia_vl_hf.data.variety import judge
 

@@ -8,10 +8,10 @@ from decimal import Decimal
 
 import pytest
 
-from amalia_vl_hf.data.chart_candidates import MOST, read_candidates, read_query
-from amalia_vl_hf.data.chart_checks import derive, says
-from amalia_vl_hf.data.chart_dialogue import CHOICES, SHORT, choose_form, read_answer, requests, write_exchange
-from amalia_vl_hf.data.chart_questions import (
+from amalia_vl_hf.data.charts.candidates import MOST, read_candidates, read_query
+from amalia_vl_hf.data.charts.checks import derive, says
+from amalia_vl_hf.data.charts.dialogue import CHOICES, SHORT, choose_form, read_answer, requests, write_exchange
+from amalia_vl_hf.data.charts.questions import (
     _ANSWERS,
     Answer,
     Cell,
@@ -24,9 +24,9 @@ from amalia_vl_hf.data.chart_questions import (
     whole_series,
     wrong_answers,
 )
-from amalia_vl_hf.data.chart_templates import TEMPLATES
-from amalia_vl_hf.data.chart_topics import LANGUAGES
-from amalia_vl_hf.data.chart_wording import QUESTIONS, STEPS, questions, steps
+from amalia_vl_hf.data.charts.templates import TEMPLATES
+from amalia_vl_hf.data.charts.topics import LANGUAGES
+from amalia_vl_hf.data.charts.wording import QUESTIONS, STEPS, questions, steps
 from amalia_vl_hf.data.dataset_rows import RejectedError
 from amalia_vl_hf.data.infographic_synth import _write_content
 from amalia_vl_hf.data.question_styles import final_answer

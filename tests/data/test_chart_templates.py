@@ -9,12 +9,12 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from amalia_vl_hf.data import chart_matplotlib, chart_vega
-from amalia_vl_hf.data.chart_checks import check_chart
-from amalia_vl_hf.data.chart_content import write_number
-from amalia_vl_hf.data.chart_style import FACES, THEMES, TextBox, clashes, draw_style, grown, text_width, wrap
-from amalia_vl_hf.data.chart_templates import TEMPLATES, draw_chart
-from amalia_vl_hf.data.chart_topics import LANGUAGES
+from amalia_vl_hf.data.charts import matplotlib_charts, vega_charts
+from amalia_vl_hf.data.charts.checks import check_chart
+from amalia_vl_hf.data.charts.content import write_number
+from amalia_vl_hf.data.charts.style import FACES, THEMES, TextBox, clashes, draw_style, grown, text_width, wrap
+from amalia_vl_hf.data.charts.templates import TEMPLATES, draw_chart
+from amalia_vl_hf.data.charts.topics import LANGUAGES
 from amalia_vl_hf.data.dataset_rows import RejectedError
 from amalia_vl_hf.data.typefaces import GLYPHS, missing_glyphs
 
@@ -79,7 +79,7 @@ def test_values_between_gridlines_are_printed():
 @pytest.mark.parametrize("scale", ["200000", "0.05"])
 def test_gridlines_of_large_and_small_numbers_are_written_out(scale):
     values = tuple(value / 10 * Decimal(scale) for value in TOWNS.values[0])
-    chart = chart_vega.draw_vega(chart_vega.lollipops, replace(TOWNS, values=(values,)), STYLE)
+    chart = vega_charts.draw_vega(vega_charts.lollipops, replace(TOWNS, values=(values,)), STYLE)
     texts = {box.text for box in chart.texts}
     assert {write_number(mark * Decimal(scale), "pt") for mark in range(5)} <= texts
 
@@ -87,26 +87,26 @@ def test_gridlines_of_large_and_small_numbers_are_written_out(scale):
 def test_gridlines_are_not_drawn_where_values_are_between_them():
     uneven = replace(TOWNS, values=((Decimal(41), Decimal(17), Decimal(30), Decimal(23)),))
     with pytest.raises(RejectedError, match="values between gridlines: 41, 17, 30, 23"):
-        chart_vega.draw_vega(chart_vega.lollipops, uneven, STYLE)
-    for compose in (chart_matplotlib.columns, chart_matplotlib.pictogram):
+        vega_charts.draw_vega(vega_charts.lollipops, uneven, STYLE)
+    for compose in (matplotlib_charts.columns, matplotlib_charts.pictogram):
         with pytest.raises(RejectedError, match="values between gridlines"):
-            chart_matplotlib.draw_matplotlib(compose, uneven, STYLE)
+            matplotlib_charts.draw_matplotlib(compose, uneven, STYLE)
 
 
 def test_columns_are_as_high_as_their_values():
-    chart = chart_matplotlib.draw_matplotlib(chart_matplotlib.columns, TOWNS, STYLE)
+    chart = matplotlib_charts.draw_matplotlib(matplotlib_charts.columns, TOWNS, STYLE)
     heights = [mark(chart.picture, number)[0] for number in range(4)]
     assert heights == pytest.approx([heights[0] * share for share in (1, 0.25, 0.75, 0.5)], abs=2)
 
 
 def test_bars_are_as_long_as_their_values():
-    chart = chart_matplotlib.draw_matplotlib(chart_matplotlib.bars, TOWNS, STYLE)
+    chart = matplotlib_charts.draw_matplotlib(matplotlib_charts.bars, TOWNS, STYLE)
     widths = [mark(chart.picture, number)[1] for number in range(4)]
     assert widths == pytest.approx([widths[0] * share for share in (1, 0.25, 0.75, 0.5)], abs=2)
 
 
 def test_a_pictogram_has_a_symbol_a_step():
-    chart = chart_matplotlib.draw_matplotlib(chart_matplotlib.pictogram, TOWNS, STYLE)
+    chart = matplotlib_charts.draw_matplotlib(matplotlib_charts.pictogram, TOWNS, STYLE)
     counts = [mark(chart.picture, number)[2] for number in range(4)]
     assert counts == pytest.approx([counts[0] * share for share in (1, 0.25, 0.75, 0.5)], rel=0.03)
     assert any(box.text == "Visitantes: cada símbolo vale 5" for box in chart.texts)
@@ -115,8 +115,8 @@ def test_a_pictogram_has_a_symbol_a_step():
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda style: chart_matplotlib.draw_matplotlib(chart_matplotlib.pie, TOWNS, style),
-        lambda style: chart_vega.draw_vega(chart_vega.donut, TOWNS, style),
+        lambda style: matplotlib_charts.draw_matplotlib(matplotlib_charts.pie, TOWNS, style),
+        lambda style: vega_charts.draw_vega(vega_charts.donut, TOWNS, style),
     ],
 )
 def test_slices_are_as_large_as_their_shares(draw):
@@ -125,7 +125,7 @@ def test_slices_are_as_large_as_their_shares(draw):
 
 
 def test_parts_of_stacked_columns_are_as_large_as_their_values():
-    chart = chart_matplotlib.draw_matplotlib(chart_matplotlib.stacked, RAIN, STYLE)
+    chart = matplotlib_charts.draw_matplotlib(matplotlib_charts.stacked, RAIN, STYLE)
     below, above = (mark(chart.picture, number)[2] for number in (0, 1))
     assert below / above == pytest.approx(60 / 50, abs=0.03)
 

@@ -9,8 +9,15 @@ from pygments.lexers.python import PythonLexer
 from pygments.styles import get_style_by_name
 from pygments.token import Error, Text
 
-from amalia_vl_hf.data.code_pictures import FAMILIES, MAX_LETTERS, MAX_LINES, THEMES, draw_code, picture_faults
 from amalia_vl_hf.data.dataset_rows import RejectedError, png
+from amalia_vl_hf.data.programs.code_pictures import (
+    FAMILIES,
+    MAX_LETTERS,
+    MAX_LINES,
+    THEMES,
+    draw_code,
+    picture_faults,
+)
 from amalia_vl_hf.data.text_pictures import contrast
 from amalia_vl_hf.data.typefaces import GLYPHS, find_typefaces, load, missing_glyphs
 

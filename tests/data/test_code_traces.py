@@ -5,9 +5,9 @@ from random import Random
 
 import pytest
 
-from amalia_vl_hf.data.code_traces import MOST_STEPS, tell_trace, trace_call
 from amalia_vl_hf.data.dataset_rows import RejectedError
-from amalia_vl_hf.data.functions import read_function, run_calls, write_function
+from amalia_vl_hf.data.programs.code_traces import MOST_STEPS, tell_trace, trace_call
+from amalia_vl_hf.data.programs.functions import read_function, run_calls, write_function
 from amalia_vl_hf.data.variety import judge
 
 LOOP = """def f(valores, limite):

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from amalia_vl_hf.data import fatura
-from amalia_vl_hf.data.fatura import PassedOverError, read_invoices, read_page
+from amalia_vl_hf.data.invoices import fatura
+from amalia_vl_hf.data.invoices.fatura import PassedOverError, read_invoices, read_page
 
 from .fatura_folder import FIELDS, HEIGHT, WIDTH, annotate, draw_page, write_folder, write_page
 

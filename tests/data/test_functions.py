@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from amalia_vl_hf.data import pt_outputs_to_code, sepic, simple_code_ocr
-from amalia_vl_hf.data.code_pictures import MAX_LETTERS, MAX_LINES
 from amalia_vl_hf.data.dataset_rows import RejectedError
-from amalia_vl_hf.data.function_shapes import SHAPES
-from amalia_vl_hf.data.function_words import CONSTANTS, KINDS, WORDS
-from amalia_vl_hf.data.functions import (
+from amalia_vl_hf.data.programs.code_pictures import MAX_LETTERS, MAX_LINES
+from amalia_vl_hf.data.programs.function_shapes import SHAPES
+from amalia_vl_hf.data.programs.function_words import CONSTANTS, KINDS, WORDS
+from amalia_vl_hf.data.programs.functions import (
     OUTPUT_LETTERS,
     OUTPUT_LINES,
     Function,

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from amalia_vl_hf.data import endpoint as endpoint_module
-from amalia_vl_hf.data.endpoint import Client, Reply
-from amalia_vl_hf.data.inference import Answer, Endpoint, EndpointError, Request, answer_all
+from amalia_vl_hf.data.asking import endpoint as endpoint_module
+from amalia_vl_hf.data.asking.endpoint import Client, Reply
+from amalia_vl_hf.data.asking.inference import Answer, Endpoint, EndpointError, Request, answer_all
 
 from .model_server import GREETING, Fault, ModelServer, completion, error
 
@@ -483,7 +483,7 @@ def test_the_record_is_what_decides_on_answers():
 def fresh(work: Callable[..., object], *arguments: object) -> multiprocessing.process.BaseProcess:
     """Do something in a process of its own, as a build's workers do."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["amalia_vl_hf.data.inference"])  # imported once, not once a process
+    context.set_forkserver_preload(["amalia_vl_hf.data.asking.inference"])  # imported once, not once a process
     process = context.Process(target=work, args=arguments)
     process.start()
     return process

@@ -17,17 +17,17 @@ import pytest
 from PIL import Image
 
 from amalia_vl_hf.data import infographic_synth
+from amalia_vl_hf.data.asking.inference import Endpoint
+from amalia_vl_hf.data.asking.prompts import read_prompt
 from amalia_vl_hf.data.build import build
 from amalia_vl_hf.data.build_plan import Plan
-from amalia_vl_hf.data.chart_panels import ACROSS, join_charts
-from amalia_vl_hf.data.chart_questions import Panel, compute, draw_query
-from amalia_vl_hf.data.chart_style import Chart, TextBox, clashes
-from amalia_vl_hf.data.chart_templates import TEMPLATES
-from amalia_vl_hf.data.chart_topics import LANGUAGES
-from amalia_vl_hf.data.chart_wording import questions, steps
+from amalia_vl_hf.data.charts.panels import ACROSS, join_charts
+from amalia_vl_hf.data.charts.questions import Panel, compute, draw_query
+from amalia_vl_hf.data.charts.style import Chart, TextBox, clashes
+from amalia_vl_hf.data.charts.templates import TEMPLATES
+from amalia_vl_hf.data.charts.topics import LANGUAGES
+from amalia_vl_hf.data.charts.wording import questions, steps
 from amalia_vl_hf.data.dataset_rows import RejectedError, exchanges, open_picture, png, write_row
-from amalia_vl_hf.data.inference import Endpoint
-from amalia_vl_hf.data.prompts import read_prompt
 from amalia_vl_hf.data.variety import judge
 
 from .charts import as_model, as_model_query, dump, seeded

@@ -4,10 +4,18 @@ import json
 
 import pytest
 
+from amalia_vl_hf.data.asking.prompts import read_prompt
 from amalia_vl_hf.data.dataset_rows import RejectedError
-from amalia_vl_hf.data.functions import Function
-from amalia_vl_hf.data.invocations import COUNT, LONGEST, STEP, ask_invocations, calls_of, parse_call, read_invocations
-from amalia_vl_hf.data.prompts import read_prompt
+from amalia_vl_hf.data.programs.functions import Function
+from amalia_vl_hf.data.programs.invocations import (
+    COUNT,
+    LONGEST,
+    STEP,
+    ask_invocations,
+    calls_of,
+    parse_call,
+    read_invocations,
+)
 
 FUNCTION = Function("f", "def f(x, y=0):\n    return x + y", ("f(1)", "f(2)", "f(3)"))
 GOOD = ["f(1)", "f(1, 2)", "f(x=1, y=-2)", "f([1, (2, 'a')], y={'k': {True, None}})"]

@@ -9,13 +9,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from amalia_vl_hf.data import invoice_qa
+from amalia_vl_hf.data.asking.inference import Endpoint
+from amalia_vl_hf.data.asking.prompts import read_prompt
 from amalia_vl_hf.data.build import build
 from amalia_vl_hf.data.build_plan import Plan
 from amalia_vl_hf.data.dataset_rows import Exchange, RejectedError, exchanges
-from amalia_vl_hf.data.inference import Endpoint
-from amalia_vl_hf.data.invoice_paraphrase import is_free, paraphrase_faults, read_paraphrase, write_request
-from amalia_vl_hf.data.invoice_questions import NOUNS, Asked, answers, bodies, write_box
-from amalia_vl_hf.data.prompts import read_prompt
+from amalia_vl_hf.data.invoices.paraphrase import is_free, paraphrase_faults, read_paraphrase, write_request
+from amalia_vl_hf.data.invoices.questions import NOUNS, Asked, answers, bodies, write_box
 from amalia_vl_hf.data.variety import judge
 
 from .model_server import Fault, ModelServer, completion

@@ -11,14 +11,14 @@ import pytest
 from PIL import Image
 
 from amalia_vl_hf.data import invoice_qa
-from amalia_vl_hf.data import invoice_questions as questions
 from amalia_vl_hf.data.answer_formats import FORMATS
 from amalia_vl_hf.data.build import build
 from amalia_vl_hf.data.build_plan import Plan
 from amalia_vl_hf.data.dataset_rows import RejectedError, exchanges, open_picture, png
-from amalia_vl_hf.data.fatura import read_invoices
-from amalia_vl_hf.data.invoice_questions import NOUNS, Asked, bodies, endings, write_box
-from amalia_vl_hf.data.invoices import FONTS, LAYOUTS, RULES, InvoicePage, draw_invoice, money, set_invoice
+from amalia_vl_hf.data.invoices import questions
+from amalia_vl_hf.data.invoices.fatura import read_invoices
+from amalia_vl_hf.data.invoices.questions import NOUNS, Asked, bodies, endings, write_box
+from amalia_vl_hf.data.invoices.typeset import FONTS, LAYOUTS, RULES, InvoicePage, draw_invoice, money, set_invoice
 from amalia_vl_hf.data.variety import judge
 from amalia_vl_hf.training.samples import load_samples
 

@@ -14,14 +14,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from amalia_vl_hf import cli
-from amalia_vl_hf.data import build_plan, prompts
+from amalia_vl_hf.data import build_plan
+from amalia_vl_hf.data.asking import prompts
+from amalia_vl_hf.data.asking.inference import Endpoint
+from amalia_vl_hf.data.asking.prompts import prompt_hash, read_prompt
+from amalia_vl_hf.data.asking.steps import NO_ANSWER, ask_model, prompts_of
 from amalia_vl_hf.data.build import build, materials_of
 from amalia_vl_hf.data.build_plan import DATASETS, Plan
 from amalia_vl_hf.data.dataset_rows import Drawn, Exchange, RejectedError, Step, exchange, png, truth_of
 from amalia_vl_hf.data.dataset_yield import BRAZILIAN, refuse_brazilian
-from amalia_vl_hf.data.inference import Endpoint
-from amalia_vl_hf.data.model_steps import NO_ANSWER, ask_model, prompts_of
-from amalia_vl_hf.data.prompts import prompt_hash, read_prompt
 from amalia_vl_hf.data.text_pictures import Image
 from amalia_vl_hf.data.variety import judge
 
@@ -167,7 +168,7 @@ def test_another_model_or_sampling_does_not_go_on_in_a_folder(toy, server, tmp_p
 
 
 def test_a_server_that_is_not_there_ends_the_build_and_says_so(toy, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("amalia_vl_hf.data.endpoint.PATIENCE", 1.0)
+    monkeypatch.setattr("amalia_vl_hf.data.asking.endpoint.PATIENCE", 1.0)
     with ModelServer() as gone:
         url = gone.url
     words = ["data", "build", "toy", "--out", str(tmp_path / "out"), "--count", "3", "--endpoint", url, "--model", "m"]

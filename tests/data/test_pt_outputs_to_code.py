@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from amalia_vl_hf.data import pt_outputs_to_code
+from amalia_vl_hf.data.asking.prompts import read_prompt
 from amalia_vl_hf.data.dataset_rows import RejectedError, open_picture, png
-from amalia_vl_hf.data.functions import Function
-from amalia_vl_hf.data.prompts import read_prompt
+from amalia_vl_hf.data.programs.functions import Function
 from amalia_vl_hf.data.pt_outputs_to_code import LETTER, LETTER_AND_CALL, OPTIONS, PAIR, QUESTIONS
 from amalia_vl_hf.data.sandbox import run_snippet
 from amalia_vl_hf.data.variety import judge

@@ -12,14 +12,14 @@ import pytest
 from PIL import Image
 
 from amalia_vl_hf.data import pt_simple_code_outputs as dataset
+from amalia_vl_hf.data.asking.inference import Endpoint
+from amalia_vl_hf.data.asking.prompts import read_prompt
 from amalia_vl_hf.data.build import build
 from amalia_vl_hf.data.build_plan import Plan
 from amalia_vl_hf.data.dataset_rows import RejectedError, exchange, open_picture, png
-from amalia_vl_hf.data.inference import Endpoint
-from amalia_vl_hf.data.prompts import read_prompt
+from amalia_vl_hf.data.programs.snippet_runs import outputs_of
 from amalia_vl_hf.data.pt_simple_code_outputs import near_misses
 from amalia_vl_hf.data.question_styles import YES_NO
-from amalia_vl_hf.data.snippet_runs import outputs_of
 from amalia_vl_hf.data.variety import judge
 
 from .model_server import Fault, ModelServer, completion

@@ -9,16 +9,17 @@ from pathlib import Path
 import psutil
 import pytest
 
-from amalia_vl_hf.data import sandbox_bubblewrap, sandbox_wasm
 from amalia_vl_hf.data.sandbox import (
     MAX_CODE_BYTES,
     Limits,
     SandboxUnavailableError,
     SnippetResult,
+    bubblewrap,
     run_snippet,
+    wasm,
 )
-from amalia_vl_hf.data.sandbox_limits import LEAST_MEMORY
-from amalia_vl_hf.data.sandbox_process import run_bounded
+from amalia_vl_hf.data.sandbox.limits import LEAST_MEMORY
+from amalia_vl_hf.data.sandbox.process import run_bounded
 
 from .bubblewrap import needs_bubblewrap
 
@@ -123,7 +124,7 @@ def test_more_seeds_see_the_order_of_a_set_of_two(backend):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_same_seed_gives_the_same_run(backend):
-    module = {"bubblewrap": sandbox_bubblewrap, "wasm": sandbox_wasm}[backend]
+    module = {"bubblewrap": bubblewrap, "wasm": wasm}[backend]
     code = b"print({'a', 'b', 'c', 'd', 'e'}, hash('a'))"
     runs = {seed: module.run(code, seed, PATIENT) for seed in (3, 4)}
     assert runs[3] != runs[4]
@@ -225,13 +226,13 @@ def test_a_named_backend_is_not_replaced_by_another(unprobed, monkeypatch, tmp_p
 
 def test_bubblewrap_needs_linux(unprobed, monkeypatch):
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert sandbox_bubblewrap.problem() == "needs Linux, this is darwin"
+    assert bubblewrap.problem() == "needs Linux, this is darwin"
 
 
 @needs_bubblewrap
 def test_bubblewrap_without_its_filter_is_no_sandbox(unprobed, monkeypatch):
-    monkeypatch.setattr(sandbox_bubblewrap, "seccomp_program", missing_filter)
-    assert sandbox_bubblewrap.problem() == "no filter; pip install pyseccomp (extra `data`), apt install libseccomp2"
+    monkeypatch.setattr(bubblewrap, "seccomp_program", missing_filter)
+    assert bubblewrap.problem() == "no filter; pip install pyseccomp (extra `data`), apt install libseccomp2"
 
 
 def missing_filter():
@@ -240,11 +241,8 @@ def missing_filter():
 
 @needs_bubblewrap
 def test_bubblewrap_without_an_interpreter_to_show_is_no_sandbox(unprobed, monkeypatch):
-    monkeypatch.setattr(sandbox_bubblewrap, "_python", lambda: Path("/usr/bin/python0"))
-    assert (
-        sandbox_bubblewrap.problem()
-        == "no /usr/bin/python0, the interpreter that a snippet is shown (apt install python3)"
-    )
+    monkeypatch.setattr(bubblewrap, "_python", lambda: Path("/usr/bin/python0"))
+    assert bubblewrap.problem() == "no /usr/bin/python0, the interpreter that a snippet is shown (apt install python3)"
 
 
 def test_a_command_that_closes_its_streams_is_still_stopped():

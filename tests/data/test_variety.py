@@ -5,8 +5,8 @@ import pytest
 
 from amalia_vl_hf.data import variety
 from amalia_vl_hf.data.variety import NOT_PORTUGUESE, TOO_LITTLE, judge
-from amalia_vl_hf.data.variety_classifier import load_classifier
-from amalia_vl_hf.data.variety_rules import RULES, findings
+from amalia_vl_hf.data.variety.classifier import load_classifier
+from amalia_vl_hf.data.variety.rules import RULES, findings
 from tests.data.test_variety_features import SPELLINGS
 
 EUROPEAN = [

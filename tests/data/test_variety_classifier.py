@@ -5,8 +5,8 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from amalia_vl_hf.data.variety_classifier import SHIPPED, NgramClassifier, load_classifier, save_classifier
-from amalia_vl_hf.data.variety_features import TABLE_BITS, fold, hashes, slots_and_fingerprints
+from amalia_vl_hf.data.variety.classifier import SHIPPED, NgramClassifier, load_classifier, save_classifier
+from amalia_vl_hf.data.variety.features import TABLE_BITS, fold, hashes, slots_and_fingerprints
 
 SLOTS = 1 << TABLE_BITS
 

@@ -5,7 +5,7 @@ import zipfile
 
 import pytest
 
-from amalia_vl_hf.data.variety_corpus import (
+from amalia_vl_hf.data.variety.corpus import (
     Pair,
     paired,
     plain,

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from amalia_vl_hf.data import variety_features
-from amalia_vl_hf.data.variety_features import TABLE_BITS, fold, hashes, slots_and_fingerprints
+from amalia_vl_hf.data.variety import features
+from amalia_vl_hf.data.variety.features import TABLE_BITS, fold, hashes, slots_and_fingerprints
 
 SENTENCE = "O comboio das 10h30 parou em Coimbra-B, onde a Maria estava à espera; chovia."
 # Pairs that the agreement of 1990 made one, of either country.
@@ -61,7 +61,7 @@ def test_words_differ_from_characters_and_from_each_other():
 def test_chunks_lose_only_what_crosses_them(chunk, monkeypatch):
     text = "o autocarro amarelo está a chegar à paragem do mercado e as pessoas estão a entrar " * 3
     whole = all_hashes(text)
-    monkeypatch.setattr(variety_features, "_CHUNK", chunk)
+    monkeypatch.setattr(features, "_CHUNK", chunk)
     cut = all_hashes(text)
     assert set(cut.tolist()) <= set(whole.tolist())
     words = len(fold(text).split())
@@ -69,7 +69,7 @@ def test_chunks_lose_only_what_crosses_them(chunk, monkeypatch):
 
 
 def test_a_word_longer_than_a_chunk_is_hashed(monkeypatch):
-    monkeypatch.setattr(variety_features, "_CHUNK", 50)
+    monkeypatch.setattr(features, "_CHUNK", 50)
     assert len(all_hashes("a" * 500)) > 4 * 400
 
 

@@ -7,7 +7,7 @@ from datasets import Dataset, Features, Image, Value, load_dataset
 
 from amalia_vl_hf import cli
 from amalia_vl_hf.data.variety import judge
-from amalia_vl_hf.data.variety_filter import dialogue, filter_file
+from amalia_vl_hf.data.variety.filter import dialogue, filter_file
 from tests.data.test_variety import BRAZILIAN, EUROPEAN, OTHERS
 
 PNG = b"\x89PNG not looked at"

@@ -6,7 +6,7 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from amalia_vl_hf import cli
 from amalia_vl_hf.data.variety import judge
-from amalia_vl_hf.data.variety_hub import HubClassifier
+from amalia_vl_hf.data.variety.hub import HubClassifier
 from tests.data.test_variety_filter import read_jsonl, write_jsonl
 from tests.tiny import tiny_tokenizer
 

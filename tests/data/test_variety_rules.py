@@ -1,7 +1,7 @@
 import pytest
 
-from amalia_vl_hf.data import variety_words
-from amalia_vl_hf.data.variety_rules import MOST_COUNTED, RULES, evidence, findings
+from amalia_vl_hf.data.variety import words
+from amalia_vl_hf.data.variety.rules import MOST_COUNTED, RULES, evidence, findings
 
 FINDS = {
     "estar + gerund": ["está chovendo", "estavam todos olhando", "estou ainda lendo"],
@@ -64,8 +64,8 @@ def test_a_rule_counts_only_so_often():
 
 
 def test_no_word_is_on_both_sides():
-    european = f"{variety_words.EUROPEAN_WORDS} {variety_words.OLD_EUROPEAN_SPELLING}".split()
+    european = f"{words.EUROPEAN_WORDS} {words.OLD_EUROPEAN_SPELLING}".split()
     for word in european:
         assert "Brazilian words" not in findings(word.rstrip("*"))
-    for word in variety_words.BRAZILIAN_WORDS.split():
+    for word in words.BRAZILIAN_WORDS.split():
         assert not {"European words", "consonants of before 1990"} & findings(word.rstrip("*")).keys()

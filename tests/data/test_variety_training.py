@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from amalia_vl_hf.data.variety_classifier import load_classifier, save_classifier
-from amalia_vl_hf.data.variety_corpus import Pair
-from amalia_vl_hf.data.variety_training import JOINED, main, train
+from amalia_vl_hf.data.variety.classifier import load_classifier, save_classifier
+from amalia_vl_hf.data.variety.corpus import Pair
+from amalia_vl_hf.data.variety.training import JOINED, main, train
 from tests.data.test_variety_corpus import catalogue
 
 THINGS = ["imagem", "pasta", "janela", "tabela", "página", "mensagem", "lista", "figura"]

@@ -29,14 +29,14 @@ from datatrove.executor.base import PipelineExecutor
 from loguru import logger as datatrove_logger
 from tqdm import tqdm  # type: ignore[import-untyped]
 
+from .asking.steps import answers_of, answers_path, ask_model, read_answers
 from .build_plan import INPUTS, Plan
 from .dataset_rows import FEATURES, Materials, RejectedError, Row, write_row
 from .dataset_sheet import write_card, write_sheet
 from .dataset_yield import Yield, read_yield, refuse_brazilian, write_rejected
-from .fatura import read_invoices
-from .functions import read_functions
-from .model_steps import answers_of, answers_path, ask_model, read_answers
+from .invoices.fatura import read_invoices
 from .passages import read_passages, write_passage
+from .programs.functions import read_functions
 from .typefaces import find_typefaces
 
 PLAN, LOGS, PARTIAL = "plan.json", "logs", "partial"

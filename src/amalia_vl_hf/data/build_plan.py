@@ -19,11 +19,11 @@ from . import (
     sepic,
     simple_code_ocr,
 )
+from .asking.prompts import prompt_hash
 from .dataset_rows import Rendered, Step
-from .prompts import prompt_hash
 
 if TYPE_CHECKING:
-    from .inference import Endpoint
+    from .asking.inference import Endpoint
 
 DATASETS: dict[str, Rendered] = {
     module.NAME: module

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
     from ..training.checking import Report
+    from .asking.inference import Endpoint
     from .build_plan import Plan
-    from .inference import Endpoint
 
 # Heavy imports are inside the commands, so that `--help` answers at once.
 
@@ -197,13 +197,13 @@ def _mix(arguments: argparse.Namespace) -> int:
 
 def _filter(arguments: argparse.Namespace) -> int:
     from .variety import judge
-    from .variety_filter import filter_file
+    from .variety.filter import filter_file
 
     if (arguments.classifier is None) != (arguments.label is None):
         raise ValueError("--classifier and --label go together: a model, and its label for European Portuguese")
     classifier = None
     if arguments.classifier:
-        from .variety_hub import HubClassifier
+        from .variety.hub import HubClassifier
 
         classifier = HubClassifier(arguments.classifier, arguments.label)
     judging = partial(judge, threshold=arguments.threshold, classifier=classifier)
@@ -248,7 +248,7 @@ def _endpoint(arguments: argparse.Namespace) -> Endpoint | None:
         raise ValueError("--endpoint and --model go together: a server, and the model's name there")
     if arguments.endpoint is None:
         return None
-    from .inference import Endpoint
+    from .asking.inference import Endpoint
 
     return Endpoint(
         url=arguments.endpoint,
@@ -262,8 +262,8 @@ def _endpoint(arguments: argparse.Namespace) -> Endpoint | None:
 
 def _show_prompts(plan: Plan) -> int:
     """Show what the first step asks for the first sample; later steps need its answers."""
+    from .asking.steps import prompts_of
     from .build import materials_of
-    from .model_steps import prompts_of
 
     for number, step in enumerate(plan.steps, 1):
         print(f"step {number}, {step.name}: up to {plan.count} requests to {plan.endpoint and plan.endpoint.model}")

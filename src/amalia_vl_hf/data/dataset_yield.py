@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from .dataset_rows import RejectedError, Row
 from .variety import judge
-from .variety_filter import dialogue
+from .variety.filter import dialogue
 
 REJECTED = "rejected"
 BRAZILIAN = "judged Brazilian Portuguese"

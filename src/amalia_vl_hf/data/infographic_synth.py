@@ -16,16 +16,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from .chart_candidates import MOST, read_candidates
-from .chart_checks import check_chart, derive, says
-from .chart_content import UNITS, from_record, read_contents
-from .chart_dialogue import Asked, read_answer, requests, write_exchange
-from .chart_panels import join_charts
-from .chart_questions import LETTERS, Panel, Query, compute, dimension, draw_query, query_of, wrong_answers
-from .chart_style import Chart, TextBox
-from .chart_templates import TEMPLATES, draw_chart
-from .chart_topics import LANGUAGES, write_content
-from .chart_wording import questions, steps
+from .charts.candidates import MOST, read_candidates
+from .charts.checks import check_chart, derive, says
+from .charts.content import UNITS, from_record, read_contents
+from .charts.dialogue import Asked, read_answer, requests, write_exchange
+from .charts.panels import join_charts
+from .charts.questions import LETTERS, Panel, Query, compute, dimension, draw_query, query_of, wrong_answers
+from .charts.style import Chart, TextBox
+from .charts.templates import TEMPLATES, draw_chart
+from .charts.topics import LANGUAGES, write_content
+from .charts.wording import questions, steps
 from .dataset_rows import (
     Drawn,
     Exchange,

@@ -17,9 +17,9 @@ import numpy as np
 
 from .answer_formats import FORMATS, read, write
 from .dataset_rows import Drawn, Exchange, Materials, RejectedError, Row, Step, exchanges, open_picture, truth_of
-from .invoice_paraphrase import is_free, paraphrase_faults, read_paraphrase, write_request
-from .invoice_questions import BLOCKS, BOX, NOUNS, Asked, Task, answers, bodies, endings, key, write_box
-from .invoices import InvoicePage, write_invoice
+from .invoices.paraphrase import is_free, paraphrase_faults, read_paraphrase, write_request
+from .invoices.questions import BLOCKS, BOX, NOUNS, Asked, Task, answers, bodies, endings, key, write_box
+from .invoices.typeset import InvoicePage, write_invoice
 
 NAME = "invoice-qa"
 TITLE = "InvoiceQA"

@@ -13,7 +13,6 @@ from itertools import zip_longest
 from random import Random
 from typing import NamedTuple
 
-from .code_pictures import draw_code, picture_faults
 from .dataset_rows import (
     Drawn,
     Exchange,
@@ -27,11 +26,12 @@ from .dataset_rows import (
     png,
     truth_of,
 )
-from .functions import Function, draw_function, parse_function, run_calls, statement, write_function
-from .invocations import STEP, ask_invocations, calls_of, parse_call
-from .program_runs import SEEDS
+from .programs.code_pictures import draw_code, picture_faults
+from .programs.functions import Function, draw_function, parse_function, run_calls, statement, write_function
+from .programs.invocations import STEP, ask_invocations, calls_of, parse_call
+from .programs.program_runs import SEEDS
+from .programs.snippet_runs import mutate
 from .question_styles import LETTER_ALONE, Choices, list_choices, shuffle_choices
-from .snippet_runs import mutate
 
 NAME = "pt-outputs-to-code"
 TITLE = "PTOutputsToCode"

@@ -12,7 +12,6 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from .code_pictures import draw_code, picture_faults
 from .dataset_rows import (
     Drawn,
     Exchange,
@@ -26,9 +25,10 @@ from .dataset_rows import (
     png,
     truth_of,
 )
+from .programs.code_pictures import draw_code, picture_faults
+from .programs.snippet_runs import check_snippet, mutate, output_of, outputs_of, read_answer
+from .programs.snippets import write_snippet
 from .question_styles import LETTER_ALONE, YES_NO, YES_NO_ALONE, Choices, list_choices, shuffle_choices
-from .snippet_runs import check_snippet, mutate, output_of, outputs_of, read_answer
-from .snippets import write_snippet
 
 NAME = "pt-simple-code-outputs"
 TITLE = "PTSimpleCodeOutputs"

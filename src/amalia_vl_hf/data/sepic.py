@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from random import Random
 from typing import Any, NamedTuple
 
-from .code_pictures import draw_code, picture_faults
-from .code_traces import tell_trace
 from .dataset_rows import (
     Drawn,
     Exchange,
@@ -26,9 +24,11 @@ from .dataset_rows import (
     png,
     truth_of,
 )
-from .functions import Function, draw_function, parse_function, run_calls, statement
-from .invocations import STEP, ask_invocations, calls_of, parse_call
-from .program_runs import SEEDS
+from .programs.code_pictures import draw_code, picture_faults
+from .programs.code_traces import tell_trace
+from .programs.functions import Function, draw_function, parse_function, run_calls, statement
+from .programs.invocations import STEP, ask_invocations, calls_of, parse_call
+from .programs.program_runs import SEEDS
 from .question_styles import STEP_BY_STEP, final_answer, reasoned
 
 NAME = "sepic"

@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 from random import Random
 
-from .code_pictures import draw_code, picture_faults
 from .dataset_rows import (
     Drawn,
     Exchange,
@@ -21,7 +20,8 @@ from .dataset_rows import (
     png,
     truth_of,
 )
-from .functions import draw_function
+from .programs.code_pictures import draw_code, picture_faults
+from .programs.functions import draw_function
 
 NAME = "simple-code-ocr"
 TITLE = "SimpleCodeOCR"

@@ -1,0 +1,169 @@
+"""Holds what was asked about charts to the charts, from the JSON record alone and with arithmetic of its own.
+
+Numbers are fractions here, names are looked up in the record, and answers are read back from their words, so that an
+error of `chart_questions` shows. Texts are looked for in the picture, where the record says that they stand.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from ..dataset_rows import Language
+from ..question_styles import YES_NO
+from .content import from_record, grid_step, read_value
+from .style import TextBox, clashes
+
+Record = Mapping[str, Any]
+Result = Fraction | bool | str | list[str]
+
+MIN_INK_STEP = 40  # of 255, between letters and what they stand on
+END = 0.3  # share of a box's width: both ends must have ink, or the box is too wide
+PERCENTAGE_POINTS = {"pt": " p.p.", "en": " pp"}
+
+
+def derive(query: Record, panels: Sequence[Record], language: Language) -> Result | None:
+    """Work an answer out; None if the charts do not decide it."""
+    op = query["op"]
+    values = [_table(panels[panel])[series, category] for panel, series, category in query["cells"]]
+    names = [category for _, _, category in query["cells"]]
+    if op in ("highest", "lowest", "second", "order"):
+        return _rank(op, dict(zip(names, values, strict=True)))
+    if op in ("greater", "rises"):
+        return all((one > other) == (op == "greater") and one != other for one, other in pairwise(values))
+    if op in ("title", "measure", "legend", "count"):
+        return _read(op, panels[query["panel"]]["content"])
+    if op.startswith("panel"):
+        return _best_panel(op, panels, language)
+    if op == "above":
+        return Fraction(len([value for value in values if value > Fraction(query["threshold"])]))
+    if op == "share":
+        return Fraction(math.floor(100 * values[0] / sum(values) + Fraction(1, 2)))
+    return {
+        "value": values[0],
+        "difference": max(values) - min(values),
+        "sum": Fraction(sum(values)),
+        "average": Fraction(sum(values)) / len(values),
+    }.get(op)
+
+
+def says(text: str, result: Result, query: Record, panels: Sequence[Record], language: Language) -> bool:
+    """Tell whether an answer's words say a result, with its unit."""
+    if isinstance(result, bool):
+        return text == YES_NO[language][0 if result else 1]
+    if isinstance(result, list):
+        return text == ", ".join(result)
+    if isinstance(result, str):
+        return text == result
+    unit = _unit(query, panels, language)
+    bare = text.removeprefix(unit).removesuffix(unit).strip()
+    number = read_value(bare, "", language)
+    return number is not None and Fraction(number) == result and (not unit or unit.strip() in text)
+
+
+def check_chart(panel: Record, grey: np.ndarray) -> list[str]:
+    """Say what of a chart is not in the picture: its texts, or what its values can be read from."""
+    boxes = [TextBox(*box) for box in panel["texts"]]
+    height, width = grey.shape
+    found = clashes(boxes, width, height)
+    found += [f"{box.text!r} is not written in {box[1:]}" for box in boxes if not found and not _inked(grey, box)]
+    content, texts = from_record(panel["content"]), [box.text for box in boxes]
+    wanted = [content.title, *(content.series if len(content.series) > 1 else ()), *content.categories]
+    found += [f"{name!r} stands nowhere" for name in wanted if not any(_holds(text, name) for text in texts)]
+    if not _readable(panel, texts):
+        found.append(f"the values of {content.title!r} cannot be read")
+    return found
+
+
+def _table(panel: Record) -> dict[tuple[str, str], Fraction]:
+    content = panel["content"]
+    return {
+        (series, category): Fraction(value)
+        for series, row in zip(content["series"], content["values"], strict=True)
+        for category, value in zip(content["categories"], row, strict=True)
+    }
+
+
+def _rank(op: str, named: dict[str, Fraction]) -> Result | None:
+    """Name what has the asked rank, if nothing shares it."""
+    order = sorted(named, key=lambda name: named[name])
+    if op == "order":
+        top = order[::-1]
+        return top[:3] if len({named[name] for name in top[:4]}) == 4 else None
+    value = named[order[{"highest": -1, "lowest": 0, "second": -2}[op]]]
+    alike = [name for name in order if named[name] == value]
+    return alike[0] if len(alike) == 1 else None
+
+
+def _read(op: str, content: Record) -> Result:
+    if op == "title":
+        return str(content["title"])
+    if op == "legend":
+        return list(content["series"])
+    if op == "count":
+        return Fraction(len(content["categories"]))
+    unit = f" ({content['unit']})" if content["unit"] else ""
+    return f"{content['measure']}{unit}"
+
+
+def _best_panel(op: str, panels: Sequence[Record], language: Language) -> Result | None:
+    most = op == "panel of most"
+    ranks = [Fraction(len(one["content"]["categories"])) if most else max(_table(one).values()) for one in panels]
+    first = max(range(len(ranks)), key=lambda number: ranks[number])
+    word = {"pt": "Painel", "en": "Panel"}[language]
+    return f"{word} {'ABC'[first]}" if ranks.count(ranks[first]) == 1 else None
+
+
+def _unit(query: Record, panels: Sequence[Record], language: Language) -> str:
+    if query["op"] in ("count", "above"):
+        return ""
+    if query["op"] == "share":
+        return "%"
+    unit = str(panels[query["cells"][0][0]]["content"]["unit"])
+    return PERCENTAGE_POINTS[language] if unit == "%" and query["op"] == "difference" else unit
+
+
+def _inked(grey: np.ndarray, box: TextBox) -> bool:
+    """Tell whether letters stand at both ends of a box, left and right, or, where it may be turned, up and down."""
+    part = grey[int(box.top) : math.ceil(box.bottom), int(box.left) : math.ceil(box.right)].astype(np.int16)
+    ink = np.abs(part - np.median(part)) >= MIN_INK_STEP
+    turned = part.shape[0] > 1.5 * part.shape[1]
+    few = len(box.text) <= 2 and ink.any()  # a 1 fills little of its width
+    return bool(few) or _at_both_ends(ink) or (turned and _at_both_ends(ink.T))
+
+
+def _at_both_ends(ink: np.ndarray) -> bool:
+    end = max(round(ink.shape[1] * END), 1)
+    return bool(ink[:, :end].any() and ink[:, -end:].any())
+
+
+def _holds(text: str, name: str) -> bool:
+    """Tell whether a text is a name, alone or with a value or a unit after it."""
+    return text == name or text.startswith(f"{name} ")
+
+
+def _readable(panel: Record, texts: Sequence[str]) -> bool:
+    """Tell whether each value is printed, or on a gridline with its number, or a count of symbols that have one."""
+    content = from_record(panel["content"])
+    flat = [value for row in content.values for value in row]
+    behind = [text.removeprefix(name) for name in content.categories for text in texts if text.startswith(f"{name} ")]
+    numbers = Counter(read_value(text, content.unit, content.language) for text in (*texts, *behind))
+    if Counter(flat) <= numbers:
+        return True
+    if panel["template"] == "pictogram":
+        each = {"pt": " vale ", "en": " for "}[content.language]
+        amounts = [read_value(text.rpartition(each)[2], content.unit, content.language) for text in texts]
+        return (grid_step(content.values) or -1) in amounts
+    scales = [(row,) for row in content.values] if panel["template"] == "scatter plot" else [content.values]
+    for scale in scales:
+        step = grid_step(scale)
+        highest = max(value for row in scale for value in row)
+        if step is None or any(step * mark not in numbers for mark in range(int(highest / step) + 1)):
+            return False
+    return True

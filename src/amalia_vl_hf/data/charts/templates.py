@@ -1,0 +1,87 @@
+"""The fourteen chart templates: what each can show, and who draws it (paper, section 5.1: 14 curated templates).
+
+Ten are drawn by matplotlib, four by Vega-Lite. A chart whose texts do not fit is drawn again with the names of its
+categories turned, then with more room; its values are printed, or each is on a gridline.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from functools import partial
+from typing import Literal, NamedTuple
+
+from ..dataset_rows import RejectedError
+from . import matplotlib_charts as plots
+from . import vega_charts as specs
+from .content import Content, Shape, grid_step
+from .style import Chart, Style, clashes, draw_style, grown
+
+ATTEMPTS = 8  # the last with the plot twice as wide and as high
+PRINTED = 0.5  # share of charts whose values are printed, where gridlines would tell them
+Labels = Literal["printed", "gridlines", "either"]
+
+
+class Template(NamedTuple):
+    """One way to draw a chart.
+
+    Args:
+        shape: What it holds.
+        labels: How its values can be read.
+        draw: Draws a content in a style.
+    """
+
+    shape: Shape
+    labels: Labels
+    draw: Callable[[Content, Style], Chart]
+
+
+_plot = partial(partial, plots.draw_matplotlib)
+_specify = partial(partial, specs.draw_vega)
+
+TEMPLATES: dict[str, Template] = {
+    "columns": Template(Shape((3, 8)), "either", _plot(plots.columns)),
+    "bars": Template(Shape((3, 10)), "either", _plot(plots.bars)),
+    "grouped columns": Template(Shape((2, 5), (2, 3)), "either", _plot(plots.grouped)),
+    "stacked columns": Template(Shape((2, 6), (2, 3), added=True), "printed", _plot(plots.stacked)),
+    "lines": Template(Shape((4, 7), (1, 3), apart=True), "either", _plot(plots.lines)),
+    "area": Template(Shape((4, 7)), "either", _plot(plots.area)),
+    "pie": Template(Shape((3, 6), whole=True), "printed", _plot(plots.pie)),
+    "cards": Template(Shape((2, 6)), "printed", _plot(plots.cards)),
+    "table": Template(Shape((3, 8), (1, 3)), "printed", _plot(plots.table)),
+    "pictogram": Template(Shape((3, 6), stepped=True, added=True), "gridlines", _plot(plots.pictogram)),
+    "donut": Template(Shape((3, 6), whole=True), "printed", _specify(specs.donut)),
+    "scatter plot": Template(Shape((4, 8), (2, 2), stepped=True, distinct=True), "gridlines", _specify(specs.scatter)),
+    "heat map": Template(Shape((3, 6), (3, 3)), "printed", _specify(specs.heat_map)),
+    "lollipops": Template(Shape((3, 9)), "either", _specify(specs.lollipops)),
+}
+
+
+def draw_chart(name: str, content: Content, rng: random.Random) -> Chart:
+    """Draw a content by a template, in a style from the generator.
+
+    Raises:
+        RejectedError: Its texts fit no size, or its values cannot be read.
+    """
+    template = TEMPLATES[name]
+    style = draw_style(rng, _print_labels(template.labels, content, rng))
+    reason = RejectedError("texts do not fit", name)
+    for attempt in range(ATTEMPTS):
+        try:
+            chart = template.draw(content, grown(style, attempt))
+        except RejectedError as error:
+            reason = error
+            continue
+        faults = clashes(chart.texts, chart.picture.width, chart.picture.height)
+        if not faults:
+            return chart
+        reason = RejectedError("texts do not fit", faults[0])
+    raise reason
+
+
+def _print_labels(labels: Labels, content: Content, rng: random.Random) -> bool:
+    """Choose whether values are printed; they are where no gridline could tell them."""
+    if labels == "either":
+        on_grid = grid_step(content.values) is not None
+        return not on_grid or (rng.random() < PRINTED and len(content.series) == 1)
+    return labels == "printed"
