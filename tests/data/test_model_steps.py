@@ -5,6 +5,7 @@ import json
 import random
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from types import SimpleNamespace
@@ -19,7 +20,7 @@ from amalia_vl_hf.data.asking import prompts
 from amalia_vl_hf.data.asking.inference import Endpoint
 from amalia_vl_hf.data.asking.prompts import prompt_hash, read_prompt
 from amalia_vl_hf.data.asking.steps import NO_ANSWER, ask_model, prompts_of
-from amalia_vl_hf.data.build import build, materials_of
+from amalia_vl_hf.data.build import Task, build, materials_of
 from amalia_vl_hf.data.build_plan import DATASETS, Plan
 from amalia_vl_hf.data.dataset_rows import Drawn, Exchange, RejectedError, Step, exchange, png, truth_of
 from amalia_vl_hf.data.dataset_yield import BRAZILIAN, refuse_brazilian
@@ -196,6 +197,28 @@ def test_a_dry_run_shows_the_prompt_and_asks_nothing(toy, server, tmp_path, caps
     assert "toy asks no model here; 3 samples would be drawn" in capsys.readouterr().out
     assert not (tmp_path / "out").exists()
     assert server.requests == 0
+
+
+def test_the_bar_counts_answers_before_their_shard_is_complete(toy, tmp_path):
+    goes_on = threading.Event()
+
+    def slow(text, count):
+        if not text.endswith(("0", "1")):
+            goes_on.wait(60)
+        return say(text, count)
+
+    with ModelServer(script=slow) as server:
+        plan = with_model(toy, server)
+        task = Task(plan, tmp_path / "out", "colour")
+        building = threading.Thread(target=build, args=(plan, tmp_path / "out"))
+        building.start()
+        started = time.monotonic()
+        while task.samples() < 2 and time.monotonic() - started < 30:
+            time.sleep(0.01)
+        assert (task.samples(), task.done()) == (2, 0)
+        goes_on.set()
+        building.join(60)
+    assert task.samples() == COUNT
 
 
 def test_half_an_endpoint_is_refused(toy, tmp_path, capsys):

@@ -29,7 +29,7 @@ from datatrove.executor.base import PipelineExecutor
 from loguru import logger as datatrove_logger
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from .asking.steps import answers_of, answers_path, ask_model, read_answers
+from .asking.steps import answers_of, answers_path, answers_under_way, ask_model, read_answers
 from .build_plan import INPUTS, Plan
 from .dataset_rows import FEATURES, Materials, RejectedError, Row, write_row
 from .dataset_sheet import write_card, write_sheet
@@ -86,6 +86,12 @@ class Task:
     def done(self) -> int:
         """Count the shards that are done."""
         return sum(self.product(shard).exists() for shard in range(self.plan.shards))
+
+    def samples(self) -> int:
+        """Count the samples that are done, or answered for."""
+        whole = self.done() * self.plan.shard_size
+        under_way = answers_under_way(self.out, self.step) if self.step else 0
+        return min(whole + under_way, self.plan.count)
 
     def __call__(self, data: Any, rank: int, world_size: int) -> None:
         """Ask for the shard's answers; or write the shard, read it back, and let it appear if every row is right."""
@@ -287,8 +293,8 @@ def _progress(task: Task) -> Iterator[None]:
         doing = f"asking for {task.step}" if task.step else f"building {plan.name}"
         with tqdm(total=plan.count, desc=doing, unit="sample") as bar:
             while not ended.wait(POLL):
-                bar.update(min(task.done() * plan.shard_size, plan.count) - bar.n)
-            bar.update(min(task.done() * plan.shard_size, plan.count) - bar.n)
+                bar.update(max(task.samples() - bar.n, 0))
+            bar.update(max(task.samples() - bar.n, 0))
 
     watcher = threading.Thread(target=watch)
     watcher.start()

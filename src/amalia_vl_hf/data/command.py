@@ -106,7 +106,9 @@ def _add_build(steps: Any) -> None:
         "--texts", metavar="FILE", help="texts to draw: .txt, one a line, or .parquet with text, image"
     )
     parser.add_argument("--functions", metavar="FILE", help="Python functions, .parquet as CodeSearchNet has them")
-    parser.add_argument("--invoices", metavar="DIR", help="annotated invoices: FATURA, its folder invoices_dataset_final")
+    parser.add_argument(
+        "--invoices", metavar="DIR", help="annotated invoices: FATURA, its folder invoices_dataset_final"
+    )
     parser.add_argument("--licence", metavar="NAME", help="of what is given with those three, for provenance")
     _add_model(parser)
     parser.add_argument("--executor", choices=("local", "slurm", "ray"), default="local", help="where (%(default)s)")

@@ -15,7 +15,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,8 +30,9 @@ from loguru import logger as datatrove_logger
 
 from .endpoint import Client, Endpoint, EndpointError, Reply
 
-__all__ = ["Answer", "Endpoint", "EndpointError", "Request", "answer_all"]
+__all__ = ["Answer", "Endpoint", "EndpointError", "Request", "answer_all", "under_way"]
 
+CHECKPOINT = "00000/chunk_00000.jsonl"  # where datatrove keeps answers, one a line
 ANSWERED = "stop"  # why an answer ended, where nothing is the matter with it
 
 datatrove_logger.disable("datatrove")  # its lines would break the progress bar of a build
@@ -99,6 +100,15 @@ def answer_all(requests: Sequence[Request], endpoint: Endpoint, folder: Path, na
         for left in folder.glob(f"{escape(name)}.{'[0-9a-f]' * 16}.partial"):  # of other models, too
             shutil.rmtree(left, ignore_errors=True)
     return answers
+
+
+def under_way(folder: Path) -> int:
+    """Count the answers that calls of `answer_all` in a folder have got and not put in their files yet."""
+    count = 0
+    for path in folder.glob(f"*.partial/{CHECKPOINT}"):
+        with suppress(FileNotFoundError):  # all of its answers are in their file by now
+            count += path.read_bytes().count(b"\n")
+    return count
 
 
 class _Server(InferenceServer):

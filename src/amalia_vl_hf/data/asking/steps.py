@@ -24,6 +24,13 @@ def answers_path(out: Path, step: str, shard: int) -> Path:
     return out / ANSWERS / step / f"{shard:05}.json"
 
 
+def answers_under_way(out: Path, step: str) -> int:
+    """Count the answers to a step that belong to shards that are not complete."""
+    from .inference import under_way
+
+    return under_way(out / ANSWERS / step / ASKED)
+
+
 def ask_model(plan: Plan, out: Path, step: Step, shard: int, materials: Materials) -> None:
     """Ask for every sample of a shard, or go on asking; the file of answers appears when it is complete."""
     from .inference import Request, answer_all  # an HTTP client, which only these steps need
