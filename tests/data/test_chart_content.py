@@ -18,8 +18,8 @@ from amalia_vl_hf.data.charts.content import (
     write_value,
 )
 from amalia_vl_hf.data.charts.templates import TEMPLATES
-from amalia_vl_hf.data.charts.topics import LANGUAGES, PAIRS, POOLS, SERIES, TOPICS, WHOLES
-from amalia_vl_hf.data.dataset_rows import RejectedError
+from amalia_vl_hf.data.charts.topics import PAIRS, POOLS, SERIES, TOPICS, WHOLES
+from amalia_vl_hf.data.dataset_rows import LANGUAGES, RejectedError
 from amalia_vl_hf.data.variety import judge
 
 from .charts import RAIN, TOWNS, as_model, dump, seeded

@@ -25,9 +25,8 @@ from amalia_vl_hf.data.charts.questions import (
     wrong_answers,
 )
 from amalia_vl_hf.data.charts.templates import TEMPLATES
-from amalia_vl_hf.data.charts.topics import LANGUAGES
 from amalia_vl_hf.data.charts.wording import QUESTIONS, STEPS, questions, steps
-from amalia_vl_hf.data.dataset_rows import RejectedError
+from amalia_vl_hf.data.dataset_rows import LANGUAGES, RejectedError
 from amalia_vl_hf.data.infographic_synth import _write_content
 from amalia_vl_hf.data.question_styles import final_answer
 from amalia_vl_hf.data.variety import judge

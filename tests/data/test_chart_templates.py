@@ -14,8 +14,7 @@ from amalia_vl_hf.data.charts.checks import check_chart
 from amalia_vl_hf.data.charts.content import write_number
 from amalia_vl_hf.data.charts.style import FACES, THEMES, TextBox, clashes, draw_style, grown, text_width, wrap
 from amalia_vl_hf.data.charts.templates import TEMPLATES, draw_chart
-from amalia_vl_hf.data.charts.topics import LANGUAGES
-from amalia_vl_hf.data.dataset_rows import RejectedError
+from amalia_vl_hf.data.dataset_rows import LANGUAGES, RejectedError
 from amalia_vl_hf.data.typefaces import GLYPHS, missing_glyphs
 
 from .charts import RAIN, TOWNS, seeded

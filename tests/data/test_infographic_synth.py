@@ -25,9 +25,8 @@ from amalia_vl_hf.data.charts.panels import ACROSS, join_charts
 from amalia_vl_hf.data.charts.questions import Panel, compute, draw_query
 from amalia_vl_hf.data.charts.style import Chart, TextBox, clashes
 from amalia_vl_hf.data.charts.templates import TEMPLATES
-from amalia_vl_hf.data.charts.topics import LANGUAGES
 from amalia_vl_hf.data.charts.wording import questions, steps
-from amalia_vl_hf.data.dataset_rows import RejectedError, exchanges, open_picture, png, write_row
+from amalia_vl_hf.data.dataset_rows import LANGUAGES, RejectedError, exchanges, open_picture, png, write_row
 from amalia_vl_hf.data.variety import judge
 
 from .charts import as_model, as_model_query, dump, seeded

@@ -13,7 +13,7 @@ from PIL import Image
 
 from amalia_vl_hf.data import pt_simple_code_outputs as dataset
 from amalia_vl_hf.data.asking.inference import Endpoint
-from amalia_vl_hf.data.asking.prompts import read_prompt
+from amalia_vl_hf.data.asking.prompts import LANGUAGE_NAMES, read_prompt
 from amalia_vl_hf.data.build import build
 from amalia_vl_hf.data.build_plan import Plan
 from amalia_vl_hf.data.dataset_rows import RejectedError, exchange, open_picture, png
@@ -164,7 +164,7 @@ def test_the_prompt_asks_for_the_samples_language_in_european_portuguese():
         slots = step.ask(random.Random(f"0 {seed}"), seed, MATERIALS)
         prompt = read_prompt(dataset.NAME, step.name).substitute(slots)
         language = drawn_row(dataset, seed)["language"]
-        assert f"textos: {dataset.LANGUAGES[language]}." in prompt
+        assert f"textos: {LANGUAGE_NAMES[language]}." in prompt
         assert judge(prompt).is_pt_pt
         asked_for.add(language)
     assert asked_for == {"pt", "en"}

@@ -16,6 +16,7 @@ from .passages import Source
 
 Row = dict[str, Any]
 Language = Literal["pt", "en"]
+LANGUAGES: tuple[Language, ...] = ("pt", "en")
 
 FEATURES = Features(
     {

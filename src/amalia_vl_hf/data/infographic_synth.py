@@ -2,7 +2,7 @@
 
 The paper has a model write what a chart says and ask about it; three samples in ten join two or three panels, answers
 come in several formats, and charts and questions are in European Portuguese and English. With a model, its contents
-and questions are held to the arithmetic of the seeded ones here; without one, contents are from `chart_topics`.
+and questions are held to the arithmetic of the seeded ones here; without one, contents are from `charts.topics`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from .asking.prompts import LANGUAGE_NAMES
 from .charts.candidates import MOST, read_candidates
 from .charts.checks import check_chart, derive, says
 from .charts.content import UNITS, from_record, read_contents
@@ -24,9 +25,10 @@ from .charts.panels import join_charts
 from .charts.questions import LETTERS, Panel, Query, compute, dimension, draw_query, query_of, wrong_answers
 from .charts.style import Chart, TextBox
 from .charts.templates import TEMPLATES, draw_chart
-from .charts.topics import LANGUAGES, write_content
+from .charts.topics import write_content
 from .charts.wording import questions, steps
 from .dataset_rows import (
+    LANGUAGES,
     Drawn,
     Exchange,
     Language,
@@ -50,7 +52,6 @@ SEVERAL = 0.3  # share of pictures with 2 or 3 panels; paper, section 5.1
 CROSSED = 0.25  # share of charts that are asked about in the other language; ours
 ALIKE = 0.6  # share of joined panels that are made to be compared; ours
 TRIES = 40  # contents, until one can be drawn, or compared
-LANGUAGE_NAMES = {"pt": "português europeu", "en": "inglês britânico"}
 HINTS = (
     "turismo", "agricultura", "pesca", "transportes públicos", "energia", "clima", "saúde", "escolas", "desporto",
     "museus e teatros", "livros e leitura", "habitação", "floresta", "reciclagem", "tecnologia", "alimentação",

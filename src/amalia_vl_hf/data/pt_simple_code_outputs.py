@@ -12,7 +12,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from .asking.prompts import LANGUAGE_NAMES
 from .dataset_rows import (
+    LANGUAGES,
     Drawn,
     Exchange,
     Language,
@@ -44,7 +46,6 @@ ALONE = 0.5  # of the answers are nothing but the answer
 WRONG = (2, 4)  # options beside the right one
 LEAST_LINES = (3, 7)  # that a model's program should have
 
-LANGUAGES: dict[Language, str] = {"pt": "português europeu", "en": "inglês"}
 TOPICS = (
     "listas e fatias", "ciclos for", "ciclos while", "condições", "dicionários", "cadeias de caracteres", "f-strings",
     "funções", "tuplos", "compreensões de listas", "ordenação", "recursão", "divisão inteira e restos", "matrizes",
@@ -175,14 +176,13 @@ def faults(row: Row) -> list[str]:
 
 def _subject(rng: random.Random) -> tuple[Language, str, str]:
     """Choose a language, and what a model's program should be about."""
-    languages: tuple[Language, ...] = ("pt", "en")
-    return rng.choice(languages), rng.choice(TOPICS), rng.choice(SCENES)
+    return rng.choice(LANGUAGES), rng.choice(TOPICS), rng.choice(SCENES)
 
 
 def _ask_snippet(rng: random.Random, index: int, materials: Materials) -> Mapping[str, str]:
     language, topic, scene = _subject(rng)
     least = str(rng.randint(*LEAST_LINES))
-    return {"language": LANGUAGES[language], "topic": topic, "scene": scene, "least": least}
+    return {"language": LANGUAGE_NAMES[language], "topic": topic, "scene": scene, "least": least}
 
 
 STEPS = (Step("snippet", _ask_snippet),)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from random import Random
 from typing import Any, NamedTuple
 
+from .asking.prompts import LANGUAGE_NAMES
 from .dataset_rows import (
     Drawn,
     Exchange,
@@ -61,7 +62,6 @@ WHY: dict[Language, tuple[str, ...]] = {
     "pt": ("Como se chega a esse resultado?", "Porque é que é esse o resultado?"),
     "en": ("How is that output reached?", "Why is that the output?"),
 }
-_LANGUAGES: dict[Language, str] = {"pt": "português europeu", "en": "inglês"}
 
 
 class Subject(NamedTuple):
@@ -89,7 +89,7 @@ def ask_for_trace(rng: Random, index: int, materials: Materials) -> Mapping[str,
         "code": subject.function.source,
         "statement": statement(subject.function, subject.call),
         "output": subject.output,
-        "language": _LANGUAGES[subject.language],
+        "language": LANGUAGE_NAMES[subject.language],
         "ending": reasoned("", subject.output, subject.language).strip(),
     }
 

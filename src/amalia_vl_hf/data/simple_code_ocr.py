@@ -5,7 +5,6 @@ The paper renders 300,000 functions of CodeSearchNet for naive transcription. He
 
 from __future__ import annotations
 
-import ast
 from random import Random
 
 from .dataset_rows import (
@@ -21,7 +20,7 @@ from .dataset_rows import (
     truth_of,
 )
 from .programs.code_pictures import draw_code, picture_faults
-from .programs.functions import draw_function
+from .programs.functions import draw_function, parse_function
 
 NAME = "simple-code-ocr"
 TITLE = "SimpleCodeOCR"
@@ -88,14 +87,6 @@ def faults(row: Row) -> list[str]:
     if any(IN_FENCE[language] in question for language in languages):
         code = answer.removeprefix("```python\n").removesuffix("\n```")
     drawn = [text for text, *_ in truth["picture"]["lines"]]
-    if code != truth["code"] or [line for line in code.split("\n") if line] != drawn or not _one_function(code):
+    if code != truth["code"] or [line for line in code.split("\n") if line] != drawn or parse_function(code) is None:
         found.append(f"the answer {answer!r} is not the function whose lines are {drawn}")
     return found
-
-
-def _one_function(code: str) -> bool:
-    try:
-        body = ast.parse(code).body
-    except SyntaxError:
-        return False
-    return len(body) == 1 and isinstance(body[0], ast.FunctionDef)

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 
-from ..dataset_rows import Step
+from ..dataset_rows import Language, Step
 
 FOLDER = Path(__file__).parents[1] / "prompts"
+LANGUAGE_NAMES: dict[Language, str] = {"pt": "português europeu", "en": "inglês"}  # in prompts
 _VERSION = "versão: "  # begins the first line, for people; the model does not get it
 
 

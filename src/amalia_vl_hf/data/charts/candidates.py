@@ -1,6 +1,6 @@
 """Questions that a model asks about charts: each is kept only if its answer is what the chart gives.
 
-With every question the model gives a query (`chart_questions`); the query is computed from the content, the answer is
+With every question the model gives a query (`questions`); the query is computed from the content, the answer is
 held to the result, and the question and its reasoning to the names and numbers that the query is about.
 """
 

@@ -1,7 +1,7 @@
 """Holds what was asked about charts to the charts, from the JSON record alone and with arithmetic of its own.
 
 Numbers are fractions here, names are looked up in the record, and answers are read back from their words, so that an
-error of `chart_questions` shows. Texts are looked for in the picture, where the record says that they stand.
+error of `questions` shows. Texts are looked for in the picture, where the record says that they stand.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Questions about charts as small queries, `{"op": "difference", "panel": 0, "cells": [...]}`, and their answers.
 
 An answer is computed from the content, never taken from a model's word; a query that the picture does not decide, such
-as the highest of two equal values, is rejected. `chart_wording` puts queries into words.
+as the highest of two equal values, is rejected. `wording` puts queries into words.
 """
 
 from __future__ import annotations

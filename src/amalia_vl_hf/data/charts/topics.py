@@ -10,11 +10,10 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import NamedTuple
 
-from ..dataset_rows import Language, RejectedError
+from ..dataset_rows import LANGUAGES, Language, RejectedError
 from .content import MAX_MARKS, UNITS, Content, Shape, Values, check_shape
 
 Words = tuple[str, str]  # in Portuguese and in English
-LANGUAGES: tuple[Language, ...] = ("pt", "en")
 STEPPED = 0.4  # share of contents whose values are whole steps, of those that need not be
 
 

@@ -15,13 +15,12 @@ from random import Random
 from string import Template
 from typing import Any, NamedTuple
 
-from ..dataset_rows import Language, Materials, RejectedError
+from ..dataset_rows import LANGUAGES, Language, Materials, RejectedError
 from .code_pictures import MAX_LETTERS, MAX_LINES, TAB, check_drawable
 from .function_shapes import SHAPES, Shape
 from .function_words import CONSTANTS, KINDS, WORDS
 from .program_runs import SEEDS, TOO_MUCH, run_programs
 
-LANGUAGES: tuple[Language, ...] = ("pt", "en")
 CALLS = 4  # seeded ones of a function
 DOCUMENTED, ANNOTATED = 0.4, 0.3  # of the seeded functions
 COLUMNS = ("func_code_string", "whole_func_string", "code", "func")  # any of them holds the source

@@ -66,17 +66,23 @@ def run_programs(programs: Iterable[str], seeds: int = SEEDS) -> list[str | Reje
     return outputs
 
 
-@lru_cache(maxsize=256)
-def run_checked(code: str, seeds: int) -> str:
-    """Run code in the sandbox and give what it prints; what a sample asks again is not run again.
+def run_script(code: str, seeds: int) -> str:
+    """Run code in the sandbox, as a script of its own, and give what it prints.
 
     Raises:
         RejectedError: It does not end well, or prints something else under another hash seed.
     """
     result = run_snippet(code, LIMITS, seeds=seeds)
     if result.status != "ok":
-        raise RejectedError(f"a program ends as {result.status}", result.stderr.strip()[-80:])
+        last = (result.stderr.strip().splitlines() or [""])[-1]
+        raise RejectedError(f"a program ends as {result.status}", last[:80])
     return result.stdout
+
+
+@lru_cache(maxsize=256)
+def run_checked(code: str, seeds: int) -> str:
+    """Do as `run_script`, but what a sample asks again is not run again."""
+    return run_script(code, seeds)
 
 
 def _batches(programs: Iterable[str]) -> Iterator[list[str]]:

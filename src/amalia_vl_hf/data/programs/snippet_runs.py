@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from ..dataset_rows import RejectedError
-from .program_runs import SEEDS, TOO_MUCH, run_programs
+from .program_runs import SEEDS, TOO_MUCH, run_programs, run_script
 from .snippets import MAX_LINES
 
 MODULES = frozenset({"math", "string", "collections", "itertools", "functools", "statistics", "textwrap", "operator"})
@@ -77,10 +77,7 @@ def output_of(source: str, seeds: int = SEEDS) -> str:
         RejectedError: It fails, does not end, prints nothing or too much, or prints something else under another hash
             seed.
     """
-    (output,) = run_programs([source], seeds)
-    if isinstance(output, RejectedError):
-        raise output
-    return checked_output(output)
+    return checked_output(run_script(source, seeds))
 
 
 def checked_output(stdout: str) -> str:

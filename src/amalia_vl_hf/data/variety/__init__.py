@@ -55,7 +55,7 @@ def judge(text: str, threshold: float = 0.5, classifier: Classifier | None = Non
         text: Any text, of any length.
         threshold: Lowest score that counts as pt-PT; higher lets less pt-BR through, and loses more pt-PT.
         classifier: Gives the log-odds, in nats, that a clean text is pt-PT; the shipped n-grams by default. See
-            `variety_hub` for a model of the Hub.
+            `hub` for a model of the Hub.
 
     Raises:
         TypeError: The text is no `str`.
