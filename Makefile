@@ -43,7 +43,7 @@ demo: setup
 	$(VENV)/bin/amalia-vl demo
 
 data-preview: setup
-	for name in $$($(VENV)/bin/python -c "from amalia_vl_hf.data.build_plan import DATASETS; print(*DATASETS)"); do \
+	for name in $$($(VENV)/bin/python -c "from amalia_vl_hf.data.dataset import FAMILIES; print(*FAMILIES)"); do \
 		$(VENV)/bin/amalia-vl data build $$name --out runs/preview/$$name --count 200 --seed 0 --preview 40 || exit 1; \
 	done
 

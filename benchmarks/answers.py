@@ -23,9 +23,15 @@ from datatrove.pipeline.inference.run_inference import InferenceConfig, Inferenc
 from datatrove.pipeline.writers import JsonlWriter
 from huggingface_hub.utils import httpx
 
-from amalia_vl_hf.data.asking.inference import Endpoint, Request, answer_all
-from tests.data.model_server import Fault, ModelServer
-from tests.data.test_inference import BRIEF, fresh, kill, questions, right
+from amalia_vl_hf.asking.inference import Endpoint, Request, answer_all
+from tests.asking.model_server import Fault, ModelServer
+from tests.asking.test_inference import (
+    BRIEF,
+    fresh,
+    kill,
+    questions,
+    right,
+)
 
 COUNT, KILLS, PARALLEL = 400, 5, 4  # a run; what a kill can cost is what is in flight
 MODELS = (("amalia", 0.7), ("amalia", 0.0), ("amalia", 1.0), ("outro", 0.7), ("outro", 0.2))  # name, temperature

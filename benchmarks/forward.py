@@ -17,7 +17,12 @@ from transformers import LlamaConfig, LlavaNextConfig, LlavaNextForConditionalGe
 
 from amalia_vl_hf import AmaliaVLConfig, AmaliaVLForConditionalGeneration
 from amalia_vl_hf.modeling.configuration_amalia_vl import from_llava_next
-from amalia_vl_hf.processing.tiling_amalia_vl import generate_pinpoints, layout_for, num_visual_tokens, select_grid
+from amalia_vl_hf.processing.tiling_amalia_vl import (
+    generate_pinpoints,
+    layout_for,
+    num_visual_tokens,
+    select_grid,
+)
 
 TILE, SIDE, MAX_TILES, IMAGE = 384, 24, 12, 1000
 CASES = {"one image, 12 tiles": [(1152, 1536)], "300x200 beside 12 tiles": [(200, 300), (1152, 1536)]}

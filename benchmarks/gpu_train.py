@@ -30,9 +30,9 @@ from trl.trainer.utils import add_fused_lm_head, get_peak_flops
 
 from amalia_vl_hf import AmaliaVLForConditionalGeneration
 from amalia_vl_hf.processing.tiling_amalia_vl import UNTILED, TileLayout, num_visual_tokens
-from amalia_vl_hf.training.balance import CostModel
-from amalia_vl_hf.training.packing import PackedBatchSampler, take_packed_rows
-from amalia_vl_hf.training.shared_prompt import share_prompts
+from amalia_vl_hf.training.batches.balance import CostModel
+from amalia_vl_hf.training.batches.packing import PackedBatchSampler, take_packed_rows
+from amalia_vl_hf.training.batches.shared_prompt import share_prompts
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # a script sees its own folder alone
 from benchmarks import packing, preference

@@ -22,7 +22,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from amalia_vl_hf.training.recipe import Recipe, load_recipe
 from amalia_vl_hf.training.run import train
-from tests.training.tiny_run import tiny_parts, write_base, write_pictures, write_samples
+from tests.training.tiny_run import (
+    tiny_parts,
+    write_base,
+    write_pictures,
+    write_samples,
+)
 
 RECIPES = Path(__file__).parents[1] / "recipes" / "tiny"
 CASES = (("2_instruct", 0), ("2_instruct", 2), ("3_prefer", 0), ("3_prefer", 2))  # recipe, workers

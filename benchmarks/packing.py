@@ -33,9 +33,9 @@ from amalia_vl_hf.processing.tiling_amalia_vl import (
     num_visual_tokens,
     select_grid,
 )
-from amalia_vl_hf.training.balance import CostModel
-from amalia_vl_hf.training.packing import PackedBatchSampler, take_packed_rows
-from amalia_vl_hf.training.segments import segment_lengths
+from amalia_vl_hf.training.batches.balance import CostModel
+from amalia_vl_hf.training.batches.packing import PackedBatchSampler, take_packed_rows
+from amalia_vl_hf.training.batches.segments import segment_lengths
 
 PATCH, MAX_TILES = 16, 12  # px, tiles
 REAL_SIDE, SIDE = 24, 8  # patches along a side of a tile

@@ -29,11 +29,16 @@ from transformers import (
 )
 from trl import DPOConfig, DPOTrainer
 
-from amalia_vl_hf import AmaliaVLConfig, AmaliaVLForConditionalGeneration, AmaliaVLImageProcessor, AmaliaVLProcessor
+from amalia_vl_hf import (
+    AmaliaVLConfig,
+    AmaliaVLForConditionalGeneration,
+    AmaliaVLImageProcessor,
+    AmaliaVLProcessor,
+)
 from amalia_vl_hf.modeling.configuration_amalia_vl import from_llava_next
 from amalia_vl_hf.processing.tiling_amalia_vl import TileLayout, generate_pinpoints, num_visual_tokens
-from amalia_vl_hf.training.balance import CostModel
-from amalia_vl_hf.training.shared_prompt import pack_pairs, pair_row, share_prompts
+from amalia_vl_hf.training.batches.balance import CostModel
+from amalia_vl_hf.training.batches.shared_prompt import pack_pairs, pair_row, share_prompts
 
 LAYOUT = TileLayout(rows=3, cols=4, pad_rows=0, pad_cols=0)
 PAIRS = 5

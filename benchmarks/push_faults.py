@@ -17,7 +17,7 @@ os.environ.pop("HF_HUB_OFFLINE", None)
 
 from huggingface_hub.utils import logging
 
-from tests.conversion.test_hub_faults import (
+from tests.conversion.publishing.test_hub_faults import (
     CASES,
     KILLS,
     NO_STORE,

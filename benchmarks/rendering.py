@@ -13,9 +13,10 @@ from pathlib import Path
 
 from sandbox import PR_SET_CHILD_SUBREAPER, processor_seconds
 
-from amalia_vl_hf.data.build import draw_row, materials_of, write_shard
-from amalia_vl_hf.data.build_plan import DATASETS, Plan
-from amalia_vl_hf.data.programs.program_runs import run_checked
+from amalia_vl_hf.data.building.recipe import Plan
+from amalia_vl_hf.data.building.shards import draw_row, materials_of, write_shard
+from amalia_vl_hf.data.code.program_runs import run_checked
+from amalia_vl_hf.data.dataset import FAMILIES
 
 SAMPLES, ROUNDS = 60, 3
 
@@ -39,11 +40,11 @@ def measure(name: str, seed: int) -> tuple[float, float, float]:
 def main() -> None:
     """Build the datasets in turn, round after round; print the medians."""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # or the sandbox's inner process is not counted
-    rounds = [{name: measure(name, seed) for name in DATASETS} for seed in range(ROUNDS)]
+    rounds = [{name: measure(name, seed) for name in FAMILIES} for seed in range(ROUNDS)]
     print(f"{SAMPLES} samples a round, {ROUNDS} rounds")
     print(f"{'':18}{'samples/s':>11}{'drawn/s':>10}{'kB/sample':>11}{'hours for 100,000 on 1 core':>30}")
     figures = {}
-    for name in DATASETS:
+    for name in FAMILIES:
         whole, drawn, size = (statistics.median(found[name][part] for found in rounds) for part in range(3))
         print(f"{name:18}{1 / whole:11.1f}{1 / drawn:10.1f}{size:11.1f}{whole * 100_000 / 3600:30.2f}")
         line = {"ours": 1 / whole, "stock": 1 / drawn, "ratio": drawn / whole, "unit": "samples/s a core"}

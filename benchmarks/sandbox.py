@@ -19,7 +19,7 @@ from collections.abc import Callable
 
 import psutil
 
-from amalia_vl_hf.data.sandbox import Limits, bubblewrap, wasm
+from amalia_vl_hf.sandbox import Limits, bubblewrap, wasm
 
 RUNS, ROUNDS = 100, 5
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h

@@ -1,7 +1,7 @@
 """European against Brazilian Portuguese: speed, accuracy on software that was not trained on, precision of each rule.
 
 The shipped weights were trained on LibreOffice and Mozilla; they are measured on the other packages that
-`amalia_vl_hf.data.variety.corpus` lists, strings alone and four of a package joined, as the turns of a dialogue are.
+`amalia_vl_hf.variety.corpus` lists, strings alone and four of a package joined, as the turns of a dialogue are.
 Unpack them in runs/variety/packages, as that module says; without them only the speed is measured.
 """
 
@@ -15,12 +15,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from amalia_vl_hf.data.variety import judge
-from amalia_vl_hf.data.variety.classifier import load_classifier
-from amalia_vl_hf.data.variety.corpus import Pair, read_pairs
-from amalia_vl_hf.data.variety.rules import RULES, findings
-from amalia_vl_hf.data.variety.text import clean
-from amalia_vl_hf.data.variety.training import PERMISSIVE
+from amalia_vl_hf.variety import judge
+from amalia_vl_hf.variety.classifier import load_classifier
+from amalia_vl_hf.variety.corpus import Pair, read_pairs
+from amalia_vl_hf.variety.fit import PERMISSIVE
+from amalia_vl_hf.variety.rules import RULES, findings
+from amalia_vl_hf.variety.text import clean
 
 PACKAGES = Path(__file__).parents[1] / "runs" / "variety" / "packages"
 JOINED = 4

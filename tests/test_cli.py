@@ -8,7 +8,13 @@ from transformers import AutoModelForCausalLM, LlavaNextImageProcessorPil, Llava
 
 from amalia_vl_hf import __version__, cli
 from amalia_vl_hf.conversion.compose import compose
-from tests.tiny import PINPOINTS, tiny_llava_next, tiny_text_config, tiny_tokenizer, tiny_vision_config
+from tests.tiny import (
+    PINPOINTS,
+    tiny_llava_next,
+    tiny_text_config,
+    tiny_tokenizer,
+    tiny_vision_config,
+)
 
 RECIPE = str(Path(__file__).parents[1] / "recipes" / "tiny" / "1_align.yaml")
 TURNS = [{"role": "user", "content": "O que se vê?"}, {"role": "assistant", "content": "um ponto"}]

@@ -4,7 +4,12 @@ import pytest
 from PIL import Image, ImageChops
 
 from amalia_vl_hf import AmaliaVLImageProcessor, inspection
-from amalia_vl_hf.inspection import draw_tiles, inspect_image, inspect_images, memory_estimate
+from amalia_vl_hf.inspection import (
+    draw_tiles,
+    inspect_image,
+    inspect_images,
+    memory_estimate,
+)
 from amalia_vl_hf.processing.tiling_amalia_vl import TileLayout
 
 

@@ -13,7 +13,12 @@ from PIL import Image
 from transformers import LlavaNextImageProcessorPil, LlavaNextProcessor
 
 from amalia_vl_hf import cli
-from tests.tiny import PINPOINTS, tiny_llava_next, tiny_text_config, tiny_tokenizer
+from tests.tiny import (
+    PINPOINTS,
+    tiny_llava_next,
+    tiny_text_config,
+    tiny_tokenizer,
+)
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

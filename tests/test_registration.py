@@ -15,7 +15,13 @@ from PIL import Image
 
 import amalia_vl_hf
 from amalia_vl_hf import AutoModelForVision2Seq
-from tests.tiny import PINPOINTS, tiny_config, tiny_model, tiny_text_config, tiny_tokenizer
+from tests.tiny import (
+    PINPOINTS,
+    tiny_config,
+    tiny_model,
+    tiny_text_config,
+    tiny_tokenizer,
+)
 
 QUESTION = "Que cor tem o quadrado?"
 MODEL_CLASSES = ("AutoModel", "AutoModelForImageTextToText", "AutoModelForMultimodalLM")

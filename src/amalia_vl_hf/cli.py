@@ -107,13 +107,13 @@ def _add_inspect(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _add_convert(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    from .conversion.command import EXAMPLES, add_convert
+    from .commands.convert import EXAMPLES, add_convert
 
     add_convert(_add(commands, "convert", _convert, "Convert checkpoints, and prove that nothing changed.", EXAMPLES))
 
 
 def _add_data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    from .data.command import EXAMPLES, add_data
+    from .commands.data import EXAMPLES, add_data
 
     add_data(_add(commands, "data", _data, "Fetch, check and mix training data.", EXAMPLES))
 
@@ -139,7 +139,7 @@ def _add_push(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    from .training.command import EXAMPLES, add_train
+    from .commands.train import EXAMPLES, add_train
 
     purpose = "Train one stage by a recipe; the same command continues a run that was killed."
     add_train(_add(commands, "train", _train, purpose, EXAMPLES))
@@ -216,7 +216,7 @@ def _push(arguments: argparse.Namespace) -> None:
     directory = Path(arguments.directory)
     if not directory.is_dir():
         raise UsageError(f"no such directory: {directory}")
-    from .conversion.hub import Release, describe, push
+    from .conversion.publishing.hub import Release, describe, push
 
     release = Release(
         directory,
@@ -250,7 +250,7 @@ def _demo(arguments: argparse.Namespace) -> None:
 
 
 def _train(arguments: argparse.Namespace) -> None:
-    from .training.command import TrainError, run_train
+    from .commands.train import TrainError, run_train
 
     try:
         run_train(arguments)

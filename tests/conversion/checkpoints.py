@@ -8,7 +8,12 @@ from transformers import LlavaNextImageProcessorPil, LlavaNextProcessor
 
 from amalia_vl_hf.conversion.provenance import RECORD
 from amalia_vl_hf.processing.tiling_amalia_vl import generate_pinpoints
-from tests.tiny import tiny_llava_next, tiny_text_config, tiny_tokenizer, tiny_vision_config
+from tests.tiny import (
+    tiny_llava_next,
+    tiny_text_config,
+    tiny_tokenizer,
+    tiny_vision_config,
+)
 
 TILE = 32  # px
 COMMIT = "a" * 40

@@ -6,7 +6,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, SiglipConfig, Sigl
 
 from amalia_vl_hf import AmaliaVLForConditionalGeneration
 from amalia_vl_hf.conversion.compose import compose, compose_checkpoint
-from tests.conversion.checkpoints import contents, edit_json, edit_weights, made_of, weights_of
+from tests.conversion.checkpoints import (
+    contents,
+    edit_json,
+    edit_weights,
+    made_of,
+    weights_of,
+)
 from tests.conversion.test_compose import text_model, text_tokenizer
 from tests.tiny import tiny_vision_config
 

@@ -9,7 +9,12 @@ from transformers import SiglipVisionModel
 
 from amalia_vl_hf.conversion.compose import compose_checkpoint
 from amalia_vl_hf.conversion.llava_next import export_checkpoint, import_checkpoint
-from amalia_vl_hf.conversion.provenance import RECORD, Source, read_record, source_at
+from amalia_vl_hf.conversion.provenance import (
+    RECORD,
+    Source,
+    read_record,
+    source_at,
+)
 from tests.conversion.checkpoints import write_amalia
 from tests.conversion.test_compose import text_model, text_tokenizer
 from tests.tiny import tiny_vision_config

@@ -1,6 +1,11 @@
 import pytest
 
-from amalia_vl_hf.conversion.rules import Rule, plan, rename, require_complete
+from amalia_vl_hf.conversion.rules import (
+    Rule,
+    plan,
+    rename,
+    require_complete,
+)
 from amalia_vl_hf.conversion.tensor_files import StoredTensor
 
 TENSOR = StoredTensor(None, "F32", (1,), 0, 4)

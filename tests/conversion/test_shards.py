@@ -4,7 +4,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from amalia_vl_hf.conversion.shards import NewTensor, filled, in_memory, write_shards
+from amalia_vl_hf.conversion.shards import (
+    NewTensor,
+    filled,
+    in_memory,
+    write_shards,
+)
 
 
 def write(folder, tensors, max_shard_size="1GB"):

@@ -6,7 +6,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from amalia_vl_hf.conversion import tensor_files
-from amalia_vl_hf.conversion.tensor_files import INDEX, StoredTensor, read_checkpoint, read_header, stored_blocks
+from amalia_vl_hf.conversion.tensor_files import (
+    INDEX,
+    StoredTensor,
+    read_checkpoint,
+    read_header,
+    stored_blocks,
+)
 
 WEIGHTS = {"a": torch.arange(12.0).view(3, 4), "b": torch.ones(5, dtype=torch.bfloat16), "c": torch.zeros(0, 2)}
 ENTRY = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}

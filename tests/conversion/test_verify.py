@@ -10,7 +10,12 @@ from PIL import Image
 from amalia_vl_hf import AmaliaVLProcessor
 from amalia_vl_hf.conversion.llava_next import import_checkpoint
 from amalia_vl_hf.conversion.verify import STAGES, verify
-from tests.conversion.checkpoints import edit_json, edit_weights, keep_in_hub_cache, write_amalia
+from tests.conversion.checkpoints import (
+    edit_json,
+    edit_weights,
+    keep_in_hub_cache,
+    write_amalia,
+)
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,9 @@
 import json
 import random
 
-from amalia_vl_hf.data.dataset_rows import Materials, write_row
-from amalia_vl_hf.data.passages import write_passage
+from amalia_vl_hf.data.dataset import Materials
+from amalia_vl_hf.data.rows import write_row
+from amalia_vl_hf.data.text.passages import write_passage
 from amalia_vl_hf.data.typefaces import find_typefaces
 
 MATERIALS = Materials(find_typefaces(), write_passage)

@@ -6,7 +6,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from amalia_vl_hf.demo.results import Result, changed_modules, judge, table, targets
+from amalia_vl_hf.demo.results import (
+    Result,
+    changed_modules,
+    judge,
+    table,
+    targets,
+)
 
 KINDS = ("colour", "shape", "count", "where", "reading")
 ALIGN = Result("1_align", 2.0, 1.0, 0.1, dict.fromkeys(KINDS, 0.1), 0.5, None, ("connector",), 60.0)

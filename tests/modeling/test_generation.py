@@ -5,7 +5,12 @@ import torch
 from transformers import DynamicCache
 
 from tests.modeling.batches import Batch
-from tests.tiny import IMAGE_TOKEN_ID, tiny_config, tiny_model, tiny_text_config
+from tests.tiny import (
+    IMAGE_TOKEN_ID,
+    tiny_config,
+    tiny_model,
+    tiny_text_config,
+)
 
 NEW_TOKENS = 8
 SAMPLES = [[(60, 60), (20, 90)], [(70, 30)], []]  # two images, one, none

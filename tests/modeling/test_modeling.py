@@ -9,9 +9,19 @@ from transformers import StaticCache
 
 from amalia_vl_hf import AmaliaVLForConditionalGeneration
 from amalia_vl_hf.modeling.modeling_amalia_vl import split_tile_layouts
-from amalia_vl_hf.processing.tiling_amalia_vl import generate_pinpoints, layout_for, num_visual_tokens, select_grid
+from amalia_vl_hf.processing.tiling_amalia_vl import (
+    generate_pinpoints,
+    layout_for,
+    num_visual_tokens,
+    select_grid,
+)
 from tests.modeling.batches import EXTREME, MIXED, Batch
-from tests.tiny import tiny_config, tiny_model, tiny_text_config, tiny_vision_config
+from tests.tiny import (
+    tiny_config,
+    tiny_model,
+    tiny_text_config,
+    tiny_vision_config,
+)
 
 LENGTHS = [6, 9, 3]
 

@@ -18,7 +18,7 @@ from transformers.distributed import DistributedConfig
 
 from amalia_vl_hf import AmaliaVLForConditionalGeneration
 from amalia_vl_hf.training import building, run
-from amalia_vl_hf.training.collation import ConversationCollator
+from amalia_vl_hf.training.batches.collation import ConversationCollator
 from amalia_vl_hf.training.recipe import Recipe, RecipeError, load_recipe
 
 RECIPES = Path(__file__).parents[2] / "recipes" / "tiny"

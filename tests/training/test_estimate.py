@@ -7,9 +7,9 @@ import torch
 
 from amalia_vl_hf import AmaliaVLForConditionalGeneration
 from amalia_vl_hf.training.estimate import describe, empty_model, estimate_memory
+from amalia_vl_hf.training.ranks import Sharing, check_batch, planned_sharing
 from amalia_vl_hf.training.recipe import RecipeError
 from amalia_vl_hf.training.stages import count_parameters, module_of
-from amalia_vl_hf.training.world import Sharing, check_batch, planned_sharing
 
 ALONE = Sharing(1, "none")
 ADAPTERS = ("learning_rates={}", "lora={rank: 4, alpha: 8}")

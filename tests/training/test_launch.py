@@ -14,9 +14,16 @@ from accelerate import Accelerator
 from torch.distributed.elastic.multiprocessing.api import SignalException
 
 from amalia_vl_hf.training import launch
-from amalia_vl_hf.training.launch import PARENT, LaunchError, start, tell_launcher, wanted, watch_parent
+from amalia_vl_hf.training.launch import (
+    PARENT,
+    LaunchError,
+    start,
+    tell_launcher,
+    wanted,
+    watch_parent,
+)
+from amalia_vl_hf.training.ranks import check_ranks
 from amalia_vl_hf.training.recipe import RecipeError
-from amalia_vl_hf.training.world import check_ranks
 from tests.forked import forked
 from tests.training.test_run import command
 

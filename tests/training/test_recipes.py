@@ -8,10 +8,10 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from amalia_vl_hf.training.ranks import check_batch, planned_sharing
 from amalia_vl_hf.training.recipe import load_recipe
 from amalia_vl_hf.training.run import train
 from amalia_vl_hf.training.stages import module_of
-from amalia_vl_hf.training.world import check_batch, planned_sharing
 
 ROOT = Path(__file__).parents[2]
 FULL_SIZE = sorted((ROOT / "recipes").glob("*/[1-3]_*.yaml"))

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText, AutoProcessor
 from trl import SFTTrainer
 
-from amalia_vl_hf.conversion.repository import gather
+from amalia_vl_hf.conversion.publishing.repository import gather
 from amalia_vl_hf.training.recipe import RecipeError
 from amalia_vl_hf.training.run import build_trainer, train
 from amalia_vl_hf.training.stages import module_of

@@ -8,7 +8,7 @@ from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
 from amalia_vl_hf import AmaliaVLForConditionalGeneration
 from amalia_vl_hf.processing.processing_amalia_vl import AmaliaVLProcessor
-from amalia_vl_hf.training.samples import FIELDS, load_samples
+from amalia_vl_hf.samples.loading import FIELDS, load_samples
 
 OPTIONS = {
     "max_steps": 2,

@@ -11,7 +11,7 @@ import pytest
 from datasets import Dataset, Image, List
 from safetensors.torch import load_file
 
-from amalia_vl_hf.training.samples import load_samples
+from amalia_vl_hf.samples.loading import load_samples
 
 RECIPES = Path(__file__).parents[2] / "recipes" / "trl"
 COLUMNS = {"sft": ["messages"], "dpo": ["prompt", "chosen", "rejected"]}

@@ -1,4 +1,4 @@
-"""Checkpoints in and out: composed, imported, exported, verified, and published.
+"""Checkpoints in and out: composed, imported, exported, verified; `publishing` pushes them.
 
 Weights stream from file to file, and a directory appears under its name when it is whole.
 """

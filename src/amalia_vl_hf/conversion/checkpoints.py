@@ -14,10 +14,20 @@ from transformers import PreTrainedModel, ProcessorMixin
 from transformers.utils import logging
 
 from .provenance import RECORD, Provenance
-from .rules import TIED_HEAD, Plan, Shapes, require_complete
+from .rules import (
+    TIED_HEAD,
+    Plan,
+    Shapes,
+    require_complete,
+)
 from .shards import NewTensor, write_shards
 from .staging import staged_directory
-from .tensor_files import FLOATS, StoredTensor, read_checkpoint, stored_blocks
+from .tensor_files import (
+    FLOATS,
+    StoredTensor,
+    read_checkpoint,
+    stored_blocks,
+)
 
 DTYPES = {"bf16": "BF16", "fp16": "F16", "fp32": "F32"}  # as users write them: as safetensors does
 MAX_SHARD_SIZE = "4GB"

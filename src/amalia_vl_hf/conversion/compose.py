@@ -30,7 +30,12 @@ from .checkpoints import (
 from .provenance import provenance
 from .rules import Rule, compose_rules, plan
 from .shards import NewTensor, in_memory, stored
-from .tensor_files import FLOATS, StoredTensor, read_checkpoint, stored_blocks
+from .tensor_files import (
+    FLOATS,
+    StoredTensor,
+    read_checkpoint,
+    stored_blocks,
+)
 
 IMAGE_TOKEN = "<image>"
 END_OF_TURN = "<|im_end|>"  # ChatML's, which ends every answer

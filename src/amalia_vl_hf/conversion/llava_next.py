@@ -35,7 +35,14 @@ from .checkpoints import (
 )
 from .compose import END_OF_TURN, pad_left
 from .provenance import provenance
-from .rules import EXPORT_RULES, NEUTRAL, STOCK_RULES, import_rules, plan, rename
+from .rules import (
+    EXPORT_RULES,
+    NEUTRAL,
+    STOCK_RULES,
+    import_rules,
+    plan,
+    rename,
+)
 from .shards import NewTensor, filled, stored
 from .tensor_files import StoredTensor, read_checkpoint
 

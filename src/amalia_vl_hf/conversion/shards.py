@@ -12,7 +12,15 @@ from typing import BinaryIO, NamedTuple
 import torch
 from huggingface_hub import split_state_dict_into_shards_factory
 
-from .tensor_files import BLOCK, FLOATS, INDEX, ITEM_BYTES, WEIGHTS, StoredTensor, stored_blocks
+from .tensor_files import (
+    BLOCK,
+    FLOATS,
+    INDEX,
+    ITEM_BYTES,
+    WEIGHTS,
+    StoredTensor,
+    stored_blocks,
+)
 
 Blocks = Callable[[], Iterator[torch.Tensor]]
 PATTERN = WEIGHTS.replace(".", "{suffix}.", 1)  # model-00001-of-00004.safetensors

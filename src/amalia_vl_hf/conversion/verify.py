@@ -27,7 +27,12 @@ from transformers import (
 from ..modeling.modeling_amalia_vl import AmaliaVLForConditionalGeneration
 from ..processing.image_loading_amalia_vl import load_image
 from ..processing.processing_amalia_vl import AmaliaVLProcessor
-from .checkpoints import find_source, model_type, read_saved, stored_dtype
+from .checkpoints import (
+    find_source,
+    model_type,
+    read_saved,
+    stored_dtype,
+)
 from .llava_next import is_tied
 from .provenance import source_at
 from .tensor_files import FLOATS, read_checkpoint

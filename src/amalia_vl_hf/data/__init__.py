@@ -1,6 +1,5 @@
-"""Datasets the package builds: one pipeline a file.
+"""Construction of datasets: what a dataset is (`dataset`, `rows`), and what all of them share.
 
-`command` is `amalia-vl data`. Datasets drawn here: `build` runs `render_text`, `pt_ocr` and `invoice_qa`.
-Images of public datasets: `fetch`, by `download`. Model-written code: `sandbox`. Portuguese, whose: `variety`.
-The demo's own: `scenes` (pictures), `scene_texts` (what is said about them), `scene_sets` (files on disk).
+`languages`, `answer_formats`, `choices`, `prompts` and `typefaces` are shared; `building` makes the files of any of
+them; `text`, `code`, `charts` and `invoices` are families, each with its pictures, words, prompts and datasets.
 """

@@ -1,7 +1,7 @@
 """The embedded default, end to end: data, two warmed-up backbones, three stages, evaluation, a report.
 
-`pipeline` runs it step by step; `tower`, `decoder` and `tokenizer` make what is composed; `results` counts, `report`
-shows.
+`pipeline` runs it step by step: `scenes`, `scene_texts` and `scene_sets` make its data, `backbones` what is composed;
+`exam` puts models to held-out questions, `results` counts, `report` shows.
 """
 
 from .pipeline import run

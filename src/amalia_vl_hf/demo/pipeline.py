@@ -14,17 +14,23 @@ from transformers import AutoTokenizer, LlamaForCausalLM, PreTrainedModel, Sigli
 from transformers.utils import logging
 
 from ..conversion.compose import compose
-from ..data.scene_sets import SetSizes, write_sets
 from ..training.launch import PARENT
-from .decoder import demo_texts, warmed_up_decoder
+from .backbones.decoder import demo_texts, warmed_up_decoder
+from .backbones.sizes import BackboneSizes
+from .backbones.tokenizer import train_tokenizer
+from .backbones.tower import warmed_up_tower
 from .report import write_report
-from .results import STAGES, Result, collect, table, targets
-from .sizes import BackboneSizes
-from .tokenizer import train_tokenizer
-from .tower import warmed_up_tower
+from .results import (
+    STAGES,
+    Result,
+    collect,
+    table,
+    targets,
+)
+from .scene_sets import SetSizes, write_sets
 
 # The recipes lie beside the package in the repository, where a user reads and changes them.
-RECIPES = Path(__file__).parents[3] / "recipes" / "tiny"
+RECIPES = Path(__file__).parents[1] / "recipes" / "tiny"
 
 
 @dataclass(frozen=True)
@@ -127,7 +133,7 @@ def _train(out: Path, seed: int, stage: str, before: str, overrides: tuple[str, 
 def _evaluate(out: Path, stage: str) -> None:
     result = out / "evaluation" / f"{stage}.json"
     if not result.exists():
-        _python("amalia_vl_hf.evaluation.held_out", str(out / stage), str(out / "data"), str(result))
+        _python("amalia_vl_hf.demo.exam", str(out / stage), str(out / "data"), str(result))
 
 
 def _python(module: str, *arguments: str) -> None:

@@ -10,13 +10,18 @@ from typing import Any
 
 from PIL import Image
 
-from ..curves import STYLE, curve
-from ..data.scene_sets import read_rows
-from ..data.scene_texts import KINDS, REJECTIONS
-from ..evaluation.held_out import PREFERENCES, QUESTIONS
+from ..pages import STYLE, curve
 from ..processing.processing_amalia_vl import AmaliaVLProcessor
-from ..processing.tiling_amalia_vl import TileGrid, generate_pinpoints, resized_size, select_grid
+from ..processing.tiling_amalia_vl import (
+    TileGrid,
+    generate_pinpoints,
+    resized_size,
+    select_grid,
+)
+from .exam import PREFERENCES, QUESTIONS
 from .results import Result, judge, logged_losses
+from .scene_sets import read_rows
+from .scene_texts import KINDS, REJECTIONS
 
 SHOWN = 4  # questions of each kind, and pairs of each reason to reject
 COLOURS = ("#8a5a00", "#00695c", "#6a1b9a")  # one a stage

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from ..data.scene_texts import KINDS
-from ..evaluation.scores import preference_accuracy
+from ..evaluation.metrics import preference_accuracy
 from ..training.stages import module_of
+from .scene_texts import KINDS
 
 STAGES = ("1_align", "2_instruct", "3_prefer")
 

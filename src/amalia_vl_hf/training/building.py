@@ -17,19 +17,24 @@ from trl import DPOConfig, SFTConfig
 from ..modeling.configuration_amalia_vl import AmaliaVLConfig
 from ..modeling.modeling_amalia_vl import AmaliaVLForConditionalGeneration
 from ..processing.processing_amalia_vl import AmaliaVLProcessor
-from .bad_samples import BadSamples, ReplacingCollator
-from .balance import CostModel
-from .collation import ConversationCollator, PreferenceCollator
+from ..samples.loading import load_samples
+from .batches.bad_samples import BadSamples, ReplacingCollator
+from .batches.balance import CostModel
+from .batches.collation import ConversationCollator, PreferenceCollator
+from .batches.packing import (
+    PackedBatchSampler,
+    PackedConversationCollator,
+    conversation_sizes,
+    take_packed_rows,
+)
+from .batches.reference_log_probs import ReferenceLogProbs
+from .batches.shared_prompt import SharedPromptCollator, share_prompts
 from .origin import origin_of
-from .packing import PackedBatchSampler, PackedConversationCollator, conversation_sizes, take_packed_rows
 from .progress import GroupedCollator, Meter, groups_of
+from .ranks import count_steps, deepspeed_asked, world_size
 from .recipe import Recipe
-from .reference_log_probs import ReferenceLogProbs
-from .samples import load_samples
-from .shared_prompt import SharedPromptCollator, share_prompts
 from .stages import linear_layers
 from .trainers import StageDPOTrainer, StageSFTTrainer
-from .world import count_steps, deepspeed_asked, world_size
 
 Collator = Callable[[Sequence[Any]], dict[str, Any]]
 

@@ -26,11 +26,16 @@ from peft import get_peft_model
 from ..modeling.configuration_amalia_vl import AmaliaVLConfig
 from ..modeling.modeling_amalia_vl import AmaliaVLForConditionalGeneration
 from ..processing.tiling_amalia_vl import TileLayout, num_visual_tokens
+from ..samples.loading import load_samples
 from .building import lora_config
+from .ranks import (
+    Sharing,
+    check_batch,
+    count_steps,
+    planned_sharing,
+)
 from .recipe import Recipe
-from .samples import load_samples
 from .stages import count_parameters, freeze
-from .world import Sharing, check_batch, count_steps, planned_sharing
 
 GIB = 2**30
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from subprocess import CalledProcessError
 from typing import Any
 
+from .ranks import Sharing, check_batch, planned_sharing
 from .recipe import Recipe
-from .world import Sharing, check_batch, planned_sharing
 
 PARENT = "AMALIA_VL_PARENT"  # environment variable: process id of who started this process, and whom it watches
 _LAUNCHED = "AMALIA_VL_LAUNCHED"  # environment variable: set inside processes that a launcher started

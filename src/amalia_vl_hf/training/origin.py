@@ -7,8 +7,8 @@ from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any
 
+from ..samples.loading import fingerprint
 from .recipe import Recipe
-from .samples import fingerprint
 
 TRAINING_LOG = "training.json"  # beside a trained model: its origin, and what was logged
 

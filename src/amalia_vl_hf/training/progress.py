@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from datasets import Dataset
 
-from .bad_samples import BadSamples
-from .segments import Segment
+from .batches.bad_samples import BadSamples
+from .batches.segments import Segment
 
 GROUPS = "groups"  # key of a batch: `(samples,)`, which group each of its samples is of
 

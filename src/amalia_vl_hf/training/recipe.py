@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
+from ..fields import RecipeError, read_fields, unknown
 from .stages import MODULES, STAGES, Stage
-from .values import RecipeError, read_fields, unknown
 
 __all__ = ["Lora", "Recipe", "RecipeError", "load_recipe", "recipe_from"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from ..curves import STYLE, curve
+from ..pages import STYLE, curve
 
 Log = Sequence[Mapping[str, Any]]
 

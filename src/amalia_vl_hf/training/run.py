@@ -17,10 +17,10 @@ from ..modeling.modeling_amalia_vl import AmaliaVLForConditionalGeneration
 from .building import build_trainer
 from .estimate import describe
 from .origin import TRAINING_LOG, origin_of, recipe_defaults
+from .ranks import check_batch, check_ranks, world_size
 from .recipe import Recipe, RecipeError
 from .report import write_training_report
 from .trainers import COMPLETE, StageDPOTrainer, StageSFTTrainer
-from .world import check_batch, check_ranks, world_size
 
 __all__ = ["TRAINING_LOG", "build_trainer", "describe", "train"]
 

@@ -13,9 +13,9 @@ from torch.utils.data import DataLoader
 from transformers import Trainer
 from trl import SFTTrainer
 
-from .packing import PackedBatchSampler
+from .batches.packing import PackedBatchSampler
+from .batches.reference_log_probs import KnownReferenceTrainer
 from .progress import GROUPS, Meter, scored_of_each
-from .reference_log_probs import KnownReferenceTrainer
 from .stages import Stage, freeze, parameter_groups
 
 COMPLETE = "complete"  # the file that is written last into a checkpoint, once every rank has written its own

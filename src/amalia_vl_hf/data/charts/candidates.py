@@ -11,11 +11,23 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from ..dataset_rows import Language, RejectedError
-from ..question_styles import final_answer
-from ..variety.text import is_portuguese
+from ...variety.text import is_portuguese
+from ..choices import final_answer
+from ..dataset import RejectedError
+from ..languages import Language
 from .content import read_json_list, read_value, write_number
-from .questions import LETTERS, Answer, Cell, Panel, Query, compute, is_whole, look_up, panel_name, result_unit
+from .questions import (
+    LETTERS,
+    Answer,
+    Cell,
+    Panel,
+    Query,
+    compute,
+    is_whole,
+    look_up,
+    panel_name,
+    result_unit,
+)
 
 MOST = 3  # questions that are kept
 QUESTION_LENGTH, STEPS_LENGTH = (8, 260), (5, 1_500)  # letters, from and to

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from ..dataset_rows import Language
-from ..question_styles import YES_NO
+from ..choices import YES_NO
+from ..languages import Language
 from .content import from_record, grid_step, read_value
 from .style import TextBox, clashes
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple
 
-from ..dataset_rows import Language, RejectedError
+from ..dataset import RejectedError
+from ..languages import Language
 from ..typefaces import GLYPHS
 
 Values = tuple[tuple[Decimal, ...], ...]

@@ -11,8 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from ..dataset_rows import Exchange, Language
-from ..question_styles import (
+from ..choices import (
     LETTER_ALONE,
     STEP_BY_STEP,
     YES_NO_ALONE,
@@ -22,6 +21,8 @@ from ..question_styles import (
     reasoned,
     shuffle_choices,
 )
+from ..dataset import Exchange
+from ..languages import Language
 from .questions import Answer
 
 Form = Literal["reasoned", "choices", "short", "verdict"]

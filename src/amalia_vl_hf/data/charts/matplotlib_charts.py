@@ -12,9 +12,23 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from ..dataset_rows import RejectedError
-from .content import MAX_MARKS, Content, find_step, write_number, write_value
-from .style import PAD, Chart, Style, TextBox, readable_on, text_width, wrap
+from ..dataset import RejectedError
+from .content import (
+    MAX_MARKS,
+    Content,
+    find_step,
+    write_number,
+    write_value,
+)
+from .style import (
+    PAD,
+    Chart,
+    Style,
+    TextBox,
+    readable_on,
+    text_width,
+    wrap,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw
 
-from ..dataset_rows import Language
+from ..languages import Language
 from ..typefaces import load
 from .questions import panel_name
 from .style import FACES, Chart, TextBox

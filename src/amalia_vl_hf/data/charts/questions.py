@@ -12,8 +12,9 @@ from decimal import ROUND_HALF_UP, Decimal
 from itertools import pairwise, permutations
 from typing import Any, Literal, NamedTuple
 
-from ..dataset_rows import Language, RejectedError
-from ..question_styles import YES_NO
+from ..choices import YES_NO
+from ..dataset import RejectedError
+from ..languages import Language
 from .content import MAX_PLACES, Content, write_value
 
 Op = Literal[

@@ -11,11 +11,17 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal, NamedTuple
 
-from ..dataset_rows import RejectedError
+from ..dataset import RejectedError
 from . import matplotlib_charts as plots
 from . import vega_charts as specs
 from .content import Content, Shape, grid_step
-from .style import Chart, Style, clashes, draw_style, grown
+from .style import (
+    Chart,
+    Style,
+    clashes,
+    draw_style,
+    grown,
+)
 
 ATTEMPTS = 8  # the last with the plot twice as wide and as high
 PRINTED = 0.5  # share of charts whose values are printed, where gridlines would tell them

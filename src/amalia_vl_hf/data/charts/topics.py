@@ -10,8 +10,16 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import NamedTuple
 
-from ..dataset_rows import LANGUAGES, Language, RejectedError
-from .content import MAX_MARKS, UNITS, Content, Shape, Values, check_shape
+from ..dataset import RejectedError
+from ..languages import LANGUAGES, Language
+from .content import (
+    MAX_MARKS,
+    UNITS,
+    Content,
+    Shape,
+    Values,
+    check_shape,
+)
 
 Words = tuple[str, str]  # in Portuguese and in English
 STEPPED = 0.4  # share of contents whose values are whole steps, of those that need not be

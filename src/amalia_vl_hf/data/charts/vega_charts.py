@@ -14,8 +14,24 @@ from xml.etree import ElementTree
 from PIL import Image
 
 from ..typefaces import OWN
-from .content import MAX_MARKS, Content, Values, find_step, write_number, write_value
-from .style import PAD, Chart, Face, Style, TextBox, readable_on, text_width, wrap
+from .content import (
+    MAX_MARKS,
+    Content,
+    Values,
+    find_step,
+    write_number,
+    write_value,
+)
+from .style import (
+    PAD,
+    Chart,
+    Face,
+    Style,
+    TextBox,
+    readable_on,
+    text_width,
+    wrap,
+)
 
 Spec = dict[str, Any]
 Specify = Callable[[Content, Style], Spec]

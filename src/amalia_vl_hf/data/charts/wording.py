@@ -10,9 +10,19 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
-from ..dataset_rows import LANGUAGES, Language
+from ..languages import LANGUAGES, Language
 from .content import write_number, write_value
-from .questions import LETTERS, TOP, Answer, Cell, Panel, Query, is_whole, look_up, panel_name
+from .questions import (
+    LETTERS,
+    TOP,
+    Answer,
+    Cell,
+    Panel,
+    Query,
+    is_whole,
+    look_up,
+    panel_name,
+)
 
 # What the rows of values are in a template: "of the", "in the" and the noun, in each language.
 _Row = tuple[tuple[str, str, str], tuple[str, str, str]]

@@ -25,7 +25,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from .typeset import BOX_DIGITS, Box, InvoicePage, Source
+from .typeset import (
+    BOX_DIGITS,
+    Box,
+    InvoicePage,
+    Source,
+)
 
 logger = logging.getLogger(__name__)
 

@@ -11,10 +11,15 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..dataset_rows import Exchange, RejectedError
-from ..dataset_yield import SURELY_BRAZILIAN
-from ..variety import judge
-from .questions import BOX, NOUNS, Asked, write_box
+from ...variety import judge
+from ..building.tally import SURELY_BRAZILIAN
+from ..dataset import Exchange, RejectedError
+from .questions import (
+    BOX,
+    NOUNS,
+    Asked,
+    write_box,
+)
 from .typeset import Box
 
 QUESTION, ANSWER, FREE = "pergunta", "resposta", "reescrever_resposta"

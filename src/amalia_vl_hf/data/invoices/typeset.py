@@ -14,8 +14,8 @@ from typing import Any, NamedTuple, cast
 import typst
 from PIL import Image
 
-from ..dataset_rows import png
-from ..passages import fill
+from ..rows import png
+from ..text.passages import fill
 from ..typefaces import OWN
 
 TEMPLATE = Path(__file__).with_name("fatura.typ")

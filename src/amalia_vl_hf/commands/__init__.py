@@ -1,0 +1,1 @@
+"""The `amalia-vl` command, one file a command: arguments in, one call of the package, text out."""

@@ -1,0 +1,287 @@
+"""The `amalia-vl data` command: arguments in, one step of preparing data, a few lines out."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from ..asking.inference import Endpoint
+    from ..data.building.recipe import Plan
+    from ..samples.checking import Report
+
+# Heavy imports are inside the commands, so that `--help` answers at once.
+
+EXAMPLES = """\
+  amalia-vl data fetch pd12m.parquet --samples 500000 --out data/pd12m
+  amalia-vl data check data/pd12m --model runs/demo/0_base --max-length 2048
+  amalia-vl data filter conversas.jsonl conversas_pt_pt.jsonl
+  amalia-vl data build pt-render-text --out data/pt-render-text --count 50000 --workers 8 --preview 50
+  amalia-vl data build sepic --out data/sepic --count 44300 --endpoint http://localhost:8000 --model M --dry-run
+  amalia-vl data mix recipes/amalia_vl/mixture.yaml --out instruct.parquet --model MODEL --workers 8"""
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """Add the steps to the parser of `amalia-vl data`."""
+    steps = parser.add_subparsers(title="steps", required=True, metavar="STEP")
+    _add_fetch(steps)
+    _add_check(steps)
+    _add_mix(steps)
+    _add_filter(steps)
+    _add_build(steps)
+
+
+def _add(steps: Any, name: str, step: Any, purpose: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = steps.add_parser(name, help=purpose, description=purpose)
+    parser.set_defaults(data=step)
+    return parser
+
+
+def _add_fetch(steps: Any) -> None:
+    purpose = "Fetch the images that a dataset names by URL; the same command goes on where it was killed."
+    parser = _add(steps, "fetch", _fetch, purpose)
+    parser.add_argument("source", metavar="SOURCE", help="parquet or JSON file, or a folder: PD12M, Multi-PixMo")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder for images, samples.jsonl, failures.jsonl")
+    parser.add_argument("--samples", type=int, metavar="N", help="rows to draw (all)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the draw (%(default)s)")
+    parser.add_argument("--language", metavar="CODE", help="of the texts, where the rows do not say it: pt, fr...")
+    parser.add_argument("--threads", type=int, default=16, metavar="N", help="images fetched at once (%(default)s)")
+    parser.add_argument("--max-megabytes", type=float, default=50, metavar="X", help="largest image (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=60, metavar="X", help="longest time an image (%(default)s)")
+
+
+def _add_measuring(parser: argparse.ArgumentParser, purpose: str) -> None:
+    parser.add_argument("--model", help=f"directory or Hub id of a model whose processor {purpose}")
+    parser.add_argument("--max-tiles", type=int, default=12, metavar="N", help="most tiles an image (%(default)s)")
+
+
+def _add_check(steps: Any) -> None:
+    purpose = "Say which samples cannot be trained on, and why; exit code 1 if there are any. Nothing is changed."
+    parser = _add(steps, "check", _check, purpose)
+    parser.add_argument("path", metavar="PATH", help="data file, folder or manifest")
+    parser.add_argument("--method", choices=("sft", "dpo"), default="sft", help="how it is trained on (%(default)s)")
+    _add_measuring(parser, "measures lengths")
+    parser.add_argument("--max-length", type=int, metavar="N", help="most tokens a sample; needs --model")
+    parser.add_argument("--write", metavar="MANIFEST", help="write a manifest of the samples that stay")
+
+
+def _add_mix(steps: Any) -> None:
+    purpose = "Draw a mixture's samples, to the exact counts, into a manifest that recipes take as data."
+    parser = _add(steps, "mix", _mix, purpose)
+    parser.add_argument("mixture", metavar="MIXTURE", help="YAML file, as recipes/amalia_vl/mixture.yaml")
+    parser.add_argument("--out", required=True, metavar="MANIFEST", help="parquet file to write")
+    _add_measuring(parser, "measures lengths and finds faulty samples")
+    parser.add_argument("--workers", type=int, default=0, metavar="N", help="processes that measure (%(default)s)")
+
+
+def _add_filter(steps: Any) -> None:
+    purpose = "Keep the conversations in European Portuguese; the others go beside them, with the reasons."
+    parser = _add(steps, "filter", _filter, purpose)
+    parser.add_argument("source", metavar="IN", help="JSONL or parquet file of conversations")
+    parser.add_argument("out", metavar="OUT", help="file of the same kind to write; NAME.dropped goes beside it")
+    parser.add_argument("--threshold", type=float, default=0.5, metavar="X", help="lowest score to keep (%(default)s)")
+    parser.add_argument("--keep-undecided", action="store_true", help="keep other languages and too short texts, too")
+    parser.add_argument("--classifier", metavar="MODEL", help="directory or Hub id of a text classifier to judge by")
+    parser.add_argument("--label", metavar="LABEL", help="that classifier's label for European Portuguese")
+
+
+def _add_build(steps: Any) -> None:
+    purpose = "Draw a dataset of pictures with questions; the same command goes on where it was killed."
+    parser = _add(steps, "build", _build, purpose)
+    names = "infographic-synth, invoice-qa, pt-ocr, pt-outputs-to-code, pt-render-text, pt-simple-code-outputs, sepic"
+    parser.add_argument("name", metavar="NAME", help=f"{names} or simple-code-ocr")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder for parquet files, card and plan")
+    parser.add_argument("--count", type=int, required=True, metavar="N", help="samples to draw")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is drawn (%(default)s)")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="files made at once (%(default)s)")
+    parser.add_argument("--preview", type=int, default=0, metavar="K", help="samples on an HTML sheet (%(default)s)")
+    parser.add_argument("--shard-size", type=int, default=500, metavar="N", help="samples a file (%(default)s)")
+    parser.add_argument("--fonts", metavar="DIR", help="fonts to draw with, beside the package's own")
+    parser.add_argument(
+        "--texts", metavar="FILE", help="texts to draw: .txt, one a line, or .parquet with text, image"
+    )
+    parser.add_argument("--functions", metavar="FILE", help="Python functions, .parquet as CodeSearchNet has them")
+    parser.add_argument(
+        "--invoices", metavar="DIR", help="annotated invoices: FATURA, its folder invoices_dataset_final"
+    )
+    parser.add_argument("--licence", metavar="NAME", help="of what is given with those three, for provenance")
+    _add_model(parser)
+    parser.add_argument("--executor", choices=("local", "slurm", "ray"), default="local", help="where (%(default)s)")
+    parser.add_argument("--partition", metavar="NAME", help="of Slurm")
+    parser.add_argument("--time", default="04:00:00", metavar="LIMIT", help="of a task on Slurm (%(default)s)")
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    model = parser.add_argument_group("a model that writes parts of the samples, for datasets that can have one")
+    model.add_argument("--endpoint", metavar="URL", help="OpenAI-compatible server; OPENAI_API_KEY is sent if set")
+    model.add_argument("--model", metavar="M", help="its name there")
+    model.add_argument("--temperature", type=float, default=0.7, metavar="X", help="of its answers (%(default)s)")
+    model.add_argument("--max-tokens", type=int, default=2048, metavar="N", help="of an answer (%(default)s)")
+    model.add_argument("--parallel", type=int, default=16, metavar="N", help="requests a worker (%(default)s)")
+    model.add_argument("--dry-run", action="store_true", help="show what would be asked, and how often; ask nothing")
+
+
+def _fetch(arguments: argparse.Namespace) -> int:
+    from ..samples.download import Limits
+    from ..samples.fetch import fetch
+
+    done = fetch(
+        arguments.source,
+        arguments.out,
+        limits=Limits(max_bytes=int(arguments.max_megabytes * 1e6), seconds=arguments.seconds),
+        samples=arguments.samples,
+        seed=arguments.seed,
+        language=arguments.language,
+        threads=arguments.threads,
+    )
+    print(done.table())
+    return 0 if done.samples else 1
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from tqdm import tqdm  # type: ignore[import-untyped]
+
+    from ..samples.checking import Report, check
+    from ..samples.fetch import printable
+    from ..samples.loading import load_samples
+
+    if arguments.max_length is not None and arguments.model is None:
+        raise ValueError("--max-length needs --model, whose processor measures lengths")
+    data = load_samples(arguments.path, arguments.method, every_row=False)
+    report = Report()
+    checking = check(data, arguments.method, _processor(arguments.model), arguments.max_tiles, arguments.max_length)
+    for checked in tqdm(checking, total=len(data), desc="checking", unit="sample"):
+        report.add(checked)
+        for finding in checked.findings:
+            tqdm.write(printable(f"{finding.kind}: {finding.reason}"))
+    print(report.table())
+    if arguments.write:
+        _write_kept(arguments.write, data, report)
+    return 0 if len(report.kept) == report.samples else 1
+
+
+def _write_kept(path: str, data: Dataset, report: Report) -> None:
+    """Write a manifest of the samples that stay; their sources stay where they are."""
+    from ..samples.loading import sources_of
+    from ..samples.manifest import write_manifest
+
+    if not report.kept:
+        raise ValueError(f"no sample stays, so {path} is not written")
+    rows = data.with_format("numpy")[:]
+    columns = {name: rows[name][report.kept].tolist() for name in ("source", "row")}
+    if report.sizes:
+        columns["length"], columns["tiles"] = (list(values) for values in zip(*report.sizes, strict=True))
+    write_manifest(path, columns, sources_of(data), {"checked": True})
+    print(f"written: {path}, {len(report.kept)} samples")
+
+
+def _mix(arguments: argparse.Namespace) -> int:
+    from ..samples.lengths import measure
+    from ..samples.mixture import draw, load_mixture
+
+    logging.basicConfig(format="%(message)s")  # each sample that is left out is said
+    mixture = load_mixture(arguments.mixture)
+    processor = _processor(arguments.model)
+    ruler = partial(measure, processor=processor, max_tiles=arguments.max_tiles) if processor else None
+    left_out = draw(mixture, arguments.out, ruler, arguments.workers)
+    for category, share in mixture.shares().items():
+        print(f"{share:>8.1f} %  {category}")
+    for name, count in left_out.items():
+        print(f"{count} faulty samples of {name} gave their place to others")
+    print(f"written: {arguments.out}")
+    return 0
+
+
+def _filter(arguments: argparse.Namespace) -> int:
+    from ..variety import judge
+    from ..variety.filter import filter_file
+
+    if (arguments.classifier is None) != (arguments.label is None):
+        raise ValueError("--classifier and --label go together: a model, and its label for European Portuguese")
+    classifier = None
+    if arguments.classifier:
+        from ..variety.hub import HubClassifier
+
+        classifier = HubClassifier(arguments.classifier, arguments.label)
+    judging = partial(judge, threshold=arguments.threshold, classifier=classifier)
+    report = filter_file(Path(arguments.source), Path(arguments.out), judging, arguments.keep_undecided)
+    print(report.table())
+    return 0
+
+
+def _build(arguments: argparse.Namespace) -> int:
+    from ..data.building.executors import SlurmJob
+    from ..data.building.recipe import INPUTS, OWN_LICENCE, Plan
+    from ..data.building.run import build
+
+    given = {name: getattr(arguments, name) for name in INPUTS}
+    texts = [name for name in ("texts", "functions", "invoices") if given[name]]
+    if bool(texts) != (arguments.licence is not None):
+        named = f"--{texts[0]}" if texts else "--texts, --functions or --invoices"
+        raise ValueError(f"{named} and --licence go together: what samples are made of, and the licence it is under")
+    plan = Plan(
+        name=arguments.name,
+        count=arguments.count,
+        seed=arguments.seed,
+        shard_size=arguments.shard_size,
+        licence=arguments.licence or OWN_LICENCE,
+        endpoint=_endpoint(arguments),
+        **given,
+    )
+    if arguments.dry_run:
+        return _show_prompts(plan)
+    slurm = SlurmJob(arguments.partition, arguments.time) if arguments.partition else None
+    made = build(plan, Path(arguments.out), arguments.executor, arguments.workers, slurm, arguments.preview)
+    if made is None:
+        print("Slurm builds the shards; the same command says how far it is, and finishes the folder")
+        return 0
+    print(f"{made.made} of {plan.count} samples are in {arguments.out}, every one checked")
+    if made.rejected:
+        print(made.table())
+    return 0 if made.made else 1
+
+
+def _endpoint(arguments: argparse.Namespace) -> Endpoint | None:
+    if (arguments.endpoint is None) != (arguments.model is None):
+        raise ValueError("--endpoint and --model go together: a server, and the model's name there")
+    if arguments.endpoint is None:
+        return None
+    from ..asking.inference import Endpoint
+
+    return Endpoint(
+        url=arguments.endpoint,
+        model=arguments.model,
+        temperature=arguments.temperature,
+        max_tokens=arguments.max_tokens,
+        seed=arguments.seed,
+        parallel=arguments.parallel,
+    )
+
+
+def _show_prompts(plan: Plan) -> int:
+    """Show what the first step asks for the first sample; later steps need its answers."""
+    from ..data.building.shards import materials_of
+    from ..data.building.stages import prompts_of
+
+    for number, step in enumerate(plan.steps, 1):
+        print(f"step {number}, {step.name}: up to {plan.count} requests to {plan.endpoint and plan.endpoint.model}")
+    if not plan.steps:
+        print(f"{plan.name} asks no model here; {plan.count} samples would be drawn")
+        return 0
+    for index, asked in prompts_of(plan, Path(), plan.steps[0], 0, materials_of(plan)):
+        print(f"sample {index}: {asked}" if isinstance(asked, Exception) else asked[0]["content"])
+        break
+    return 0
+
+
+def _processor(model: str | None) -> Any:
+    if model is None:
+        return None
+    from ..processing.processing_amalia_vl import AmaliaVLProcessor
+
+    return AmaliaVLProcessor.from_pretrained(model)

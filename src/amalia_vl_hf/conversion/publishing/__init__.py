@@ -1,0 +1,1 @@
+"""A model on the Hub: the repository's files, its card, and one commit."""

@@ -1,0 +1,349 @@
+"""The model card, filled from what is known of a model: config, training recipes, results, and its owner's facts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import yaml
+from huggingface_hub import EvalResult, EvalResultEntry, ModelCard, ModelCardData, eval_result_entries_to_yaml
+
+from ...modeling.configuration_amalia_vl import AmaliaVLConfig
+from ...processing.image_processing_amalia_vl import AmaliaVLImageProcessor
+from ...processing.tiling_amalia_vl import (
+    UNTILED,
+    TileLayout,
+    generate_pinpoints,
+    num_visual_tokens,
+)
+from ...training.recipe import Recipe, RecipeError, recipe_from
+from ..provenance import (
+    RECORD,
+    Provenance,
+    Source,
+    read_record,
+)
+from ..tensor_files import read_checkpoint
+
+TEMPLATE = Path(__file__).with_name("model_card.md")
+TRAINING_LOG = "training.json"  # as `amalia-vl train` writes it; what it records last is the recipe
+NO_RESULTS = "Não foram publicados resultados com estes pesos."
+
+HUB_ID = r"[\w.-]+/[\w.-]+"
+# What only a person knows: how each fact must look, a list where the pattern is in one.
+FACTS: Mapping[str, str | list[str]] = {
+    "license": r"[a-z0-9.-]+",
+    "base_model": [HUB_ID],
+    "datasets": [HUB_ID],
+    "widget_image": r"https://[^\s\"'<>]+",
+}
+
+
+class CardError(ValueError):
+    """A card that cannot be filled; `problems` says why, a line each, and names the slots."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = list(problems)
+
+
+@dataclass(frozen=True)
+class Score:
+    """One figure of an evaluation.
+
+    Args:
+        dataset: Hub id of the benchmark.
+        task: Which of its tasks.
+        metric: What is counted.
+        value: The figure, as the benchmark gives it.
+    """
+
+    dataset: str
+    task: str
+    metric: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a card stands.
+
+    Args:
+        repo_id: The model's repository, `organisation/name`.
+        export_id: That of its `llava_next` export, if it has one.
+        is_export: Whether the card is the export's.
+    """
+
+    repo_id: str
+    export_id: str | None = None
+    is_export: bool = False
+
+
+def build_card(directory: Path, place: Place, facts: Mapping[str, Any], scores: Sequence[Score]) -> str:
+    """Fill the template.
+
+    Args:
+        directory: The model, also for the card of its export.
+        place: Where the card stands.
+        facts: As `read_facts` gives them.
+        scores: As `read_results` gives them; without any the card says so.
+
+    Returns:
+        The card, its YAML metadata first; with scores these hold a `model-index` of them.
+
+    Raises:
+        CardError: Slots have no value.
+    """
+    slots: dict[str, str] = {
+        **{name: json.dumps(value, ensure_ascii=False) for name, value in facts.items() if name != "license"},
+        **({"license": facts["license"]} if "license" in facts else {}),
+        **_architecture(directory),
+        **_usage(place),
+        "evaluation": _score_table(scores) if scores else NO_RESULTS,
+    }
+    template = Template(TEMPLATE.read_text(encoding="utf-8"))
+    problems = [_fact_problem(name) for name in template.get_identifiers() if name in FACTS and name not in slots]
+    try:
+        slots |= _stages(directory)
+    except CardError as error:
+        problems += error.problems
+    if problems:
+        raise CardError(problems)
+    card = ModelCard(template.substitute(slots))
+    if scores:
+        index = [_model_index_entry(score) for score in scores]
+        metadata = card.data.to_dict()  # type: ignore[no-untyped-call]
+        card.data = ModelCardData(**metadata, model_name=slots["model_name"], eval_results=index)
+    return str(card)
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """Read what only a person knows; a file that is not there tells nothing.
+
+    Raises:
+        CardError: A fact is unknown or does not look as it must.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        facts = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise CardError([f"{path} is not YAML: {' '.join(str(error).split())}"]) from error
+    if not isinstance(facts, dict):
+        raise CardError([f"{path} must hold `name: value` lines for {', '.join(FACTS)}"])
+    problems = [f"{path}: {name} fills no slot; known: {', '.join(FACTS)}" for name in facts if name not in FACTS]
+    problems += [
+        f"{path}: {name} is {facts[name]!r}, but must be {_wanted(name)}"
+        for name in FACTS
+        if name in facts and not _fits(facts[name], FACTS[name])
+    ]
+    if problems:
+        raise CardError(problems)
+    return facts
+
+
+def read_results(path: Path) -> list[Score]:
+    """Read evaluation results: a JSON list of objects with `dataset`, `task`, `metric` and `value`.
+
+    Raises:
+        CardError: Another form, or a value that is no finite number.
+    """
+    wanted = {entry.name for entry in fields(Score)}
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CardError([f"{path} is not JSON: {error}"]) from error
+    if not isinstance(rows, list) or not rows:
+        raise CardError([f"{path} must be a list of results, at least one"])
+    problems = []
+    for number, row in enumerate(rows):
+        if not isinstance(row, dict) or row.keys() != wanted:
+            problems.append(f"{path}: result {number} must have exactly {', '.join(sorted(wanted))}")
+        elif type(row["value"]) not in (int, float) or not math.isfinite(row["value"]):
+            problems.append(f"{path}: result {number} has the value {row['value']!r}, which is no finite number")
+        elif not _fits(row["dataset"], HUB_ID) or not all(_fits(row[key], r"[^|\n]+") for key in ("task", "metric")):
+            problems.append(f"{path}: result {number} needs a Hub id as dataset, and one line each as task and metric")
+    if problems:
+        raise CardError(problems)
+    return [Score(**row) for row in rows]
+
+
+def results_yaml(scores: Sequence[Score]) -> str:
+    """The results in the Hub's own format, for a file in `.eval_results/`."""
+    entries = [EvalResultEntry(score.dataset, score.task, score.value, notes=score.metric) for score in scores]
+    return yaml.safe_dump(eval_result_entries_to_yaml(entries), allow_unicode=True, sort_keys=False)
+
+
+def training_recipes(directory: Path) -> list[Recipe]:
+    """Follow a model back through its training logs, by their hashes; first stage first.
+
+    Raises:
+        CardError: There is no log, one is damaged, or the one of the stage before is no longer there.
+    """
+    recipes: list[Recipe] = []
+    log = directory / TRAINING_LOG
+    if not log.is_file():
+        raise CardError([f"slot stages has no value: neither {log} of `amalia-vl train` nor {RECORD} is there"])
+    while True:
+        try:
+            origin = json.loads(log.read_bytes())["origin"]
+            before = origin["model_log_sha256"]
+            recipes.insert(0, recipe_from({entry.name: origin[entry.name] for entry in fields(Recipe)}))
+        except (ValueError, KeyError, TypeError, RecipeError) as error:
+            raise CardError([f"slot stages has no value: {log} is not a training log: {error!r}"]) from error
+        if before is None:
+            return recipes
+        log = _log_before(log, recipes[0].model, before)
+
+
+def _log_before(log: Path, model: str, sha256: str) -> Path:
+    """Find the log of the model that a stage began with: where the recipe says, or beside the stage's own folder."""
+    candidates = [Path(model) / TRAINING_LOG, log.parent.parent / Path(model).name / TRAINING_LOG]
+    for candidate in candidates:
+        if candidate.is_file() and hashlib.sha256(candidate.read_bytes()).hexdigest() == sha256:
+            return candidate
+    raise CardError(
+        [f"slot stages has no value: {log} began with {model}, whose training log is not in {candidates[0].parent}"]
+    )
+
+
+def _usage(place: Place) -> dict[str, str]:
+    """Say how the repository is loaded and served."""
+    repo_id, trust = place.repo_id, ", trust_remote_code=True"
+    form = "o código vem no repositório; com `amalia-vl-hf` instalado e importado, `trust_remote_code` é dispensável"
+    if place.is_export and place.export_id:
+        repo_id, trust = place.export_id, ""
+        form = f"formato `llava_next`, sem código próprio, imagens redimensionadas pelo Pillow; de `{place.repo_id}`"
+    exporting = "amalia-vl convert export DIRETORIA --out EXPORTACAO\nvllm serve EXPORTACAO"
+    return {
+        "repo_id": repo_id,
+        "model_name": repo_id.split("/")[-1],
+        "form": form,
+        "trust": trust,
+        "serving": f"vllm serve {place.export_id}" if place.export_id else exporting,
+    }
+
+
+def _architecture(directory: Path) -> dict[str, str]:
+    """Describe the model by its config, its processor and its tensors' shapes."""
+    config = AmaliaVLConfig.from_pretrained(directory)
+    images = AmaliaVLImageProcessor.from_pretrained(directory)
+    vision, text = config.vision_config, config.text_config
+    layouts = _full_layouts(images)
+    tiles = max(layout.num_tiles for layout in layouts) - 1
+    tokens = max(num_visual_tokens(layout, config.patches_per_side) for layout in layouts)
+    parameters = sum(math.prod(tensor.shape) for tensor in read_checkpoint(directory).values())
+    return {
+        "vision_tower": f"SigLIP, {vision.num_hidden_layers} camadas de {vision.hidden_size}, "
+        f"partes de {vision.patch_size} px",
+        "decoder": f"{text.model_type}, {text.num_hidden_layers} camadas de {text.hidden_size}, "
+        f"vocabulário de {text.vocab_size}",
+        "connector": f"perceptrão de duas camadas, {config.connector_act}",
+        "tiling": f"miniatura e até {tiles} mosaicos de {vision.image_size} px; "
+        f"até {tokens} elementos visuais por imagem",
+        "parameters": f"{parameters:,}".replace(",", " "),
+    }
+
+
+def _full_layouts(images: AmaliaVLImageProcessor) -> list[TileLayout]:
+    """Every grid the processor allows, without padding: an image has at most their tokens."""
+    tile, most_tiles = images.size["height"], images.max_tiles
+    allowed = images.image_grid_pinpoints
+    canvases = generate_pinpoints(most_tiles, tile) if allowed is None else allowed
+    grids = [(height // tile, width // tile) for height, width in canvases]
+    return [TileLayout(rows, cols, 0, 0) for rows, cols in grids if rows * cols <= most_tiles] or [UNTILED]
+
+
+def _stages(directory: Path) -> dict[str, str]:
+    """Say what the weights went through: training here, or where there was none, the conversion that made them."""
+    made = None if (directory / TRAINING_LOG).is_file() else read_record(directory)
+    if made is None:
+        table = _stage_table(training_recipes(directory))
+        return {"stages": table, "stages_english": "The training stages are in the table under *Treino*."}
+    return {"stages": _made_portuguese(made.published()), "stages_english": _made_english(made.published())}
+
+
+def _made_portuguese(made: Provenance) -> str:
+    named = {part: _named(source, "revisão", "diretoria local") for part, source in made.sources.items()}
+    by = f"por {made.tool}, em {', '.join(made.dtypes)}"
+    if made.kind == "compose":
+        return (
+            f"Pesos compostos {by}: torre de visão de {named['vision']}, modelo de linguagem de {named['text']}; "
+            "o conector tem valores aleatórios e nada foi treinado aqui."
+        )
+    return f"Pesos convertidos de {named['model']} {by}; nada foi treinado aqui."
+
+
+def _made_english(made: Provenance) -> str:
+    named = {part: _named(source, "revision", "a local directory") for part, source in made.sources.items()}
+    by = f"by {made.tool}, stored as {', '.join(made.dtypes)}"
+    if made.kind == "compose":
+        return (
+            f"The weights were composed {by}: vision tower of {named['vision']}, language model of {named['text']}; "
+            "the connector's values are random, and nothing was trained here."
+        )
+    return f"The weights were converted from {named['model']} {by}; nothing was trained here."
+
+
+def _named(source: Source, revision: str, local: str) -> str:
+    if not source.is_on_hub:
+        return f"`{source.name}` ({local})"
+    return f"`{source.name}` ({revision} `{source.revision}`)" if source.revision else f"`{source.name}`"
+
+
+def _stage_table(recipes: Sequence[Recipe]) -> str:
+    rows = ["etapa", "método", "taxas de aprendizagem", "variação", "lote", "duração", "mosaicos"]
+    lines = [_row(rows), _row(["---"] * len(rows))]
+    for recipe in recipes:
+        stage = recipe.training_stage
+        rates = ", ".join(f"{module} {rate:g}" for module, rate in stage.learning_rates.items())
+        duration = f"passos: {recipe.steps}" if recipe.steps else f"épocas: {recipe.epochs:g}"
+        batch = f"{recipe.batch_size} × {recipe.accumulation}"
+        lines.append(_row([stage.name, stage.method, rates, stage.schedule, batch, duration, str(stage.max_tiles)]))
+    return "\n".join(lines)
+
+
+def _score_table(scores: Sequence[Score]) -> str:
+    lines = [_row(["conjunto", "tarefa", "medida", "valor"]), _row(["---"] * 4)]
+    lines += [_row([score.dataset, score.task, score.metric, f"{score.value:g}"]) for score in scores]
+    return "\n".join(lines)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _model_index_entry(score: Score) -> EvalResult:
+    return EvalResult(
+        task_type="image-text-to-text",
+        dataset_type=score.dataset,
+        dataset_name=score.task,
+        metric_type=score.metric,
+        metric_value=score.value,
+    )
+
+
+def _fits(value: Any, wanted: str | list[str]) -> bool:
+    if isinstance(wanted, list):
+        return isinstance(value, list) and all(_fits(item, wanted[0]) for item in value)
+    return isinstance(value, str) and re.fullmatch(wanted, value) is not None
+
+
+def _wanted(name: str) -> str:
+    return {
+        "license": "the Hub's short name of a licence, such as apache-2.0",
+        "base_model": "a list of Hub ids",
+        "datasets": "a list of Hub ids, which may be empty",
+        "widget_image": "the https address of an image",
+    }[name]
+
+
+def _fact_problem(name: str) -> str:
+    return f"slot {name} has no value: card.yaml must give {name}, {_wanted(name)}"

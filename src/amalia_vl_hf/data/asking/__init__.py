@@ -1,1 +1,0 @@
-"""Asking a language model behind an OpenAI-compatible server: prompts, the client, and a build's steps."""

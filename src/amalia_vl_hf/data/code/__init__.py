@@ -1,0 +1,1 @@
+"""Python programs to draw and to run: SePIC, the code datasets, seeded functions, pictures, outputs and traces."""

@@ -1,0 +1,122 @@
+"""What programs print: many run in one go of the sandbox, each with names of its own, and none without end."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+
+from ...sandbox import Limits, run_snippet
+from ..dataset import RejectedError
+
+LIMITS = Limits(wall_seconds=10, cpu_seconds=3)  # of all programs of a run
+MAX_BATCH = 60_000  # letters that are run in one go; the longest program that is drawn has half of it
+MAX_STEPS = 2000  # lines that a program runs, far more than a reader follows; numbers that double stay small, too
+MAX_OUTPUT = 1200  # letters, twice what any dataset shows
+SEEDS = 8  # runs that must print the same: the order of a set of two strings passes once in 128
+TOO_MUCH = "a program prints too much"
+
+# Runs in the sandbox. A program's output is kept apart from the others', it cannot see their names, and it is stopped
+# after so many lines, so that one that does not end does not take the others with it, and no clock decides.
+# Gives the output, its length where it is too long, None where the program fails.
+_DRIVER = """\
+import io, sys
+
+def run(program):
+    left = {steps}
+
+    def trace(frame, event, argument):
+        nonlocal left
+        if frame.f_code.co_filename != "program":  # an import runs thousands
+            return None
+        left -= 1
+        if left < 0:
+            raise TimeoutError
+        return trace
+
+    sys.stdout = stream = io.StringIO()
+    try:
+        code = compile(program, "program", "exec")
+        sys.settrace(trace)
+        exec(code, {{"__name__": "__main__"}})
+    except BaseException:
+        return None
+    finally:
+        sys.settrace(None)
+    output = stream.getvalue()
+    return output if len(output) <= {most} else len(output)
+
+real = sys.stdout
+outputs = [run(program) for program in {programs}]
+sys.stdout = real
+print(ascii(outputs))
+"""
+
+
+def run_programs(programs: Iterable[str], seeds: int = SEEDS) -> list[str | RejectedError]:
+    """Give what each program prints, or why it is of no use.
+
+    Args:
+        programs: Python sources.
+        seeds: Hash seeds under which each must print the same; one will do for programs known to.
+    """
+    outputs: list[str | RejectedError] = []
+    for batch in _batches(programs):
+        outputs += _run(batch, seeds)
+    return outputs
+
+
+def run_script(code: str, seeds: int) -> str:
+    """Run code in the sandbox, as a script of its own, and give what it prints.
+
+    Raises:
+        RejectedError: It does not end well, or prints something else under another hash seed.
+    """
+    result = run_snippet(code, LIMITS, seeds=seeds)
+    if result.status != "ok":
+        last = (result.stderr.strip().splitlines() or [""])[-1]
+        raise RejectedError(f"a program ends as {result.status}", last[:80])
+    return result.stdout
+
+
+@lru_cache(maxsize=256)
+def run_checked(code: str, seeds: int) -> str:
+    """Do as `run_script`, but what a sample asks again is not run again."""
+    return run_script(code, seeds)
+
+
+def _batches(programs: Iterable[str]) -> Iterator[list[str]]:
+    """Part programs so that what runs them is not too long for the sandbox."""
+    batch: list[str] = []
+    for program in programs:
+        if batch and len(ascii([*batch, program])) > MAX_BATCH:
+            yield batch
+            batch = []
+        batch.append(program)
+    yield batch
+
+
+def _run(programs: Sequence[str], seeds: int) -> list[str | RejectedError]:
+    """Run programs in one go; where one spoils that, in halves, until it is alone."""
+    code = _DRIVER.format(programs=ascii(list(programs)), steps=MAX_STEPS, most=MAX_OUTPUT)
+    try:
+        return [_told(output) for output in _read_outputs(run_checked(code, seeds), len(programs))]
+    except RejectedError as error:
+        half = len(programs) // 2
+        return _run(programs[:half], seeds) + _run(programs[half:], seeds) if half else [error]
+
+
+def _read_outputs(printed: str, count: int) -> list[str | int | None]:
+    try:
+        outputs = ast.literal_eval(printed)
+    except (ValueError, SyntaxError):
+        outputs = None
+    if not isinstance(outputs, list) or len(outputs) != count:
+        raise RejectedError("a program writes past print", printed[-80:])
+    return outputs
+
+
+def _told(output: str | int | None) -> str | RejectedError:
+    if output is None:
+        return RejectedError("a program fails")
+    return RejectedError(TOO_MUCH, f"{output} letters") if isinstance(output, int) else output

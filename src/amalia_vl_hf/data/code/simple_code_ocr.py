@@ -1,0 +1,94 @@
+"""SimpleCodeOCR: write the code that a picture shows, letter by letter (paper, section 5.1).
+
+The paper renders 300,000 functions of CodeSearchNet for naive transcription. Here they are the user's, or seeded ones.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+from ..dataset import (
+    Drawn,
+    Exchange,
+    Materials,
+    Row,
+    Step,
+)
+from ..languages import Language
+from ..rows import (
+    exchange,
+    open_picture,
+    png,
+    truth_of,
+)
+from .code_pictures import draw_code, picture_faults
+from .functions import draw_function, parse_function
+
+NAME = "simple-code-ocr"
+TITLE = "SimpleCodeOCR"
+VERSION = 1
+USES: tuple[str, ...] = ("functions",)
+SUMMARY = "Transcription of Python functions drawn in many themes, asked in Portuguese and in English."
+STEPS: tuple[Step, ...] = ()
+
+FENCED = 0.4  # of the answers
+FENCE = "```python\n{code}\n```"
+QUESTIONS: dict[Language, tuple[str, ...]] = {
+    "pt": (
+        "Transcreve o código da imagem.",
+        "Escreve o código que aparece na imagem, tal e qual.",
+        "Que código está na imagem? Escreve-o todo, com a mesma indentação.",
+        "Passa o código da imagem para texto, sem mudar nada.",
+        "Extrai a função que se vê na imagem.",
+    ),
+    "en": (
+        "Transcribe the code in the image.",
+        "Write the code shown in the image, exactly as it is.",
+        "What code is in the image? Write all of it, with the same indentation.",
+        "Turn the code in the image into text, without changing anything.",
+        "Extract the function that the image shows.",
+    ),
+}
+NO_NUMBERS: dict[Language, str] = {
+    "pt": "Deixa de fora os números das linhas.",
+    "en": "Leave the line numbers out.",
+}
+IN_FENCE: dict[Language, str] = {
+    "pt": "Responde com um bloco de código Markdown.",
+    "en": "Answer with a Markdown code block.",
+}
+
+
+def draw(rng: Random, index: int, materials: Materials) -> Drawn:
+    """Draw a function, and ask for its code.
+
+    Raises:
+        RejectedError: A picture cannot hold the function.
+    """
+    function, language = draw_function(rng, index, materials)
+    picture = draw_code(function.source, rng, "python")
+    fenced = rng.random() < FENCED and "```" not in function.source
+    parts = [rng.choice(QUESTIONS[language])]
+    parts += [NO_NUMBERS[language]] * picture.numbered + [IN_FENCE[language]] * fenced
+    answer = FENCE.format(code=function.source) if fenced else function.source
+    truth = {"code": function.source, "picture": picture.truth()}
+    task = "Markdown" if fenced else "plain"
+    return Drawn(png(picture.image), (Exchange(" ".join(parts), answer),), task, truth, language)
+
+
+def faults(row: Row) -> list[str]:
+    """Hold a row to its truth: the lines are in the picture, and the answer, read as asked, is what they make up."""
+    truth, (question, answer) = truth_of(row), exchange(row)
+    found = picture_faults(open_picture(row), truth["picture"], truth["code"])
+    languages = [language for language, wordings in QUESTIONS.items() if question.startswith(wordings)]
+    if languages != [row["language"]]:
+        found.append(f"{question!r} does not ask for code in {row['language']}")
+    if any(NO_NUMBERS[language] in question for language in languages) != truth["picture"]["numbered"]:
+        found.append(f"{question!r} does not say of line numbers what the picture has")
+    code = answer
+    if any(IN_FENCE[language] in question for language in languages):
+        code = answer.removeprefix("```python\n").removesuffix("\n```")
+    drawn = [text for text, *_ in truth["picture"]["lines"]]
+    if code != truth["code"] or [line for line in code.split("\n") if line] != drawn or parse_function(code) is None:
+        found.append(f"the answer {answer!r} is not the function whose lines are {drawn}")
+    return found

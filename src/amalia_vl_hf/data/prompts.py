@@ -1,0 +1,40 @@
+"""Prompts of the steps that ask a model: files in European Portuguese, whose hash goes into every row."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from string import Template
+
+from .dataset import FAMILIES, Step
+
+FOLDER = Path(__file__).parent
+_VERSION = "versão: "  # begins the first line, for people; the model does not get it
+
+
+def read_prompt(dataset: str, step: str) -> Template:
+    """Read the prompt of a dataset's step, without its version.
+
+    Raises:
+        ValueError: The file does not begin with its version.
+    """
+    text = _path(dataset, step).read_text(encoding="utf-8")
+    first, _, rest = text.partition("\n")
+    if not first.startswith(_VERSION):
+        raise ValueError(f"{_path(dataset, step)} must begin with a line {_VERSION!r} and a number, not {first!r}")
+    return Template(rest.strip())
+
+
+def prompt_hash(dataset: str, steps: Sequence[Step]) -> str:
+    """Hash the prompts of the steps, SHA-256; nothing where no model is asked."""
+    if not steps:
+        return ""
+    digest = hashlib.sha256()
+    for step in steps:
+        digest.update(_path(dataset, step.name).read_bytes())
+    return digest.hexdigest()
+
+
+def _path(dataset: str, step: str) -> Path:
+    return FOLDER / FAMILIES[dataset] / "prompts" / dataset / f"{step}.md"

@@ -1,0 +1,96 @@
+"""The rows of a rendered dataset: encoded pictures, a conversation, where they come from, and what was drawn."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+from datasets import Features, Image, List, Value
+from PIL import Image as Pictures
+
+from .dataset import Drawn, Exchange, Rendered, Row
+
+FEATURES = Features(
+    {
+        "images": List(Image()),
+        "messages": List({"role": Value("string"), "content": Value("string")}),
+        "source": Value("string"),
+        "language": Value("string"),
+        "task": Value("string"),
+        "truth": Value("string"),
+        "index": Value("int64"),
+        "seed": Value("int64"),
+        "generator": Value("string"),
+        "model": Value("string"),
+        "prompt_hash": Value("string"),
+        "licence": Value("string"),
+    }
+)
+
+
+def png(picture: Pictures.Image) -> bytes:
+    """Encode a picture without loss."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", compress_level=3)
+    return buffer.getvalue()
+
+
+def jpeg(picture: Pictures.Image, quality: int) -> bytes:
+    """Encode a picture with loss, its colours at full size."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=quality, subsampling=0)
+    return buffer.getvalue()
+
+
+def open_picture(row: Row) -> Pictures.Image:
+    """Decode the one picture of a row."""
+    (cell,) = row["images"]
+    return Pictures.open(io.BytesIO(cell["bytes"])).convert("RGB")
+
+
+def write_row(dataset: Rendered, drawn: Drawn, index: int, **provenance: Any) -> Row:
+    """Write a sample as a row, with where it comes from: the columns of `FEATURES` after `index`."""
+    suffix = "png" if drawn.picture.startswith(b"\x89PNG") else "jpg"
+    turns = [turn for said in drawn.exchanges for turn in zip(("user", "assistant"), said, strict=True)]
+    return {
+        "images": [{"bytes": drawn.picture, "path": f"{dataset.NAME}-{index:08}.{suffix}"}],
+        "messages": [{"role": role, "content": text} for role, text in turns],
+        "source": dataset.TITLE,
+        "language": drawn.language,
+        "task": drawn.task,
+        "truth": json.dumps(drawn.truth, ensure_ascii=False),
+        "index": index,
+        **provenance,
+    }
+
+
+def exchanges(row: Row) -> list[Exchange]:
+    """Give the conversation of a row.
+
+    Raises:
+        ValueError: The turns are not the user's and the assistant's, one after the other.
+    """
+    turns = row["messages"]
+    if not turns or [turn["role"] for turn in turns] != ["user", "assistant"] * (len(turns) // 2):
+        raise ValueError(f"sample {row['index']}: turns of {', '.join(turn['role'] for turn in turns) or 'nobody'}")
+    texts = [turn["content"] for turn in turns]
+    return [Exchange(*pair) for pair in zip(texts[::2], texts[1::2], strict=True)]
+
+
+def exchange(row: Row) -> Exchange:
+    """Give the only exchange of a row.
+
+    Raises:
+        ValueError: Its turns are others.
+    """
+    found = exchanges(row)
+    if len(found) != 1:
+        raise ValueError(f"sample {row['index']}: {len(found)} exchanges, expected one")
+    return found[0]
+
+
+def truth_of(row: Row) -> dict[str, Any]:
+    """Read what the picture of a row shows."""
+    truth: dict[str, Any] = json.loads(row["truth"])
+    return truth

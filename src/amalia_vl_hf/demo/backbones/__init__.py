@@ -1,0 +1,1 @@
+"""The demo's tiny tower, decoder and tokenizer, each warmed up alone."""

@@ -1,0 +1,67 @@
+"""How many tokens and tiles a sample takes, from its text and its images' headers: no image is decoded."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from ..processing.image_loading_amalia_vl import orientation, read_header
+from .loading import conversation, require_readable
+from .plain_text import renamed, special_tokens_in
+
+_SIDEWAYS = range(5, 9)  # EXIF orientations that swap height and width
+
+
+def measure(sample: Mapping[str, Any], processor: Any, max_tiles: int) -> tuple[int, int]:
+    """Count what the collator would make of a sample.
+
+    Args:
+        sample: A row of `samples.load_samples`.
+        processor: The model's processor.
+        max_tiles: Most tiles an image is cut into; 0 leaves only the thumbnail.
+
+    Returns:
+        Tokens, visual ones included, of the conversation, or of a pair's prompt with its longer answer; and the tiles
+        of its images, thumbnails included.
+
+    Raises:
+        ValueError: The sample cannot be read, or an image's header.
+    """
+    require_readable(sample)
+    sizes = [_size(cell, sample["sample"]) for cell in sample["images"]]
+    visual = sum(processor.num_visual_tokens(*size, max_tiles=max_tiles) for size in sizes)
+    tiles = sum(processor.image_processor.tile_layout(*size, max_tiles=max_tiles).num_tiles for size in sizes)
+    if "messages" in sample:
+        dialogues = [sample["messages"]]
+    else:
+        dialogues = [sample["prompt"] + sample[answer] for answer in ("chosen", "rejected")]
+    words = [
+        _text_tokens(conversation(turns, sizes, sample["sample"]), processor, sample["sample"]) for turns in dialogues
+    ]
+    return max(words) - len(sizes) + visual, tiles
+
+
+def _text_tokens(turns: list[dict[str, Any]], processor: Any, sample: str) -> int:
+    """Count the tokens of a rendered chat, in which each image is one."""
+    twin = renamed(processor) if special_tokens_in(processor, turns, sample) else processor
+    text = twin.apply_chat_template(turns, tokenize=False)
+    return len(twin.tokenizer(text, add_special_tokens=False).input_ids)  # the template writes <s> itself
+
+
+def _size(cell: Any, sample: str) -> tuple[int, int]:
+    """Read the height and width, in pixels, that an image has when it stands upright."""
+    if isinstance(cell, Image.Image):
+        image = cell
+    else:
+        try:
+            encoded = isinstance(cell, Mapping)
+            image = read_header(io.BytesIO(cell["bytes"]) if encoded else Path(cell))
+        except Exception as error:  # decoders meet hostile files with OSError, SyntaxError, struct.error, EOFError...
+            raise ValueError(f"{sample}: an image has no readable header ({error})") from error
+    with image:
+        width, height = image.size
+        return (width, height) if orientation(image) in _SIDEWAYS else (height, width)

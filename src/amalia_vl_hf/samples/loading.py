@@ -1,0 +1,205 @@
+"""Training samples: rows of any known dataset, or of a mixture of them, read when they are needed."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+
+from .formats import IMAGE_SLOT, read_record
+from .manifest import MEASURED, is_manifest, read_manifest
+from .sources import (
+    DatasetRows,
+    Rows,
+    Source,
+    open_rows,
+)
+
+# What a sample of each training method holds beside its images.
+FIELDS: Mapping[str, tuple[str, ...]] = {"sft": ("messages",), "dpo": ("prompt", "chosen", "rejected")}
+
+
+def load_samples(path: str | Path, method: str, every_row: bool = True) -> Dataset:
+    """Open a data file, a folder of parquet files or a mixture's manifest as samples.
+
+    A sample has `index` (its position), `sample` (its origin, for errors), `source`, `language`, `category`, `images`
+    (paths or encoded cells, in the order of their slots), `messages` (`method="sft"`) or `prompt`, `chosen` and
+    `rejected` (`method="dpo"`), and, from a manifest that was measured, `length` and `tiles`.
+
+    Args:
+        path: JSONL, JSON or parquet file in a format of `readers`, a folder with one of them, or a manifest.
+        method: `"sft"` or `"dpo"`.
+        every_row: Whether a faulty row is an error, in a JSON file at once, elsewhere when it is used. If not, it has
+            the reason in `fault`, and neither images nor texts, for `bad_samples` to replace.
+
+    Raises:
+        ValueError: The file is empty or a mixture's YAML; its columns are of no known format; with `every_row`, a row
+            is no JSON, not of its format, or names an image that is not there.
+    """
+    if Path(path).suffix in (".yaml", ".yml"):
+        raise ValueError(f"{path} describes a mixture; draw its samples first: amalia-vl data mix {path} --out FILE")
+    if is_manifest(path):
+        table, sources = read_manifest(path)
+        _require_some(len(table), path)
+        reader = SampleReader(sources, method, strict=every_row)
+        return table.add_column("index", range(len(table))).with_transform(reader)
+    reader = SampleReader([Source(Path(path).stem, path=str(path))], method, strict=every_row)
+    rows = reader.rows(0)
+    _require_some(len(rows), path)
+    numbers = range(len(rows))
+    if every_row:  # rows of parquet have one type: the first shows whether its format is known
+        for row in numbers[:1] if isinstance(rows, DatasetRows) else numbers:
+            require_readable(reader.read(row, 0, row))
+    return Dataset.from_dict({"index": numbers, "source": [0] * len(rows), "row": numbers}).with_transform(reader)
+
+
+class SampleReader:
+    """Turn rows of a manifest, of numbers alone, into samples; what it opens stays open in its process only.
+
+    Args:
+        sources: What the column `source` counts.
+        method: `"sft"` or `"dpo"`.
+        strict: Whether a faulty row is an error where samples are indexed.
+    """
+
+    def __init__(self, sources: Sequence[Source], method: str, strict: bool = False) -> None:
+        self.sources = list(sources)
+        self.method = method
+        self.strict = strict
+        self._rows: dict[int, Rows] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_rows": {}}
+
+    def rows(self, source: int) -> Rows:
+        """Open a source, once."""
+        if source not in self._rows:
+            self._rows[source] = open_rows(self.sources[source])
+        return self._rows[source]
+
+    def __call__(self, batch: Mapping[str, Sequence[int]]) -> dict[str, list[Any]]:
+        """Read the samples of a batch of manifest rows; `datasets` calls this where rows are indexed."""
+        entries = zip(batch["index"], batch["source"], batch["row"], strict=True)
+        samples = [self.read(*entry) for entry in entries]
+        if self.strict:
+            for sample in samples:
+                require_readable(sample)
+        read = {name: [sample[name] for sample in samples] for name in samples[0]}
+        return {**read, **{name: list(batch[name]) for name in MEASURED if name in batch}}
+
+    def read(self, index: int, source: int, row: int) -> dict[str, Any]:
+        """Read one sample; what is wrong with it goes into `fault`."""
+        rows, origin = self.rows(source), self.sources[source]
+        known = {"source": origin.name, "language": origin.language, "category": origin.category}
+        sample: dict[str, Any] = {"index": index, "sample": rows.name(row), **known, "images": [], "fault": None}
+        try:
+            values = rows[row]
+            if not isinstance(values, Mapping):
+                raise ValueError(f"{rows.name(row)}: needs {FIELDS[self.method][0]} but holds {type(values).__name__}")
+            values = {origin.columns.get(name, name): value for name, value in values.items()}
+            values["language"] = values.get("language") or origin.language
+            record = read_record(values, self.method, rows.name(row))
+        except ValueError as error:
+            return {**sample, **dict.fromkeys(FIELDS[self.method]), "fault": str(error)}
+        record["images"] = [_located(cell, origin.folder) for cell in record["images"]]
+        return {**sample, **record, "language": values["language"]}
+
+
+def sources_of(samples: Dataset) -> list[Source]:
+    """Give the sources that the column `source` of opened samples counts."""
+    reader: SampleReader = samples.format["format_kwargs"]["transform"]
+    return reader.sources
+
+
+def require_readable(sample: Mapping[str, Any]) -> None:
+    """Hold a sample to what can be seen without decoding its images.
+
+    Raises:
+        ValueError: The row could not be read, or an image is a missing file or a URL.
+    """
+    if sample.get("fault"):
+        raise ValueError(sample["fault"])
+    paths = [cell for cell in sample["images"] if isinstance(cell, str)]
+    if addresses := [path for path in paths if _is_address(path)]:
+        raise ValueError(f"{sample['sample']}: {addresses[0]} is not fetched yet; run amalia-vl data fetch first")
+    if missing := [path for path in paths if not Path(path).is_file()]:
+        raise ValueError(f"{sample['sample']}: no such image: {', '.join(missing)}")
+
+
+def conversation(turns: list[dict[str, Any]], images: list[Any], sample: str) -> list[dict[str, Any]]:
+    """Put each image into its slot of the conversation.
+
+    Slots are `{"type": "image"}` parts. A conversation without a single slot gets its images at the start of the first
+    user turn, as TRL's `images` column means it; as many `<image>` placeholders that open that turn's plain text stand
+    for them and are dropped. Any other `<image>` is text like any word.
+
+    Args:
+        turns: `role` / `content` turns; contents are text or lists of parts.
+        images: Paths or images, in the order of the slots.
+        sample: Where the conversation comes from, for errors.
+
+    Returns:
+        New turns with typed contents.
+
+    Raises:
+        ValueError: As many slots as images are needed.
+    """
+    typed = [{"role": turn["role"], "content": _parts(turn["content"])} for turn in turns]
+    slots = [part for turn in typed for part in turn["content"] if part["type"] == "image"]
+    users = [turn for turn in typed if turn["role"] == "user"]
+    if not slots and images and users:
+        slots = [{"type": "image"} for _ in images]
+        users[0]["content"] = slots + _without_placeholders(users[0]["content"], len(images))
+    if len(slots) != len(images):
+        raise ValueError(f"{sample}: {len(slots)} image slots in the conversation but {len(images)} images")
+    for slot, image in zip(slots, images, strict=True):
+        slot["image"] = image
+    return typed
+
+
+def fingerprint(path: str | Path) -> str:
+    """Tell data apart: the SHA-256 of a file, or of the names, sizes and times of all files of a folder."""
+    path = Path(path)
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    listed = [(str(file.relative_to(path)), file.stat()) for file in sorted(path.rglob("*")) if file.is_file()]
+    facts = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in listed]
+    return hashlib.sha256(repr(facts).encode()).hexdigest()
+
+
+def _require_some(count: int, path: str | Path) -> None:
+    if not count:
+        raise ValueError(f"{path} holds no samples")
+
+
+def _without_placeholders(parts: list[dict[str, Any]], images: int) -> list[dict[str, Any]]:
+    """Drop the run of placeholders that opens a text, if they are exactly as many as images."""
+    opening = re.match(rf"(?:{IMAGE_SLOT}\s*)+", parts[0].get("text", "")) if parts else None
+    if opening is None or opening[0].count(IMAGE_SLOT) != images:
+        return parts
+    return [{**parts[0], "text": parts[0]["text"][opening.end() :]}, *parts[1:]]
+
+
+def _parts(content: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}]
+    # A dataset column gives every part the keys of all parts, None where a part has none.
+    return [{key: value for key, value in part.items() if value is not None} for part in content]
+
+
+def _is_address(path: str) -> bool:
+    return path.startswith(("http://", "https://"))
+
+
+def _located(cell: Any, folder: Path) -> Any:
+    """Give paths their folder; encoded bytes and addresses stay as they are."""
+    if isinstance(cell, Mapping) and cell.get("bytes") is None and cell.get("path"):
+        cell = cell["path"]
+    if isinstance(cell, str | Path) and not _is_address(str(cell)):
+        return str(folder / cell)
+    return cell

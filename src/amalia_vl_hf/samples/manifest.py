@@ -1,0 +1,61 @@
+"""A mixture's samples, drawn once and written down: a parquet file of sources and row numbers.
+
+The file holds `source` and `row`, and `length` and `tiles` where they were measured; its metadata hold the sources, so
+that the file alone says everything that training reads.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+from datasets import Dataset
+
+from .sources import Source
+
+MEASURED = ("length", "tiles")
+_KEY = b"amalia_vl_manifest"
+_TYPES = {"source": pyarrow.int32(), "row": pyarrow.int64(), "length": pyarrow.int32(), "tiles": pyarrow.int32()}
+
+
+def write_manifest(
+    path: str | Path, columns: Mapping[str, Sequence[int]], sources: Sequence[Source], origin: Mapping[str, Any]
+) -> None:
+    """Write a manifest; it appears under its name only when it is complete.
+
+    Args:
+        path: The parquet file.
+        columns: `source` (position in `sources`), `row`, and maybe `length` and `tiles`.
+        sources: Where rows come from.
+        origin: What the samples follow from: the seed and the mixture's own file.
+    """
+    arrays = {name: pyarrow.array(values, _TYPES[name]) for name, values in columns.items()}
+    facts = {"sources": [asdict(source) for source in sources], **origin}
+    table = pyarrow.table(arrays).replace_schema_metadata({_KEY: json.dumps(facts, ensure_ascii=False)})
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.partial")
+    pyarrow.parquet.write_table(table, partial)
+    partial.rename(path)
+
+
+def is_manifest(path: str | Path) -> bool:
+    """Tell a manifest from other parquet files."""
+    path = Path(path)
+    return path.is_file() and path.suffix == ".parquet" and _KEY in (pyarrow.parquet.read_schema(path).metadata or {})
+
+
+def read_manifest(path: str | Path) -> tuple[Dataset, list[Source]]:
+    """Read a manifest.
+
+    Returns:
+        Its columns, and the sources that its column `source` counts.
+    """
+    table = pyarrow.parquet.read_table(path)
+    facts = json.loads(table.schema.metadata[_KEY])
+    return Dataset(table.replace_schema_metadata(None)), [Source(**source) for source in facts["sources"]]

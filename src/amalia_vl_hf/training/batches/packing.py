@@ -1,0 +1,191 @@
+"""Packing: several conversations a row without padding, the same number of conversations in every step.
+
+The plan is made before training from the lengths alone, so it is the same on every rank, for every number of workers
+and after a resume.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, chain, pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from torch.utils.data import Sampler
+from tqdm import tqdm  # type: ignore[import-untyped]
+
+from ...modeling.modeling_amalia_vl import AmaliaVLForConditionalGeneration
+from ...samples.lengths import measure
+from .balance import Costs, Indices
+from .collation import ConversationCollator, Sample
+from .row_plan import plan_rows
+from .segments import segment_lengths, use_segmented_attention
+
+
+def take_packed_rows(model: AmaliaVLForConditionalGeneration) -> None:
+    """Make a model train on the rows of [`PackedConversationCollator`].
+
+    Its decoder attends within segments, and it hands TRL's head the tokens alone that predict a word of an answer. On
+    a GPU that head picks them by itself; on a CPU it would score all tokens.
+    """
+    use_segmented_attention(model)
+    model.model.register_forward_hook(_keep_scored, with_kwargs=True)
+
+
+def _keep_scored(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
+    scored = kwargs.get("scored")  # (scored tokens,)
+    if scored is not None:
+        output.last_hidden_state = output.last_hidden_state[:, scored]  # (1, scored tokens, d_text)
+    return output
+
+
+@dataclass(frozen=True)
+class PackedConversationCollator:
+    """Make one row of the conversations it gets, without padding; `segments` tells the decoder where they lie.
+
+    Args:
+        processor: The model's processor.
+        max_tiles: Most tiles an image is cut into; 0 leaves only the thumbnail.
+        max_length: Most tokens a conversation may have, visual ones included.
+    """
+
+    processor: Any
+    max_tiles: int
+    max_length: int
+
+    def __call__(self, samples: Sequence[Sample]) -> dict[str, Any]:
+        """Join conversations.
+
+        Returns:
+            `input_ids`, `labels` and `position_ids` `(1, tokens)`; `segments`; `scored`, the positions of the tokens
+            before a word of an answer, and `shift_labels` `(1, scored tokens)`, those words; the images' tensors.
+        """
+        batch = ConversationCollator(self.processor, self.max_tiles, self.max_length)(samples)
+        real = batch.pop("attention_mask").bool()
+        lengths = real.sum(dim=1).tolist()
+        positions = torch.arange(real.shape[1]).expand(real.shape)
+        # A conversation's first token is learned from nothing; in a row, its neighbour stands before it.
+        labels = batch["labels"].masked_fill(positions == 0, -100)
+        row = {"input_ids": batch["input_ids"], "labels": labels, "position_ids": positions}
+        joined = {name: values[real][None] for name, values in row.items()}  # (1, tokens)
+        scored = (joined["labels"][0, 1:] != -100).nonzero()[:, 0]
+        return {
+            **batch,
+            **joined,
+            "segments": segment_lengths(lengths),
+            "scored": scored,
+            "shift_labels": joined["labels"][:, scored + 1],
+        }
+
+
+class PackedBatchSampler(Sampler[list[int]]):
+    """The rows of a whole run, as [`plan_rows`] lays them out; what a `DataLoader` takes as its `batch_sampler`.
+
+    Rows come step after step, in a step one micro-batch after the other, in a micro-batch rank after rank, as
+    `accelerate` deals the batches of a global sampler out. Epochs follow one another without a break, so resuming only
+    means skipping rows.
+
+    Args:
+        lengths: Tokens of each conversation of the dataset, visual ones included.
+        costs: Of each conversation, as [`CostModel`] gives them.
+        conversations: Of a step, over all ranks.
+        ranks: How many processes train.
+        max_length: Most tokens of a row.
+        steps: Of the whole run.
+        seed: Of the order.
+    """
+
+    drop_last = True  # read by accelerate: the ranks' shares are equal as they are
+
+    def __init__(
+        self,
+        lengths: Indices,
+        costs: Costs,
+        *,
+        conversations: int,
+        ranks: int,
+        max_length: int,
+        steps: int,
+        seed: int,
+    ) -> None:
+        plan = plan_rows(
+            lengths,
+            costs,
+            conversations=conversations,
+            ranks=ranks,
+            max_length=max_length,
+            steps=steps,
+            seed=seed,
+        )
+        self.rows = len(plan[0]) // ranks
+        """Rows a rank takes in a step: the trainer's `gradient_accumulation_steps`, at one row a batch."""
+        rows = list(chain.from_iterable(plan))
+        self._order = np.fromiter(chain.from_iterable(rows), dtype=np.int64)  # small beside lists of numbers
+        self._stops = np.fromiter(accumulate(map(len, rows), initial=0), dtype=np.int64)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Give the conversations of each row, as positions in the dataset."""
+        for start, stop in pairwise(self._stops.tolist()):
+            yield self._order[start:stop].tolist()
+
+    def __len__(self) -> int:
+        """Rows of the run, over all ranks."""
+        return len(self._stops) - 1
+
+
+def conversation_sizes(
+    dataset: Dataset, processor: Any, max_tiles: int, cache: Path, stand_in: int | None = None
+) -> tuple[Indices, Indices]:
+    """Tokens and tiles of each conversation: the dataset's `length` and `tiles` columns, or else measured.
+
+    Measuring reads every text and every image's header, with a progress bar; its result is kept in `cache`.
+
+    Args:
+        dataset: What `load_samples` returns.
+        processor: The model's processor.
+        max_tiles: Most tiles an image is cut into.
+        cache: A `.npz` file beside the run's checkpoints.
+        stand_in: Most tokens of a conversation that may take the place of one that cannot be used, which counts as
+            long; None: none may, and the first one that cannot be used is an error.
+
+    Returns:
+        Tokens, visual ones included, and tiles.
+
+    Raises:
+        ValueError: A conversation cannot be measured, and nothing may take its place.
+    """
+    if {"length", "tiles"} <= set(dataset.column_names):
+        columns = dataset.with_format("numpy")
+        lengths, tiles = columns["length"][:], columns["tiles"][:]
+    else:
+        lengths, tiles = _measured(dataset, processor, max_tiles, cache, stand_in)
+    return (lengths if stand_in is None else lengths.clip(max=stand_in)), tiles
+
+
+def _measured(
+    dataset: Dataset, processor: Any, max_tiles: int, cache: Path, stand_in: int | None
+) -> tuple[Indices, Indices]:
+    if cache.exists():
+        with np.load(cache, allow_pickle=False) as kept:
+            if len(kept["sizes"]) == len(dataset) and kept["max_tiles"] == max_tiles:
+                return kept["sizes"][:, 0], kept["sizes"][:, 1]
+    sizes = np.array([_size(row, processor, max_tiles, stand_in) for row in tqdm(dataset, desc="measuring lengths")])
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    scratch = cache.with_name(f"{cache.name}.new")
+    with scratch.open("wb") as file:
+        np.savez(file, sizes=sizes, max_tiles=max_tiles)
+    scratch.rename(cache)
+    return sizes[:, 0], sizes[:, 1]
+
+
+def _size(row: Sample, processor: Any, max_tiles: int, stand_in: int | None) -> tuple[int, int]:
+    try:
+        return measure(row, processor, max_tiles)
+    except ValueError:
+        if stand_in is None:
+            raise
+        return stand_in, 0

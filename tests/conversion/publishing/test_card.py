@@ -1,0 +1,254 @@
+"""The card says what is known, in European Portuguese first, and refuses to be published with a gap."""
+
+import json
+import re
+import shutil
+
+import pytest
+import yaml
+from huggingface_hub import ModelCard, parse_eval_result_entries
+from huggingface_hub.repocard_data import model_index_to_eval_results
+
+from amalia_vl_hf import AmaliaVLProcessor
+from amalia_vl_hf.conversion.provenance import RECORD, Provenance, Source
+from amalia_vl_hf.conversion.publishing.card import (
+    NO_RESULTS,
+    CardError,
+    Place,
+    build_card,
+    read_facts,
+    read_results,
+    results_yaml,
+    training_recipes,
+)
+from tests.conversion.publishing.publishable import (
+    FACTS,
+    SCORES,
+    write_log,
+    write_model,
+)
+
+REPO = "amalia-llm/exemplo"
+PLACE = Place(REPO)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return write_model(tmp_path_factory.mktemp("card") / "model")
+
+
+@pytest.fixture(scope="module")
+def facts(model):
+    return read_facts(model / "card.yaml")
+
+
+def write_record(directory, kind, **sources):
+    """Write what a conversion records; `sources` are Hub ids or directories."""
+    named = {part: Source(name, None if name.startswith("/") else "c" * 40) for part, name in sources.items()}
+    (directory / RECORD).write_text(Provenance(kind, named, ["BF16"], "amalia-vl-hf 0.1.0").json())
+
+
+@pytest.fixture
+def untrained(model, tmp_path):
+    return shutil.copytree(model, tmp_path / "untrained", ignore=shutil.ignore_patterns("training.json"))
+
+
+@pytest.fixture
+def scores(tmp_path):
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(SCORES))
+    return read_results(path)
+
+
+def test_metadata_are_what_the_hub_reads(model, facts):
+    card = ModelCard(build_card(model, PLACE, facts, []))
+    metadata = yaml.safe_load(card.content.split("---")[1])
+    assert metadata["language"] == ["pt", "en"]
+    assert metadata["pipeline_tag"] == "image-text-to-text"
+    assert metadata["library_name"] == "transformers"
+    assert {"conversational", "pt-PT"} <= set(metadata["tags"])
+    for name, value in yaml.safe_load(FACTS).items():
+        if name != "widget_image":
+            assert metadata[name] == value
+    (message,) = metadata["widget"][0]["messages"]
+    assert message["content"][0] == {"type": "image", "image_url": "https://example.pt/fotografia.jpg"}
+    assert card.data.to_dict() == metadata
+    assert "model-index" not in metadata
+
+
+def test_portuguese_comes_first_and_no_slot_is_left(model, facts):
+    text = build_card(model, PLACE, facts, [])
+    assert text.index("## Utilização") < text.index("## English")
+    assert "$" not in text
+    assert f'from_pretrained("{REPO}", trust_remote_code=True)' in text
+    assert NO_RESULTS in text
+
+
+def test_an_export_has_a_card_of_its_own(model, facts):
+    export = "amalia-llm/exemplo-llava-next"
+    own = build_card(model, Place(REPO, export), facts, [])
+    assert f"vllm serve {export}\n" in own
+    card = build_card(model, Place(REPO, export, is_export=True), facts, [])
+    assert f'AutoProcessor.from_pretrained("{export}")' in card
+    assert "trust_remote_code" not in card
+    assert f"pelo Pillow; de `{REPO}`" in card
+    assert "amalia-vl convert export DIRETORIA" in build_card(model, PLACE, facts, [])
+
+
+def test_figures_are_the_models_own(model, facts):
+    text = build_card(model, PLACE, facts, [])
+    processor = AmaliaVLProcessor.from_pretrained(model)
+    most = max(processor.num_visual_tokens(32 * rows, 32 * cols) for rows in (1, 2, 3, 4) for cols in (1, 2, 3, 4))
+    assert f"até 4 mosaicos de 32 px; até {most} elementos visuais" in text
+    assert "| parâmetros | 85 824 |" in text  # of tensors in the safetensors file
+    assert "SigLIP, 3 camadas de 32, partes de 8 px" in text
+    assert "llama, 2 camadas de 32, vocabulário de 512" in text
+
+
+def test_python_in_the_card_is_python(model, facts):
+    for block in re.findall(r"```python\n(.*?)```", build_card(model, PLACE, facts, []), re.DOTALL):
+        compile(block, "card", "exec")
+
+
+def test_results_become_a_table_a_model_index_and_a_results_file(model, facts, scores):
+    card = ModelCard(build_card(model, PLACE, facts, scores))
+    assert "| amalia-llm/POPE-PT | pope_pt | f1 | 89.4 |" in card.text
+    assert NO_RESULTS not in card.text
+    name, entries = model_index_to_eval_results(card.data.to_dict()["model-index"])
+    assert name == "exemplo"
+    assert [(entry.dataset_type, entry.metric_type, entry.metric_value) for entry in entries] == [
+        (score["dataset"], score["metric"], score["value"]) for score in SCORES
+    ]
+    parsed = parse_eval_result_entries(yaml.safe_load(results_yaml(scores)))
+    assert [(entry.dataset_id, entry.task_id, entry.value, entry.notes) for entry in parsed] == [
+        (score["dataset"], score["task"], score["value"], score["metric"]) for score in SCORES
+    ]
+
+
+def test_every_stage_back_to_the_first_is_tabled(model, facts, tmp_path):
+    first, second = shutil.copytree(model, tmp_path / "1_align"), shutil.copytree(model, tmp_path / "2_instruct")
+    write_log(second, "instruct", before=first, steps=7, learning_rates={"tower": 3e-5}, max_tiles=4)
+    rows = [
+        line for line in build_card(second, PLACE, facts, []).splitlines() if line.startswith(("| align", "| inst"))
+    ]
+    assert rows == [
+        "| align | sft | connector 0.001 | constant | 2 × 4 | épocas: 1 | 0 |",
+        "| instruct | sft | tower 3e-05, connector 0.0001, decoder 2e-05 | cosine | 2 × 4 | passos: 7 | 4 |",
+    ]
+
+
+def test_stages_that_were_moved_together_are_still_found(model, tmp_path):
+    (tmp_path / "old").mkdir()
+    first, second = shutil.copytree(model, tmp_path / "old" / "1"), tmp_path / "old" / "2"
+    write_log(second, "instruct", before=first, steps=7)
+    (tmp_path / "old").rename(tmp_path / "new")
+    assert [recipe.stage for recipe in training_recipes(tmp_path / "new" / "2")] == ["align", "instruct"]
+
+
+def test_a_stage_whose_log_is_gone_or_another_is_an_error(model, tmp_path):
+    first, second = shutil.copytree(model, tmp_path / "1"), tmp_path / "2"
+    write_log(second, "instruct", before=first, steps=7)
+    write_log(first, "align", epochs=2)  # trained anew since
+    with pytest.raises(CardError, match=r"slot stages has no value: .* began with .*1, whose training log is not"):
+        training_recipes(second)
+
+
+def test_slots_without_a_value_are_named_together(untrained):
+    facts = {"license": "apache-2.0", "datasets": []}
+    with pytest.raises(CardError) as caught:
+        build_card(untrained, PLACE, facts, [])
+    named = [re.match(r"slot (\w+) has no value", problem)[1] for problem in caught.value.problems]
+    assert sorted(named) == ["base_model", "stages", "widget_image"]
+
+
+def test_converted_weights_are_said_to_be_that_and_not_to_be_trained(untrained, facts):
+    write_record(untrained, "import", model="amalia-llm/AMALIA-VL-DPO")
+    text = build_card(untrained, PLACE, facts, [])
+    named, by = f"`amalia-llm/AMALIA-VL-DPO` ({{}} `{'c' * 40}`)", "amalia-vl-hf 0.1.0"
+    assert f"\nPesos convertidos de {named.format('revisão')} por {by}, em BF16; nada foi treinado aqui.\n" in text
+    english = f"converted from {named.format('revision')} by {by}, stored as BF16; nothing was trained here.\n"
+    assert text.index("## English") < text.index(english)
+    assert "| etapa |" not in text
+
+
+def test_composed_weights_are_said_to_have_a_random_connector(untrained, facts):
+    write_record(untrained, "compose", vision="google/siglip2", text="/home/ana/modelo")
+    text = build_card(untrained, PLACE, facts, [])
+    tower = f"`google/siglip2` ({{}} `{'c' * 40}`)"
+    assert (
+        f"\nPesos compostos por amalia-vl-hf 0.1.0, em BF16: torre de visão de {tower.format('revisão')}, modelo de "
+        "linguagem de `modelo` (diretoria local); o conector tem valores aleatórios e nada foi treinado aqui.\n"
+    ) in text
+    assert (
+        f"composed by amalia-vl-hf 0.1.0, stored as BF16: vision tower of {tower.format('revision')}, language model "
+        "of `modelo` (a local directory); the connector's values are random, and nothing was trained here.\n"
+    ) in text
+    assert "/home" not in text
+
+
+def test_training_is_what_the_card_of_a_trained_model_tells(model, facts):
+    text = build_card(model, PLACE, facts, [])
+    assert text.index("| align |") < text.index("The training stages are in the table under *Treino*.")
+    assert "nada foi treinado" not in text
+
+
+def test_neither_log_nor_record_is_an_error(untrained, facts):
+    with pytest.raises(
+        CardError, match=r"slot stages has no value: neither .*training\.json of `amalia-vl train` nor"
+    ):
+        build_card(untrained, PLACE, facts, [])
+
+
+def test_a_damaged_log_is_an_error(tmp_path):
+    (tmp_path / "training.json").write_text('{"origin": {}}')
+    with pytest.raises(CardError, match="is not a training log: KeyError"):
+        training_recipes(tmp_path)
+
+
+def test_no_facts_are_no_facts(tmp_path):
+    assert read_facts(tmp_path / "card.yaml") == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("licence: mit", "licence fills no slot; known: license"),
+        ("license: [mit]", r"license is \['mit'\], but must be the Hub's short name"),
+        ("base_model: a/b", "base_model is 'a/b', but must be a list of Hub ids"),
+        ("datasets: [b]", r"datasets is \['b'\], but must be a list of Hub ids, which may be empty"),
+        ("widget_image: 'javascript:x'", "must be the https address of an image"),
+        ("- mit", "must hold `name: value` lines"),
+        ("license: [", "is not YAML"),
+        ("license: !!python/object/apply:os.system [ls]", "is not YAML"),
+    ],
+)
+def test_wrong_facts(tmp_path, text, said):
+    path = tmp_path / "card.yaml"
+    path.write_text(text)
+    with pytest.raises(CardError, match=said):
+        read_facts(path)
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([], "must be a list of results, at least one"),
+        ([{"dataset": "a/b"}], "result 0 must have exactly dataset, metric, task, value"),
+        ([{**SCORES[0], "value": True}], "result 0 has the value True, which is no finite number"),
+        ([SCORES[0], {**SCORES[0], "value": float("nan")}], "result 1 has the value nan"),
+        ([{**SCORES[0], "dataset": "POPE"}], "result 0 needs a Hub id as dataset"),
+        ([{**SCORES[0], "task": "a | b"}], "one line each as task and metric"),
+    ],
+)
+def test_wrong_results(tmp_path, rows, said):
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(rows))
+    with pytest.raises(CardError, match=said):
+        read_results(path)
+
+
+def test_results_that_are_no_json(tmp_path):
+    path = tmp_path / "results.json"
+    path.write_text("{")
+    with pytest.raises(CardError, match="is not JSON"):
+        read_results(path)

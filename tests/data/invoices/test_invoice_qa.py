@@ -1,0 +1,266 @@
+"""InvoiceQA: boxes hold what they are said to hold, sums are right, and wrong boxes are rejected."""
+
+import json
+import random
+import re
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from amalia_vl_hf.data.answer_formats import FORMATS
+from amalia_vl_hf.data.building.recipe import Plan
+from amalia_vl_hf.data.building.run import build
+from amalia_vl_hf.data.dataset import RejectedError
+from amalia_vl_hf.data.invoices import invoice_qa, questions
+from amalia_vl_hf.data.invoices.fatura import read_invoices
+from amalia_vl_hf.data.invoices.questions import (
+    NOUNS,
+    Asked,
+    bodies,
+    endings,
+    write_box,
+)
+from amalia_vl_hf.data.invoices.typeset import (
+    FONTS,
+    LAYOUTS,
+    RULES,
+    InvoicePage,
+    draw_invoice,
+    money,
+    set_invoice,
+)
+from amalia_vl_hf.data.rows import exchanges, open_picture, png
+from amalia_vl_hf.samples.loading import load_samples
+from amalia_vl_hf.variety import judge
+
+from ..rows import MATERIALS, drawn_row, with_truth
+from .fatura_folder import write_folder
+
+SAMPLES = 20
+TASKS = {"extraction", "fields", "box", "confirmation", "rejection"}
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return [drawn_row(invoice_qa, seed) for seed in range(SAMPLES)]
+
+
+@pytest.fixture(scope="module")
+def fatura_rows(tmp_path_factory):
+    source = read_invoices(write_folder(tmp_path_factory.mktemp("fatura"), 5))
+    return [drawn_row(invoice_qa, seed, MATERIALS._replace(invoices=source)) for seed in range(SAMPLES)]
+
+
+def asked_in(row):
+    return [Asked.of(known) for known in json.loads(row["truth"])["asked"]]
+
+
+def of_task(rows, task):
+    """Find a row with a task; gives the row, the number of the exchange, what is asked and what is said."""
+    for row in rows:
+        for number, asked in enumerate(asked_in(row)):
+            if asked.task == task:
+                return row, number, asked, exchanges(row)[number]
+    raise AssertionError(f"no row has {task}")
+
+
+def said(row, number, exchange):
+    turns = [*row["messages"]]
+    turns[2 * number : 2 * number + 2] = [
+        {"role": role, "content": text} for role, text in zip(("user", "assistant"), exchange, strict=True)
+    ]
+    return {**row, "messages": turns}
+
+
+def test_samples_are_what_their_pictures_show(rows):
+    assert [invoice_qa.faults(row) for row in rows] == [[]] * SAMPLES
+    assert {asked.task for row in rows for asked in asked_in(row)} == TASKS
+
+
+def test_samples_of_fatura_are_what_its_annotations_say(fatura_rows):
+    assert [invoice_qa.faults(row) for row in fatura_rows] == [[]] * SAMPLES
+    assert {asked.task for row in fatura_rows for asked in asked_in(row)} == TASKS
+    assert {json.loads(row["truth"])["page"] for row in fatura_rows} == {f"Template{n}_Instance0" for n in range(5)}
+
+
+def test_the_same_sample_has_the_same_bytes(rows):
+    assert drawn_row(invoice_qa, 7) == rows[7]
+
+
+def test_each_conversation_mixes_extraction_and_boxes_and_three_in_ten_have_a_negative():
+    invoice = draw_invoice(random.Random(0))
+    _, boxes = set_invoice(invoice)
+    page = InvoicePage(b"", dict(invoice.fields), boxes)
+    chosen = [invoice_qa._choose(page, random.Random(seed)) for seed in range(1_000)]
+    negatives = 0
+    for asking in chosen:
+        tasks = Counter(asked.task for asked in asking)
+        assert 2 <= len(asking) <= 4
+        assert tasks["extraction"] + tasks["fields"] >= 1
+        assert tasks["box"] >= 1
+        assert tasks["rejection"] <= 1
+        negatives += tasks["rejection"]
+        named = [name for asked in asking if asked.task in ("extraction", "fields") for name in asked.names]
+        assert len(set(named)) == len(named)
+    assert 0.24 < negatives / len(chosen) < 0.36  # four standard deviations
+    assert {asked.kind for asking in chosen for asked in asking if asked.task == "fields"} == set(FORMATS)
+
+
+def test_a_rejection_names_the_field_whose_box_it_is(rows):
+    row, _, asked, (question, answer) = of_task(rows, "rejection")
+    truth = json.loads(row["truth"])
+    box = re.search(r"\[.*\]", question)[0]
+    (there,) = [name for name, place in truth["boxes"].items() if write_box(place) == box]
+    assert there == asked.there != asked.field
+    assert answer.startswith("Não")
+    assert all(part in answer for part in (NOUNS[asked.field], NOUNS[there], truth["fields"][there]))
+
+
+def test_a_field_is_not_rejected_where_it_is():
+    boxes = {"number": (0.1, 0.1, 0.2, 0.2), "buyer_block": (0.1, 0.1, 0.5, 0.5), "date": (0.6, 0.6, 0.7, 0.7)}
+    page = InvoicePage(b"", {"number": "1", "buyer_block": "Ana, Rua B", "date": "2-Jan-2020"}, boxes)
+    assert not invoice_qa._apart(page, "number", "buyer_block")
+    assert invoice_qa._apart(page, "date", "buyer_block")
+    same = page._replace(fields={**page.fields, "date": "Rua B"})
+    assert not invoice_qa._apart(same, "date", "buyer_block")
+    assert not invoice_qa._apart(same, "buyer_block", "date")
+
+
+def small_page(count, boxes):
+    names = sorted(invoice_qa.OWN_FIELDS)[:count]
+    return InvoicePage(b"", {name: f"value {name}" for name in names}, dict(zip(names, boxes, strict=False)))
+
+
+def test_a_page_with_too_little_is_rejected():
+    apart = [(0.1, 0.1 * place, 0.3, 0.1 * place + 0.05) for place in range(4)]
+    asked = invoice_qa._choose(small_page(4, apart), random.Random(0))
+    assert 2 <= len(asked) <= 4
+    for page in (small_page(3, apart), small_page(4, [apart[0]] * 4), small_page(4, [])):
+        with pytest.raises(RejectedError, match="the page has too few fields to ask about"):
+            invoice_qa._choose(page, random.Random(0))
+    nested = [(0.1 * place, 0.1 * place, 1 - 0.1 * place, 1 - 0.1 * place) for place in range(4)]
+    with pytest.raises(RejectedError, match="no two fields of the page are apart"):
+        [invoice_qa._choose(small_page(4, nested), random.Random(seed)) for seed in range(20)]
+
+
+def test_nothing_is_asked_twice_on_a_small_page():
+    apart = [(0.1, 0.1 * place, 0.3, 0.1 * place + 0.05) for place in range(4)]
+    for seed in range(300):
+        asked = [(one.task, one.names) for one in invoice_qa._choose(small_page(4, apart), random.Random(seed))]
+        assert len(set(asked)) == len(asked)
+
+
+@pytest.mark.parametrize("task", sorted(TASKS))
+def test_the_validator_sees_wrong_answers_and_questions(rows, task):
+    row, number, _, exchange = of_task(rows, task)
+    wrong = said(row, number, exchange._replace(answer=exchange.answer + "0"))
+    assert "is none of" in invoice_qa.faults(wrong)[0]
+    other = said(row, number, exchange._replace(question=exchange.question.replace("fatura", "conta") + " Olá?"))
+    assert re.search("does not ask for|lacks", invoice_qa.faults(other)[0])
+
+
+def test_the_validator_sees_a_box_of_no_field_and_the_wrong_verdict(rows):
+    row, number, asked, exchange = of_task(rows, "confirmation")
+    nowhere = exchange._replace(question=re.sub(r"\[.*\]", "[0.000, 0.000, 0.001, 0.001]", exchange.question))
+    assert "is none of []" in invoice_qa.faults(said(row, number, nowhere))[-1]
+    known = json.loads(row["truth"])["asked"]
+    known[number] = asked._replace(task="rejection")._asdict()
+    assert "is none of []" in invoice_qa.faults(with_truth(row, asked=known))[0]
+
+
+def test_the_validator_counts_the_exchanges(rows):
+    row = next(row for row in rows if len(exchanges(row)) == 2)
+    assert "1 exchanges, and 2 things were asked" in invoice_qa.faults({**row, "messages": row["messages"][:2]})[0]
+
+
+def test_the_validator_sees_boxes_that_are_empty_too_wide_or_outside(rows, fatura_rows):
+    row = rows[0]
+    boxes = json.loads(row["truth"])["boxes"]
+    x0, y0, x1, y1 = boxes["iban"]
+    for box in ([x0, y0, x1 + 0.9 * (1 - x1), y1], [x0, 0.0, x1, 0.01], [x0, y0, 1.2, y1], [x1, y0, x0, y1]):
+        assert f"iban is not printed in {box}" in invoice_qa.faults(with_truth(row, boxes={**boxes, "iban": box}))
+    for spoilt, count in ((row, len(invoice_qa.OWN_FIELDS)), (fatura_rows[0], 11)):
+        blank = Image.new("RGB", open_picture(spoilt).size, "white")
+        assert len(invoice_qa.faults({**spoilt, "images": [{"bytes": png(blank)}]})) == count
+    boxes = json.loads(fatura_rows[0]["truth"])["boxes"]
+    for box in ([0.3, 0.4, 0.5, 0.41], [0.5, 0.5, 0.5, 0.5001]):
+        found = invoice_qa.faults(with_truth(fatura_rows[0], boxes={**boxes, "total": box}))
+        assert f"total is not printed in {box}" in found
+
+
+def test_the_validator_sees_wrong_sums_and_missing_fields(rows):
+    truth = json.loads(rows[0]["truth"])
+    fields = {**truth["fields"], "total": "0,01 €"}
+    assert "cents are not a subtotal" in invoice_qa.faults(with_truth(rows[0], fields=fields))[0]
+    del fields["total"]
+    assert "an invoice of ours has" in invoice_qa.faults(with_truth(rows[0], fields=fields))[0]
+
+
+@pytest.mark.parametrize("name", ["number", "date", "due", "seller_nif", "buyer_nif", "iban"])
+def test_a_value_that_changes_changes_the_picture_in_its_box_alone(name):
+    for seed in range(3):
+        invoice = draw_invoice(random.Random(seed))
+        other = re.sub(r"\d", lambda digit: str(9 - int(digit[0])), invoice.fields[name])
+        (first, boxes), (second, moved) = (
+            set_invoice(replace(invoice, fields={**invoice.fields, name: value}))
+            for value in (invoice.fields[name], other)
+        )
+        rows, cols = np.nonzero(np.asarray(first.convert("L")) != np.asarray(second.convert("L")))
+        pixel_y, pixel_x = 1.5 / first.height, 1.5 / first.width
+        x0, y0, _, y1 = boxes[name]
+        x1 = max(boxes[name][2], moved[name][2])
+        assert x0 - pixel_x <= cols.min() / first.width
+        assert cols.max() / first.width <= x1 + pixel_x
+        assert y0 - pixel_y <= rows.min() / first.height
+        assert rows.max() / first.height <= y1 + pixel_y
+
+
+def test_settings_vary():
+    settings = [draw_invoice(random.Random(seed)).setting for seed in range(60)]
+    for name, values in (("layout", LAYOUTS), ("rules", RULES), ("font", FONTS)):
+        assert {setting[name] for setting in settings} == set(values)
+
+
+@pytest.mark.parametrize(("cents", "text"), [(5, "0,05 €"), (99999, "999,99 €"), (100000, "1 000,00 €")])
+def test_amounts_are_written_as_in_portugal(cents, text):
+    assert money(cents) == text
+
+
+def test_every_wording_is_a_sentence_in_european_portuguese():
+    box = dict.fromkeys(NOUNS, (0.1, 0.2, 0.3, 0.4))
+    fields = dict.fromkeys(NOUNS, "Lda.")
+    written = []
+    for name in NOUNS:
+        for task in ("extraction", "box", "confirmation", "rejection"):
+            asked = Asked(task, (name,), "iban" if task == "rejection" else None)
+            asking = bodies(asked, box)
+            answering = questions.answers(asked, fields, box)
+            assert len(set(asking)) == len(asking)
+            assert all(re.fullmatch(r"[A-Z].*[.?]", body) for body in asking)
+            assert all(re.fullmatch(r"[A-Z].*[^.]\.|\[.*\]", answer) for answer in answering)
+            written += asking + answering
+    assert not re.search(r"[{}]|\.\.|\bde o\b|\ba o\b", "\n".join(written))
+    verdict = judge("\n".join(written))
+    assert verdict.is_pt_pt, verdict.reasons
+
+
+def test_names_of_formats_are_one_word():
+    names = [questions.key(name) for name in NOUNS]
+    assert len(set(names)) == len(names)
+    assert all(name.isidentifier() for name in names)
+    assert endings(Asked("fields", ("number", "date"), kind="tagged"))[0].startswith("Responde com etiquetas")
+
+
+def test_an_exchange_survives_json():
+    asked = Asked("fields", ("number", "date"), kind="json")
+    assert Asked.of(json.loads(json.dumps(asked._asdict()))) == asked
+
+
+def test_trainers_read_what_is_built_from_ours_and_from_fatura(tmp_path):
+    write_folder(tmp_path / "fatura")
+    for name, invoices in (("ours", None), ("theirs", str(tmp_path / "fatura"))):
+        build(Plan("invoice-qa", 3, 0, invoices=invoices), tmp_path / name)
+        assert len(load_samples(tmp_path / name, "sft")) == 3

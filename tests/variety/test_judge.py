@@ -1,0 +1,133 @@
+import doctest
+import unicodedata
+
+import pytest
+
+from amalia_vl_hf import variety
+from amalia_vl_hf.variety import NOT_PORTUGUESE, TOO_LITTLE, judge
+from amalia_vl_hf.variety.classifier import load_classifier
+from amalia_vl_hf.variety.rules import RULES, findings
+from tests.variety.test_features import SPELLINGS
+
+EUROPEAN = [
+    "O que se vê na imagem?\nUm autocarro amarelo está a chegar à paragem e três pessoas estão a entrar.",
+    "Quantas pessoas estão no comboio?\nEstão duas raparigas sentadas junto à janela, a olhar para o telemóvel.",
+    "Qual é a cor do ecrã?\nO ecrã é azul; o utilizador tem de guardar o ficheiro antes de sair.",
+    "Descreve a imagem.\nNum relvado, um miúdo de camisola vermelha chuta a bola para o guarda-redes.",
+    "A fotografia mostra um pequeno-almoço com uma chávena de café e uma sandes de fiambre.",
+]
+BRAZILIAN = [
+    "O que se vê na imagem?\nUm ônibus amarelo está chegando ao ponto e três pessoas estão entrando.",
+    "Quantas pessoas estão no trem?\nDuas garotas estão sentadas perto da janela, olhando para o celular.",
+    "Qual é a cor da tela?\nA tela é azul; o usuário precisa salvar o arquivo antes de sair.",
+    "Descreva a imagem.\nEm um gramado, um garoto de camiseta vermelha chuta a bola para o goleiro.",
+    "A foto mostra um café da manhã com uma xícara de café e um suco de laranja em uma bandeja.",
+]
+OTHERS = [
+    "What can be seen in the picture?\nA yellow bus is arriving at the stop and three people are getting on.",
+    "¿Qué se ve en la imagen?\nUn autobús amarillo está llegando a la parada y tres personas están subiendo.",
+    "Que voit-on sur cette image ?\nUn bus jaune arrive à l'arrêt et trois personnes sont en train de monter.",
+    "Cosa si vede nella foto?\nUn autobus giallo sta arrivando alla fermata e le persone sono pronte.",
+    "Was ist auf dem Bild zu sehen?\nEin gelber Bus kommt an der Haltestelle an und drei Personen steigen ein.",
+]
+NOTHING = ["", " \n\t", "\0\x01\x1b[31m", "42", "Lisboa", "図の中", "\ud800", "```python\nfor a in b: print(com)\n```"]
+
+
+def test_the_examples_of_the_documentation_hold():
+    results = doctest.testmod(variety)
+    assert results.attempted
+    assert not results.failed
+
+
+@pytest.mark.parametrize("text", EUROPEAN)
+def test_european_dialogues_are_recognised(text):
+    verdict = judge(text)
+    assert verdict.is_pt_pt is True
+    assert verdict.score > 0.5
+
+
+@pytest.mark.parametrize("text", BRAZILIAN)
+def test_brazilian_dialogues_are_recognised(text):
+    verdict = judge(text)
+    assert verdict.is_pt_pt is False
+    assert verdict.score < 0.5
+    assert any(reason.startswith("pt-BR, ") for reason in verdict.reasons)
+
+
+@pytest.mark.parametrize("text", OTHERS)
+def test_other_languages_are_not_judged(text):
+    verdict = judge(text)
+    assert (verdict.is_pt_pt, verdict.score, verdict.reasons) == (None, 0.5, (NOT_PORTUGUESE,))
+
+
+@pytest.mark.parametrize("text", NOTHING)
+def test_too_little_is_not_judged(text):
+    verdict = judge(text)
+    assert (verdict.is_pt_pt, verdict.score, verdict.reasons) == (None, 0.5, (TOO_LITTLE,))
+
+
+def test_reasons_name_the_rule_and_what_it_found():
+    reasons = judge("O trem e o suco. Outro trem, uma geladeira, um usuário.").reasons
+    assert reasons[0] == "pt-BR, Brazilian words: trem, suco, geladeira and 1 more"
+    assert reasons[-1].startswith("classifier: ")
+
+
+@pytest.mark.parametrize(("old", "new"), SPELLINGS)
+def test_spelling_of_before_1990_never_counts_as_brazilian(old, new):
+    sentences = [f"Isto é o que se diz de {word} quando se fala com alguém." for word in (old, new)]
+    learned = [load_classifier()(sentence) for sentence in sentences]
+    assert learned[0] == learned[1]
+    assert judge(sentences[0]).score >= judge(sentences[1]).score
+    found = findings(sentences[0])
+    assert not [name for name in found if RULES[name].variety == "pt-BR"]
+
+
+@pytest.mark.parametrize("text", EUROPEAN + BRAZILIAN)
+def test_a_verdict_does_not_depend_on_how_a_text_is_stored(text):
+    verdict = judge(text)
+    assert judge(unicodedata.normalize("NFD", text)) == verdict
+    assert judge("\u00ad".join(text)) == verdict
+    assert judge(f"{text}\n```python\nprint('ônibus', 'comboio')\n```") == judge(f"{text}\n")
+    assert judge(f"{text} https://exemplo.pt/autocarro/trem") == verdict
+
+
+@pytest.mark.parametrize("more", EUROPEAN)
+def test_more_european_turns_raise_the_score(more):
+    for text in EUROPEAN[:3]:
+        together = judge(f"{text}\n{more}").score
+        assert together > 0.5
+    for text in BRAZILIAN[:3]:
+        assert judge(f"{text}\n{more}").score > judge(text).score
+
+
+def test_the_threshold_decides():
+    text = "A casa é azul e a porta é verde."
+    verdicts = [judge(text, threshold, lambda text: 0.0) for threshold in (0.4, 0.5, 0.6)]
+    assert [verdict.is_pt_pt for verdict in verdicts] == [True, True, False]
+    assert {verdict.score for verdict in verdicts} == {0.5}
+
+
+@pytest.mark.parametrize("log_odds", [-800.0, -1.0, 0.0, 1.0, 800.0])
+def test_another_classifier_takes_the_place_of_the_ngrams(log_odds):
+    verdict = judge("A casa é azul e a porta é verde.", classifier=lambda text: log_odds)
+    assert 0 <= verdict.score <= 1
+    assert verdict.is_pt_pt is (log_odds >= 0)
+    assert verdict.reasons == (f"classifier: {log_odds:+.1f}",)
+
+
+def test_a_huge_text_is_judged_as_a_small_one():
+    assert judge(EUROPEAN[0] * 1_000).is_pt_pt is True
+    assert judge(BRAZILIAN[0] * 1_000).is_pt_pt is False
+    assert judge("está " + "a" * 200_000).is_pt_pt is not None
+    assert judge("estáêm" * 20_000 + " mente" * 20_000).score == pytest.approx(0.5, abs=0.5)
+
+
+def test_only_text_is_judged():
+    with pytest.raises(TypeError, match="one text, a whole dialogue joined by line breaks, not list"):
+        judge(["O comboio"])
+
+
+@pytest.mark.parametrize("threshold", [0, 1, -0.5, float("nan")])
+def test_a_threshold_is_a_share(threshold):
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        judge("O comboio chegou.", threshold=threshold)

@@ -1,0 +1,76 @@
+import pytest
+
+from amalia_vl_hf.variety import words
+from amalia_vl_hf.variety.rules import (
+    MOST_COUNTED,
+    RULES,
+    evidence,
+    findings,
+)
+
+FINDS = {
+    "estar + gerund": ["está chovendo", "estavam todos olhando", "estou ainda lendo"],
+    "ê, ô before m, n": ["um polêmico", "o gênero", "cem quilômetros", "econômica"],
+    "em um": ["sentado em um banco", "em uma mesa"],
+    "Brazilian words": ["o trem azul", "dois ônibus", "na tela", "o usuário", "café da manhã", "papai noel"],
+    "você": ["você vê", "vocês podem"],
+    "estar a + infinitive": ["está a chover", "estavam todos a olhar", "estou ainda a ler"],
+    "é, ó before m, n": ["um polémico", "o género", "cem quilómetros", "económica"],
+    "European words": ["o comboio azul", "dois autocarros", "no ecrã", "o utilizador", "pai natal", "casa de banho"],
+    "article + possessive": ["o meu gato", "da sua casa", "aos nossos pais"],
+    "second person": ["o que tens na mão?", "podes ver"],
+    "consonants of before 1990": ["uma acção", "a direcção", "um projecto óptimo"],
+}
+PASSES = {
+    "estar + gerund": [
+        "está quando chove",
+        "está no fundo",
+        "estava em segundo",
+        "está a chover",
+        "gosta de ir andando",
+    ],
+    "ê, ô before m, n": ["a fêmea", "têm fome", "ciência", "ênfase"],
+    "em um": ["num banco", "em umbral", "bem um pouco"],
+    "Brazilian words": ["óleo sobre tela", "um homem de fato e gravata", "o fato de banho", "extremo", "contrato"],
+    "você": ["vocação"],
+    "estar a + infinitive": ["está a par", "estava a melhor", "esta a sair", "está chovendo"],
+    "é, ó before m, n": ["também", "alguém à porta", "além disso", "armazéns"],
+    "European words": ["o fato azul", "o controle", "reequipar", "um sumo pontífice"],
+    "article + possessive": ["meu gato", "a minhota"],
+    "second person": ["atens", "pode ver"],
+    "consonants of before 1990": ["o pacto", "a recepção", "o aspecto", "respectivo", "ficção", "actual"],
+}
+
+
+def test_every_rule_has_cases():
+    assert FINDS.keys() == PASSES.keys() == RULES.keys()
+
+
+@pytest.mark.parametrize(("rule", "text"), [(rule, text) for rule, texts in FINDS.items() for text in texts])
+def test_a_rule_finds(rule, text):
+    assert rule in findings(text)
+    assert rule in findings(text.upper())
+
+
+@pytest.mark.parametrize(("rule", "text"), [(rule, text) for rule, texts in PASSES.items() for text in texts])
+def test_a_rule_passes_over(rule, text):
+    assert rule not in findings(text)
+
+
+def test_evidence_has_the_sign_of_the_variety():
+    for name, rule in RULES.items():
+        assert (evidence({name: ["x"]}) > 0) == (rule.variety == "pt-PT")
+
+
+def test_a_rule_counts_only_so_often():
+    trains = ["trem"] * 50
+    assert evidence({"Brazilian words": trains}) == evidence({"Brazilian words": trains[:MOST_COUNTED]})
+    assert evidence({"Brazilian words": trains}) < evidence({"Brazilian words": trains[:1]})
+
+
+def test_no_word_is_on_both_sides():
+    european = f"{words.EUROPEAN_WORDS} {words.OLD_EUROPEAN_SPELLING}".split()
+    for word in european:
+        assert "Brazilian words" not in findings(word.rstrip("*"))
+    for word in words.BRAZILIAN_WORDS.split():
+        assert not {"European words", "consonants of before 1990"} & findings(word.rstrip("*")).keys()
