@@ -6,7 +6,6 @@ from datasets import Dataset
 
 from amalia_vl_hf.samples.loading import (
     conversation,
-    fingerprint,
     load_samples,
     require_readable,
 )
@@ -149,17 +148,6 @@ def test_a_bomb_of_brackets_is_only_a_faulty_line(tmp_path):
 def test_samples_are_read_in_a_process_that_inherits_nothing(samples):
     data = load_samples(samples["sft"], "sft")
     assert pickle.loads(pickle.dumps(data))[3] == data[3]  # noqa: S301
-
-
-def test_data_are_told_apart_by_what_they_hold(tmp_path):
-    (tmp_path / "a").mkdir()
-    file = tmp_path / "a" / "data.jsonl"
-    seen = set()
-    for words in ("um", "dois", "três"):
-        file.write_text(words, encoding="utf-8")
-        seen |= {fingerprint(file), fingerprint(tmp_path / "a")}
-    assert len(seen) == 6
-    assert fingerprint(file) in seen
 
 
 def test_a_dataset_of_the_hub_is_read_by_subset_and_split(tmp_path, monkeypatch):

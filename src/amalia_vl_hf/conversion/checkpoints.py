@@ -13,6 +13,7 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 from transformers import PreTrainedModel, ProcessorMixin
 from transformers.utils import logging
 
+from ..disk import new_directory
 from .provenance import RECORD, Provenance
 from .rules import (
     TIED_HEAD,
@@ -21,7 +22,6 @@ from .rules import (
     require_complete,
 )
 from .shards import NewTensor, write_shards
-from .staging import staged_directory
 from .tensor_files import (
     FLOATS,
     StoredTensor,
@@ -159,11 +159,11 @@ def save_checkpoint(
 
     Raises:
         ValueError: The weights are not those wanted; nothing is written then.
-        OSError: See `staged_directory` and `write_shards`.
+        OSError: See `new_directory` and `write_shards`.
     """
     require_complete({name: tensor.shape for name, tensor in tensors.items()}, wanted)
     size = sum(tensor.size for tensor in tensors.values())
-    with staged_directory(out) as staging:
+    with new_directory(out) as staging:
         _save_without_weights(model, staging)
         processor.save_pretrained(staging)
         (staging / RECORD).write_text(made.json(), encoding="utf-8")

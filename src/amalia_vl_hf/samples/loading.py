@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -159,17 +158,6 @@ def conversation(turns: list[dict[str, Any]], images: list[Any], sample: str) ->
     for slot, image in zip(slots, images, strict=True):
         slot["image"] = image
     return typed
-
-
-def fingerprint(path: str | Path) -> str:
-    """Tell data apart: the SHA-256 of a file, or of the names, sizes and times of all files of a folder."""
-    path = Path(path)
-    if path.is_file():
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    listed = [(str(file.relative_to(path)), file.stat()) for file in sorted(path.rglob("*")) if file.is_file()]
-    facts = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in listed]
-    return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 
 def _require_some(count: int, path: str | Path) -> None:

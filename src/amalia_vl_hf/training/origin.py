@@ -7,7 +7,7 @@ from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any
 
-from ..samples.loading import fingerprint
+from ..disk import fingerprint
 from .recipe import Recipe
 
 TRAINING_LOG = "training.json"  # beside a trained model: its origin, and what was logged

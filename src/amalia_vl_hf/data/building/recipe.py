@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...samples.loading import fingerprint
+from ...disk import fingerprint
 from ..dataset import Rendered, Step, import_dataset
 from ..prompts import prompt_hash
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from amalia_vl_hf.conversion.llava_next import import_checkpoint
-from amalia_vl_hf.conversion.staging import staged_directory
+from amalia_vl_hf.disk import fingerprint, in_turn, new_directory, sole_writer, whole_file, write_file, write_json
 from tests.conversion.checkpoints import contents, write_amalia
 
 FORKS = multiprocessing.get_context("fork")  # real processes to kill, without an interpreter's start
@@ -18,7 +18,7 @@ MOMENTS = 12  # at which a run is killed, from its start to its end
 
 
 def test_a_directory_appears_when_it_is_whole(tmp_path):
-    with staged_directory(tmp_path / "out") as staging:
+    with new_directory(tmp_path / "out") as staging:
         (staging / "file").write_text("x")
         assert not (tmp_path / "out").exists()
     assert contents(tmp_path) == {"out/file": b"x"}
@@ -29,14 +29,14 @@ def test_nothing_stays_of_a_block_that_fails(tmp_path):
         (staging / "file").write_text("x")
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), staged_directory(tmp_path / "out") as staging:
+    with pytest.raises(KeyboardInterrupt), new_directory(tmp_path / "out") as staging:
         write_half(staging)
     assert not list(tmp_path.iterdir())
 
 
 def claim(out):
     """Begin to write a directory that cannot be begun."""
-    with staged_directory(out):
+    with new_directory(out):
         pytest.fail("the block must not run")
 
 
@@ -48,14 +48,14 @@ def test_what_is_there_is_never_written_over(tmp_path, make):
 
 
 def test_what_appears_meanwhile_is_not_written_over_either(tmp_path):
-    with pytest.raises(FileExistsError, match="exists already"), staged_directory(tmp_path / "out"):
+    with pytest.raises(FileExistsError, match="exists already"), new_directory(tmp_path / "out"):
         (tmp_path / "out").mkdir()
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_two_processes_do_not_write_the_same_directory(tmp_path):
     out = tmp_path / "out"
-    with staged_directory(out), pytest.raises(BlockingIOError, match="another process is writing "):
+    with new_directory(out), pytest.raises(BlockingIOError, match="another process is writing "):
         claim(out)
     assert out.is_dir()
 
@@ -131,3 +131,100 @@ def test_a_file_that_cannot_grow_leaves_nothing(source, tmp_path):
     child.join()
     assert child.exitcode == errno.EFBIG  # where a full disk gives ENOSPC
     assert not list(tmp_path.iterdir())
+
+
+def test_data_are_told_apart_by_what_they_hold(tmp_path):
+    (tmp_path / "a").mkdir()
+    file = tmp_path / "a" / "data.jsonl"
+    seen = set()
+    for words in ("um", "dois", "três"):
+        file.write_text(words, encoding="utf-8")
+        seen |= {fingerprint(file), fingerprint(tmp_path / "a")}
+    assert len(seen) == 6
+    assert fingerprint(file) in seen
+
+
+def test_a_file_is_replaced_when_the_new_one_is_whole(tmp_path):
+    path = tmp_path / "a.txt"
+    write_file(path, "before")
+    with whole_file(path) as scratch:
+        scratch.write_text("after")
+        assert path.read_text() == "before"
+    assert contents(tmp_path) == {"a.txt": b"after"}
+
+
+def test_a_file_stays_as_it_was_where_writing_fails(tmp_path):
+    write_file(tmp_path / "a.json", "before")
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "a.json", float("nan"))
+    with pytest.raises(FileNotFoundError), whole_file(tmp_path / "a.json") as scratch:
+        scratch.unlink()
+    assert contents(tmp_path) == {"a.json": b"before"}
+
+
+def test_a_device_or_a_folder_is_never_replaced(tmp_path):
+    for path in (Path("/dev/null"), tmp_path):
+        with pytest.raises(OSError, match="is no plain file"):
+            write_file(path, "x")
+
+
+def hold(path, ready):
+    with whole_file(path) as scratch:
+        scratch.write_text("half")
+        ready.set()
+        time.sleep(60)
+
+
+def test_what_a_killed_writer_left_is_removed_and_what_another_writes_is_not(tmp_path):
+    path = tmp_path / "a.txt"
+    for kill in (True, False):
+        ready = FORKS.Event()
+        process = FORKS.Process(target=hold, args=(path, ready))
+        process.start()
+        assert ready.wait(30)
+        if kill:
+            process.kill()
+            process.join()
+        write_file(path, "whole")
+        assert len(list(tmp_path.iterdir())) == (1 if kill else 2)
+        process.kill()
+        process.join()
+
+
+def work(lock, ready):
+    with sole_writer(lock, "working"):
+        ready.set()
+        time.sleep(60)
+
+
+def test_who_works_alone_is_named_until_it_ends(tmp_path):
+    lock, ready = tmp_path / "lock", FORKS.Event()
+    process = FORKS.Process(target=work, args=(lock, ready))
+    process.start()
+    assert ready.wait(30)
+    with (
+        pytest.raises(BlockingIOError, match=rf"process {process.pid} on .* is working already"),
+        sole_writer(lock, "working"),
+    ):
+        pytest.fail("the block must not run")
+    process.kill()
+    process.join()
+    with sole_writer(lock, "working"):
+        pass
+
+
+def wait(lock, go, done):
+    go.wait(30)
+    with in_turn(lock):
+        done.set()
+
+
+def test_the_next_one_waits_its_turn(tmp_path):
+    go, done = FORKS.Event(), FORKS.Event()
+    process = FORKS.Process(target=wait, args=(tmp_path / "lock", go, done))
+    process.start()  # before the lock is held: a fork would hold it as well
+    with in_turn(tmp_path / "lock"):
+        go.set()
+        assert not done.wait(0.3)
+    assert done.wait(30)
+    process.join()

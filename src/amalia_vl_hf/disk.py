@@ -1,0 +1,189 @@
+"""Files and directories that are there whole or not at all, locks, and fingerprints: the one owner of all of them.
+
+What is written lies beside its final name until it is complete and on the disk, and then takes that name in one step.
+While it is written it is locked, so that what a killed process left behind is told from what another one writes: it is
+removed by the next writer of the same name.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from glob import escape
+from pathlib import Path
+from typing import Any
+
+PARTIAL = ".partial"  # ends the name of what is being written
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Give a sibling to write into, which takes the place of `path` when the block ends without an error.
+
+    Writers of one name do not disturb each other: the last one to end stays.
+
+    Raises:
+        OSError: The place cannot be written to, or `path` is no plain file; nothing is left behind.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(f"{path} is no plain file, so no file is written in its place")
+    _remove_stale(path)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
+    lock = _create_locked(scratch)
+    try:
+        yield scratch
+        sync(scratch)
+        scratch.replace(path)
+        sync(path.parent)
+    finally:
+        scratch.unlink(missing_ok=True)
+        os.close(lock)
+
+
+def write_file(path: Path, content: str | bytes) -> None:
+    """Write a whole file, text as UTF-8."""
+    with whole_file(path) as scratch:
+        scratch.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a whole file of JSON for people to read, ended by a line feed.
+
+    Raises:
+        ValueError: The value has no JSON, a number that is not finite among others.
+    """
+    write_file(path, json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+
+
+@contextmanager
+def new_directory(target: Path) -> Iterator[Path]:
+    """Give a sibling to write into, which becomes `target` when the block ends without an error.
+
+    The sibling, `.NAME.partial`, is locked for as long as its process lives: what a killed run left behind is not
+    locked, and is removed by the next one.
+
+    Raises:
+        FileExistsError: Something has the final name already.
+        BlockingIOError: Another process is writing the same directory.
+        OSError: The place cannot be written to.
+    """
+    target = Path(os.path.abspath(target))  # noqa: PTH100  resolving would follow a link at the final name
+    _refuse_existing(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staging = target.with_name(f".{target.name}{PARTIAL}")
+    staging.mkdir(exist_ok=True)
+    lock = os.open(staging, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        _claim(lock, staging, target)
+        try:
+            yield staging
+            sync_tree(staging)
+            _refuse_existing(target)  # once more: the rename would replace an empty directory
+            staging.rename(target)
+        except BaseException:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
+        sync(target.parent)
+    finally:
+        os.close(lock)
+
+
+@contextmanager
+def sole_writer(lock: Path, work: str) -> Iterator[None]:
+    """Refuse to work where another process does; the lock goes with its process, however that ends.
+
+    Args:
+        lock: File that is locked; it stays.
+        work: What must not be done twice at once, for the error: `"training into runs/a"`.
+
+    Raises:
+        BlockingIOError: Another process works there; it is named.
+    """
+    with lock.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "another process"
+            raise BlockingIOError(f"{holder} is {work} already; wait for it, or end it") from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.flush()
+        yield
+
+
+@contextmanager
+def in_turn(lock: Path) -> Iterator[None]:
+    """Wait until no other process holds the lock, then hold it; it goes with its process, however that ends."""
+    with lock.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def fingerprint(path: str | Path) -> str:
+    """Tell data apart: the SHA-256 of a file, or of the names, sizes and times of all files of a folder."""
+    path = Path(path)
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    listed = [(str(file.relative_to(path)), file.stat()) for file in sorted(path.rglob("*")) if file.is_file()]
+    facts = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in listed]
+    return hashlib.sha256(repr(facts).encode()).hexdigest()
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a directory, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(directory: Path) -> None:
+    """Wait until all files of a directory, and their names, are on the disk."""
+    for path in [*directory.rglob("*"), directory]:
+        sync(path)
+
+
+def _create_locked(scratch: Path) -> int:
+    """Create a file and lock it; another writer may take it for stale before that, so it is looked at again."""
+    while True:
+        lock = os.open(scratch, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o666)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(lock), scratch.stat()):
+                return lock
+        os.close(lock)
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove what killed writers of a file left: nobody holds its lock."""
+    for left in path.parent.glob(f".{escape(path.name)}.*{PARTIAL}"):
+        with suppress(OSError), left.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            left.unlink()
+
+
+def _refuse_existing(target: Path) -> None:
+    if target.exists() or target.is_symlink():
+        raise FileExistsError(f"{target} exists already; nothing is ever written over")
+
+
+def _claim(lock: int, staging: Path, target: Path) -> None:
+    """Lock the staging directory and empty it."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        alone = os.path.samestat(os.fstat(lock), staging.stat())  # false when its last owner has just renamed it
+    except OSError:
+        alone = False
+    if not alone:
+        raise BlockingIOError(f"another process is writing {target} (it holds {staging})")
+    for leftover in staging.iterdir():
+        shutil.rmtree(leftover) if leftover.is_dir() and not leftover.is_symlink() else leftover.unlink()
