@@ -31,7 +31,8 @@ from trl.trainer.utils import add_fused_lm_head, get_peak_flops
 from amalia_vl_hf import AmaliaVLForConditionalGeneration
 from amalia_vl_hf.processing.tiling_amalia_vl import UNTILED, TileLayout, num_visual_tokens
 from amalia_vl_hf.training.batches.balance import CostModel
-from amalia_vl_hf.training.batches.packing import PackedBatchSampler, take_packed_rows
+from amalia_vl_hf.training.batches.packing import take_packed_rows
+from amalia_vl_hf.training.batches.row_plan import plan_rows
 from amalia_vl_hf.training.batches.shared_prompt import share_prompts
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # a script sees its own folder alone
@@ -168,7 +169,7 @@ def learn(stage: Stage, way: Way, sizes: Sizes, device: str) -> Step:
         take_packed_rows(model)
         options = {"conversations": len(mix), "ranks": 1, "steps": 1, "seed": 0}
         longest = max(stage.max_length * sizes.side**2 // REAL.side**2, int(lengths.max()))
-        rows = PackedBatchSampler(lengths, costs.conversations(lengths, tiles), max_length=longest, **options)
+        [rows] = plan_rows(lengths, costs.conversations(lengths, tiles), max_length=longest, **options)
         batches = [packing.packed_row([samples[one] for one in row]) for row in rows]
     else:
         batches = [packing.padded_batch(samples[start : start + BATCH]) for start in range(0, len(samples), BATCH)]

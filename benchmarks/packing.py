@@ -4,7 +4,7 @@ Conversations are as long as those of Table 1's mixture. The real model is 11 ti
 its tiles have 9 times as many patches; widths, depths and lengths shrink so that each part keeps its share of the
 work, which the first lines show (operations of a forward pass, causal attention counted by half). Stock is the head of
 TRL's `SFTTrainer` on `LlavaNextForConditionalGeneration`, batches of four in random order: once scoring labelled
-positions alone, as on a GPU, and once all of them, as TRL does on a CPU. Ours is the rows of `PackedBatchSampler`, and
+positions alone, as on a GPU, and once all of them, as TRL does on a CPU. Ours is the rows of `plan_rows`, and
 the same without packing, one conversation at a time. Forward and backward of whole steps, on one thread, in turns;
 nothing is checkpointed; the optimiser, alike for all, is left out.
 """
@@ -34,7 +34,8 @@ from amalia_vl_hf.processing.tiling_amalia_vl import (
     select_grid,
 )
 from amalia_vl_hf.training.batches.balance import CostModel
-from amalia_vl_hf.training.batches.packing import PackedBatchSampler, take_packed_rows
+from amalia_vl_hf.training.batches.packing import take_packed_rows
+from amalia_vl_hf.training.batches.row_plan import plan_rows
 from amalia_vl_hf.training.batches.segments import segment_lengths
 
 PATCH, MAX_TILES = 16, 12  # px, tiles
@@ -211,7 +212,8 @@ def packed_rows(step: list[Sample], config: AmaliaVLConfig) -> list[Inputs]:
     tiles = np.array([0 if one.tiles is None else len(one.tiles) for one in step])
     costs = CostModel.of(config).conversations(lengths, tiles)
     options = {"conversations": len(step), "ranks": 1, "max_length": MAX_LENGTH, "steps": 1, "seed": 0}
-    return [packed_row([step[one] for one in row]) for row in PackedBatchSampler(lengths, costs, **options)]
+    [rows] = plan_rows(lengths, costs, **options)
+    return [packed_row([step[one] for one in row]) for row in rows]
 
 
 class Way(NamedTuple):

@@ -4,7 +4,7 @@ from PIL import ExifTags, Image
 from amalia_vl_hf.processing.processing_amalia_vl import AmaliaVLProcessor
 from amalia_vl_hf.samples.lengths import measure
 from amalia_vl_hf.samples.loading import load_samples
-from amalia_vl_hf.training.batches.collation import ConversationCollator, PreferenceCollator
+from amalia_vl_hf.training.batches.collation import ConversationCollator, Encoder, PreferenceCollator
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +16,7 @@ def processor(base):
 @pytest.mark.parametrize(("method", "collator"), [("sft", ConversationCollator), ("dpo", PreferenceCollator)])
 def test_measured_without_pixels_is_what_the_collator_makes(processor, samples, method, collator, max_tiles):
     for row in load_samples(samples[method], method):
-        batch = collator(processor, max_tiles, 512)([row])
+        batch = collator(Encoder(processor, max_tiles, 512))([row])
         tiles = len(batch["pixel_values"]) // len(batch["input_ids"])
         assert measure(row, processor, max_tiles) == (batch["attention_mask"].sum(dim=1).max(), tiles)
 
@@ -29,7 +29,7 @@ def test_pictures_on_their_side_words_without_pictures_and_literal_tokens_are_me
     cell = {"bytes": (tmp_path / "side.jpg").read_bytes(), "path": None}
     for images in ([], [str(tmp_path / "side.jpg")], [cell], [Image.new("RGB", (20, 70))]):
         row = {"sample": "here", "images": images, "messages": turns}
-        batch = ConversationCollator(processor, 4, 512)([row])
+        batch = ConversationCollator(Encoder(processor, 4, 512))([row])
         assert measure(row, processor, 4) == (batch["input_ids"].shape[1], len(batch.get("pixel_values", ())))
 
 

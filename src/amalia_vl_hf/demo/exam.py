@@ -18,7 +18,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 import amalia_vl_hf  # noqa: F401  registers the classes
 
 from ..evaluation.metrics import exact_match, exact_match_by_kind, preference_accuracy
-from ..training.batches.collation import PreferenceCollator
+from ..training.batches.collation import Encoder, PreferenceCollator
 from ..training.launch import watch_parent
 from .scene_sets import read_rows
 
@@ -82,7 +82,7 @@ def pair_log_likelihoods(model: Any, processor: Any, rows: Sequence[Row]) -> tup
 
     It is what DPO compares, so that a policy's implicit reward is the difference to its reference's.
     """
-    collate = PreferenceCollator(processor, processor.image_processor.max_tiles, max_length=MAX_LENGTH)
+    collate = PreferenceCollator(Encoder(processor, processor.image_processor.max_tiles, MAX_LENGTH))
     chosen: list[float] = []
     rejected: list[float] = []
     for batch in _batches([{**row, "sample": f"pair {number}"} for number, row in enumerate(rows)], "comparing"):

@@ -36,12 +36,12 @@ def special_tokens_in(processor: Any, conversation: Conversation, sample: str) -
         ValueError: There are some, and a text also holds a noncharacter that could pass for their new names.
     """
     texts = [part["text"] for turn in conversation for part in turn["content"] if part["type"] == "text"]
-    found = sorted({token for text in texts for token in _pattern(processor).findall(text)})
-    if found and any(_OPEN in text for text in texts):
+    names = sorted({token for text in texts for token in _pattern(processor).findall(text)})
+    if names and any(_OPEN in text for text in texts):
         raise ValueError(
-            f"{sample}: special tokens ({', '.join(found)}) and the noncharacter U+FDD0 in one text; is it an attack?"
+            f"{sample}: special tokens ({', '.join(names)}) and the noncharacter U+FDD0 in one text; is it an attack?"
         )
-    return found
+    return names
 
 
 @lru_cache(maxsize=2)

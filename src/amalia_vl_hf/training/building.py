@@ -20,14 +20,10 @@ from ..processing.processing_amalia_vl import AmaliaVLProcessor
 from ..samples.loading import load_samples
 from .batches.bad_samples import BadSamples, ReplacingCollator
 from .batches.balance import CostModel
-from .batches.collation import ConversationCollator, PreferenceCollator
-from .batches.packing import (
-    PackedBatchSampler,
-    PackedConversationCollator,
-    conversation_sizes,
-    take_packed_rows,
-)
+from .batches.collation import ConversationCollator, Encoder, PreferenceCollator
+from .batches.packing import PackedBatchSampler, PackedConversationCollator, conversation_sizes, take_packed_rows
 from .batches.reference_log_probs import ReferenceLogProbs
+from .batches.row_plan import plan_rows
 from .batches.shared_prompt import SharedPromptCollator, share_prompts
 from .origin import origin_of
 from .progress import GroupedCollator, Meter, groups_of
@@ -104,17 +100,17 @@ class _Data:
 def _conversation_trainer(recipe: Recipe, checkpoints: Path, data: _Data) -> StageSFTTrainer:
     # Before the model: ZeRO-3 spreads weights over the ranks while they are read, once it knows of the arguments.
     args = SFTConfig(**_training_options(recipe, checkpoints))
-    sizes = (data.processor, recipe.training_stage.max_tiles, recipe.max_length)
+    encoder = Encoder(data.processor, recipe.training_stage.max_tiles, recipe.max_length)
     if not recipe.packing:
         model = load_model(recipe)
-        collator = data.collator(ConversationCollator(*sizes))
+        collator = data.collator(ConversationCollator(encoder))
         return StageSFTTrainer(model, data_collator=collator, **data.shared(recipe, args, model))
     sampler = _packed_rows(recipe, checkpoints, data, args)
     args.max_steps = count_steps(recipe, len(data.dataset), world_size())
     args.per_device_train_batch_size, args.gradient_accumulation_steps = 1, sampler.rows
     model = load_model(recipe)
     take_packed_rows(model)
-    collator = data.collator(PackedConversationCollator(*sizes))
+    collator = data.collator(PackedConversationCollator(encoder))
     return StageSFTTrainer(model, data_collator=collator, rows=sampler, **data.shared(recipe, args, model))
 
 
@@ -125,16 +121,16 @@ def _preference_trainer(recipe: Recipe, checkpoints: Path, data: _Data) -> Stage
     # Never left to TRL, which reads it from the path that the model's config names, whatever became of the model.
     # With adapters there is none: the reference is the model with its adapters turned off.
     frozen = None if recipe.lora else load_model(recipe).requires_grad_(False).eval()
-    sizes = (data.processor, recipe.training_stage.max_tiles, recipe.max_length)
+    encoder = Encoder(data.processor, recipe.training_stage.max_tiles, recipe.max_length)
     known = None
     if recipe.precompute_reference:
         known = ReferenceLogProbs(checkpoints / "reference", origin_of(recipe))
     if recipe.shared_prompt:
         for one in (model, frozen) if frozen is not None else (model,):
             share_prompts(one)
-        collator = data.collator(SharedPromptCollator(*sizes, reference=known))
+        collator = data.collator(SharedPromptCollator(encoder, reference=known))
     else:
-        collator = data.collator(PreferenceCollator(*sizes))
+        collator = data.collator(PreferenceCollator(encoder))
     shared = data.shared(recipe, args, model)
     return StageDPOTrainer(model, ref_model=frozen, data_collator=collator, reference=known, **shared)
 
@@ -152,7 +148,7 @@ def _packed_rows(recipe: Recipe, checkpoints: Path, data: _Data, args: Any) -> P
     if data.bad_samples is not None:
         data.bad_samples.lengths = lengths  # what takes a bad one's place must fit into its row
     ranks = world_size()
-    return PackedBatchSampler(
+    plan = plan_rows(
         lengths,
         CostModel.of(AmaliaVLConfig.from_pretrained(recipe.model)).conversations(lengths, tiles),
         conversations=recipe.batch_size * recipe.accumulation * ranks,
@@ -161,6 +157,7 @@ def _packed_rows(recipe: Recipe, checkpoints: Path, data: _Data, args: Any) -> P
         steps=count_steps(recipe, len(data.dataset), ranks),
         seed=recipe.seed,
     )
+    return PackedBatchSampler(plan, ranks)
 
 
 def load_model(recipe: Recipe) -> AmaliaVLForConditionalGeneration:

@@ -13,7 +13,7 @@ from amalia_vl_hf.samples.loading import load_samples
 from amalia_vl_hf.samples.manifest import write_manifest
 from amalia_vl_hf.samples.sources import Source
 from amalia_vl_hf.training.batches.bad_samples import BadSamples, BadShareError, ReplacingCollator
-from amalia_vl_hf.training.batches.collation import ConversationCollator
+from amalia_vl_hf.training.batches.collation import ConversationCollator, Encoder
 
 COUNT = 12
 TRUNCATED, MISSING, LONG, SLOTS, NO_JSON, ADDRESS = 1, 3, 5, 6, 8, 10
@@ -48,7 +48,7 @@ def dialogue(question):
 
 
 def replacing(data, processor, max_share=0.6):
-    return ReplacingCollator(ConversationCollator(processor, 4, 120), BadSamples(data, max_share))
+    return ReplacingCollator(ConversationCollator(Encoder(processor, 4, 120)), BadSamples(data, max_share))
 
 
 def test_each_bad_sample_gives_its_place_to_the_next_sound_one(folder, processor, caplog):
@@ -75,7 +75,7 @@ def test_each_bad_sample_gives_its_place_to_the_next_sound_one(folder, processor
 def test_a_batch_keeps_its_sound_samples_and_their_order(folder, processor):
     data = load_samples(folder / "data.jsonl", "sft", every_row=False)
     batch = replacing(data, processor)([data[0], data[MISSING], data[2]])
-    wanted = ConversationCollator(processor, 4, 120)([data[0], data[4], data[2]])
+    wanted = ConversationCollator(Encoder(processor, 4, 120))([data[0], data[4], data[2]])
     assert all(torch.equal(batch[name], wanted[name]) for name in wanted)
 
 

@@ -8,8 +8,9 @@ from torch.utils.data import DataLoader
 
 from amalia_vl_hf import AmaliaVLProcessor
 from amalia_vl_hf.samples.loading import load_samples
-from amalia_vl_hf.training.batches.collation import ConversationCollator
+from amalia_vl_hf.training.batches.collation import ConversationCollator, Encoder
 from amalia_vl_hf.training.batches.packing import PackedBatchSampler, PackedConversationCollator, conversation_sizes
+from amalia_vl_hf.training.batches.row_plan import plan_rows
 from amalia_vl_hf.training.batches.segments import segment_lengths
 
 TEXT_ONLY = {
@@ -33,7 +34,7 @@ def data(samples):
 def sampler_for(lengths, ranks=1, steps=6, conversations=8, max_length=200, seed=0):
     lengths = np.asarray(lengths)
     options = {"conversations": conversations, "ranks": ranks, "max_length": max_length, "steps": steps, "seed": seed}
-    return PackedBatchSampler(lengths, lengths * 1.0, **options)
+    return PackedBatchSampler(plan_rows(lengths, lengths * 1.0, **options), ranks)
 
 
 LENGTHS = np.random.default_rng(0).integers(5, 60, 24)
@@ -45,8 +46,8 @@ def rows(data):
 
 
 def test_a_row_is_its_conversations_one_after_the_other(processor, rows):
-    packed = PackedConversationCollator(processor, 4, 512)(rows)
-    alone = [ConversationCollator(processor, 4, 512)([row]) for row in rows]
+    packed = PackedConversationCollator(Encoder(processor, 4, 512))(rows)
+    alone = [ConversationCollator(Encoder(processor, 4, 512))([row]) for row in rows]
     lengths = [one["input_ids"].shape[1] for one in alone]
     assert packed.keys() == {*TEXT_KEYS, "pixel_values", "tile_layouts"}
     for name in ("input_ids", "labels"):
@@ -58,12 +59,12 @@ def test_a_row_is_its_conversations_one_after_the_other(processor, rows):
 
 
 def test_a_row_without_images_has_no_pixels(processor):
-    packed = PackedConversationCollator(processor, 4, 512)([TEXT_ONLY, TEXT_ONLY])
+    packed = PackedConversationCollator(Encoder(processor, 4, 512))([TEXT_ONLY, TEXT_ONLY])
     assert packed.keys() == TEXT_KEYS
 
 
 def test_what_is_scored_is_the_answers_and_none_from_a_neighbour(processor, rows):
-    packed = PackedConversationCollator(processor, 4, 512)(rows)
+    packed = PackedConversationCollator(Encoder(processor, 4, 512))(rows)
     starts = [segment.start for segment in packed["segments"]]
     assert (packed["labels"][0, starts] == -100).all()
     learned = packed["labels"][0] != -100
@@ -108,7 +109,7 @@ def test_rows_are_as_many_as_said_and_other_seeds_give_other_rows():
 def test_sizes_are_measured_once_and_kept(processor, data, tmp_path, monkeypatch):
     cache = tmp_path / "run" / "lengths.npz"
     lengths, tiles = conversation_sizes(data, processor, 4, cache)
-    batches = [ConversationCollator(processor, 4, 512)([row]) for row in data]
+    batches = [ConversationCollator(Encoder(processor, 4, 512))([row]) for row in data]
     assert lengths.tolist() == [batch["input_ids"].shape[1] for batch in batches]
     assert tiles.tolist() == [len(batch["pixel_values"]) for batch in batches]
     untiled, _ = conversation_sizes(data, processor, 0, cache)

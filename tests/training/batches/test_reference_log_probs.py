@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from amalia_vl_hf.training.batches import reference_log_probs
+from amalia_vl_hf.training.batches.collation import Encoder
 from amalia_vl_hf.training.batches.reference_log_probs import ReferenceLogProbs, digest, read_parts
 from amalia_vl_hf.training.batches.shared_prompt import SharedPromptCollator
 from tests.training.batches.preference import (
@@ -56,7 +57,7 @@ def start(tiny, rows, tmp_path):
 
     def build(folder="reference", origin=ORIGIN, model=tiny[0], **options):
         reference = ReferenceLogProbs(tmp_path / folder, origin)
-        collator = SharedPromptCollator(tiny[1], 4, 512, reference)
+        collator = SharedPromptCollator(Encoder(tiny[1], 4, 512), reference)
         trainer = trainer_for(
             model, tiny[1], rows, collator, tmp_path / "checkpoints", shared=True, reference=reference, **options
         )
@@ -80,7 +81,7 @@ def passes(monkeypatch):
 
 
 def on_the_fly(tiny, rows, folder):
-    collator = SharedPromptCollator(tiny[1], 4, 512)
+    collator = SharedPromptCollator(Encoder(tiny[1], 4, 512))
     trainer = trainer_for(*tiny, rows, collator, folder, shared=True)
     values = [torch.stack(trainer.compute_ref_log_probs(trainer.ref_model, collator([row])), 1) for row in rows]
     return torch.cat(values)
@@ -98,7 +99,7 @@ def test_values_are_those_of_the_reference_itself(tiny, rows, start, tmp_path, w
 def test_training_is_the_same_but_for_the_reference_in_memory(tiny, rows, start, tmp_path):
     known, reference = start(max_steps=3, **MPO)
     computing = trainer_for(
-        *tiny, rows, SharedPromptCollator(tiny[1], 4, 512), tmp_path, shared=True, max_steps=3, **MPO
+        *tiny, rows, SharedPromptCollator(Encoder(tiny[1], 4, 512)), tmp_path, shared=True, max_steps=3, **MPO
     )
     assert known.ref_model is None
     for trainer in (known, computing):

@@ -6,7 +6,7 @@ from peft import LoraConfig
 from PIL import Image
 
 from amalia_vl_hf.samples.loading import load_samples
-from amalia_vl_hf.training.batches.collation import PreferenceCollator
+from amalia_vl_hf.training.batches.collation import Encoder, PreferenceCollator
 from amalia_vl_hf.training.batches.shared_prompt import (
     SharedPromptCollator,
     pack_pairs,
@@ -50,8 +50,8 @@ def answers_of(batch):
 def test_a_row_holds_what_the_whole_conversations_hold(parts, rows):
     _, processor = policy(parts)
     for row in rows:
-        whole = PreferenceCollator(processor, *OPTIONS)([row])
-        shared = SharedPromptCollator(processor, *OPTIONS)([row])
+        whole = PreferenceCollator(Encoder(processor, *OPTIONS))([row])
+        shared = SharedPromptCollator(Encoder(processor, *OPTIONS))([row])
         chosen, rejected = (
             ids[mask == 1] for ids, mask in zip(whole["input_ids"], whole["attention_mask"], strict=True)
         )
@@ -70,7 +70,7 @@ def losses_and_gradients(parts, decoder, rows, folder, checkpointing=False):
     """Run one batch through TRL's loss, as whole conversations and with shared prompts."""
     model, processor = policy(parts, decoder)
     for shared, kind in ((False, PreferenceCollator), (True, SharedPromptCollator)):
-        collator = kind(processor, *OPTIONS)
+        collator = kind(Encoder(processor, *OPTIONS))
         trainer = trainer_for(model, processor, rows, collator, folder, shared=shared, **MPO)
         if shared and checkpointing:
             trainer.model.gradient_checkpointing_enable({"use_reentrant": False})
@@ -176,7 +176,7 @@ def test_each_model_encodes_a_pairs_tiles_once_and_scores_its_answers_alone(part
     rows = [pair([user("Qual é?")], "um sol", "uma lua cheia", [tmp_path / "12 tiles.png"])]
     tiles, scored = {}, {}
     for shared, kind in ((False, PreferenceCollator), (True, SharedPromptCollator)):
-        collator = kind(processor, 12, 512)
+        collator = kind(Encoder(processor, 12, 512))
         trainer = trainer_for(model, processor, rows, collator, tmp_path, shared=shared)
         for name, part in (("policy", trainer.model), ("reference", trainer.ref_model)):
             part.base_model.vision_tower.register_forward_pre_hook(
@@ -197,7 +197,7 @@ def test_adapters_are_trained_against_the_model_without_them(parts, rows, tmp_pa
     adapters = LoraConfig(r=2, target_modules=["q_proj", "linear_1"], init_lora_weights=False)
     results = []
     for shared, kind in ((False, PreferenceCollator), (True, SharedPromptCollator)):
-        collator = kind(processor, *OPTIONS)
+        collator = kind(Encoder(processor, *OPTIONS))
         trainer = trainer_for(model, processor, rows[:2], collator, tmp_path, shared=shared, adapters=adapters)
         assert trainer.ref_model is None
         trainer.train()
@@ -209,7 +209,7 @@ def test_adapters_are_trained_against_the_model_without_them(parts, rows, tmp_pa
 
 def test_other_batches_go_through_a_model_as_before(parts, rows):
     model, processor = policy(parts)
-    batch = PreferenceCollator(processor, *OPTIONS)(rows[:2])
+    batch = PreferenceCollator(Encoder(processor, *OPTIONS))(rows[:2])
     mask = batch.pop("completion_mask").bool()
     before = model(**batch).logits[mask]
     share_prompts(model)
@@ -219,10 +219,12 @@ def test_other_batches_go_through_a_model_as_before(parts, rows):
 def test_the_rejected_conversation_has_the_same_limit(parts, pictures):
     _, processor = policy(parts)
     row = pair([user("Qual é?")], "um sol", "uma lua cheia de letras", [pictures / "0.png"])
-    chosen, rejected = (int(mask.sum()) for mask in PreferenceCollator(processor, *OPTIONS)([row])["attention_mask"])
-    assert SharedPromptCollator(processor, 4, rejected)([row])["row_ids"].shape[1] > rejected > chosen
+    chosen, rejected = (
+        int(mask.sum()) for mask in PreferenceCollator(Encoder(processor, *OPTIONS))([row])["attention_mask"]
+    )
+    assert SharedPromptCollator(Encoder(processor, 4, rejected))([row])["row_ids"].shape[1] > rejected > chosen
     with pytest.raises(ValueError, match=f"um sol / uma .*, rejected: {rejected} tokens exceed max_length={chosen}"):
-        SharedPromptCollator(processor, 4, chosen)([row])
+        SharedPromptCollator(Encoder(processor, 4, chosen))([row])
 
 
 def test_an_image_in_an_answer_is_refused(parts, pictures):
@@ -230,7 +232,7 @@ def test_an_image_in_an_answer_is_refused(parts, pictures):
     row = pair([user("Qual é?")], "um sol", "uma lua", [pictures / "0.png"])
     pictured = {**row, "chosen": [{"role": "assistant", "content": [{"type": "image"}]}]}
     with pytest.raises(ValueError, match="2 image slots in the conversation but 1 images"):
-        SharedPromptCollator(processor, *OPTIONS)([pictured])
+        SharedPromptCollator(Encoder(processor, *OPTIONS))([pictured])
 
 
 def test_a_template_whose_answers_depend_on_images_is_refused(parts, pictures):
@@ -240,11 +242,13 @@ def test_a_template_whose_answers_depend_on_images_is_refused(parts, pictures):
     with pytest.raises(
         ValueError, match="um sol / uma lua: the chosen answer's tokens change with the prompt's images"
     ):
-        SharedPromptCollator(processor, *OPTIONS)([pair([user("Qual?")], "um sol", "uma lua", [pictures / "0.png"])])
+        SharedPromptCollator(Encoder(processor, *OPTIONS))(
+            [pair([user("Qual?")], "um sol", "uma lua", [pictures / "0.png"])]
+        )
 
 
 def test_an_answer_without_an_assistant_turn_is_refused(parts, pictures):
     _, processor = policy(parts)
     row = pair([user("Olá?"), assistant("Sim."), user("E?")], "um sol", "uma lua", [pictures / "0.png"])
     with pytest.raises(ValueError, match="um sol / uma lua: the chosen or the rejected answer has no assistant turn"):
-        SharedPromptCollator(processor, *OPTIONS)([{**row, "rejected": [user("Nada.")]}])
+        SharedPromptCollator(Encoder(processor, *OPTIONS))([{**row, "rejected": [user("Nada.")]}])

@@ -15,28 +15,65 @@ Sample = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class ConversationCollator:
-    """Make a batch of conversations whose labels are the assistant's tokens alone.
+class Encoder:
+    """What conversations are made into tensors by, whatever batch they end in.
 
     Images are decoded and tiled here, so that a dataset holds paths and workers share the decoding.
 
     Args:
         processor: The model's processor.
         max_tiles: Most tiles an image is cut into; 0 leaves only the thumbnail.
-        max_length: Most tokens a sample may have, visual ones included.
+        max_length: Most tokens a conversation may have (of a pair: the prompt with one answer), visual ones included.
     """
 
     processor: Any
     max_tiles: int
     max_length: int
 
+    def __call__(self, conversations: Sequence[list[dict[str, Any]]], names: Sequence[str]) -> dict[str, torch.Tensor]:
+        """Render, tokenise and tile conversations.
+
+        Args:
+            conversations: Turns with typed contents and their images, as `samples.conversation` gives them.
+            names: Where each comes from, for errors.
+
+        Returns:
+            `input_ids`, `attention_mask` and `assistant_masks` `(conversations, length)`, padded on the right; the
+            last marks the answers and their `<|im_end|>`. With images, `pixel_values` and `tile_layouts` of all their
+            tiles. Special tokens that stand literally in a text are tokenised as text.
+
+        Raises:
+            ValueError: A conversation is too long, has no answer or an image that cannot be used; names it.
+        """
+        processor = self.processor
+        literal = [special_tokens_in(processor, *entry) for entry in zip(conversations, names, strict=True)]
+        batch = dict(
+            (renamed(processor) if any(literal) else processor).apply_chat_template(
+                list(conversations),
+                tokenize=True,
+                return_dict=True,
+                return_tensors="pt",
+                return_assistant_tokens_mask=True,
+                processor_kwargs={"padding": True, "padding_side": "right", "max_tiles": self.max_tiles},
+            )
+        )
+        batch["assistant_masks"] = torch.as_tensor(batch["assistant_masks"])
+        _check(batch, names, self.max_length, processor.image_token_id)
+        return batch
+
+
+@dataclass(frozen=True)
+class ConversationCollator:
+    """Make a batch of conversations whose labels are the assistant's tokens alone."""
+
+    encoder: Encoder
+
     def __call__(self, samples: Sequence[Sample]) -> dict[str, torch.Tensor]:
         """Return `input_ids`, `attention_mask` and `labels` `(batch, length)`, and the images' tensors."""
         for row in samples:
             require_readable(row)
         turns = [conversation(row["messages"], row["images"], row["sample"]) for row in samples]
-        names = [row["sample"] for row in samples]
-        batch = encode(self.processor, turns, names, max_tiles=self.max_tiles, max_length=self.max_length)
+        batch = self.encoder(turns, [row["sample"] for row in samples])
         answers = batch.pop("assistant_masks").bool()
         batch["labels"] = batch["input_ids"].masked_fill(~answers, -100)
         return batch
@@ -44,17 +81,9 @@ class ConversationCollator:
 
 @dataclass(frozen=True)
 class PreferenceCollator:
-    """Make a batch of preference pairs: all chosen conversations, then all rejected ones, images once for each.
+    """Make a batch of preference pairs: all chosen conversations, then all rejected ones, images once for each."""
 
-    Args:
-        processor: The model's processor.
-        max_tiles: Most tiles an image is cut into; 0 leaves only the thumbnail.
-        max_length: Most tokens of a prompt with its answer, visual ones included.
-    """
-
-    processor: Any
-    max_tiles: int
-    max_length: int
+    encoder: Encoder
 
     def __call__(self, samples: Sequence[Sample]) -> dict[str, torch.Tensor]:
         """Return `input_ids`, `attention_mask`, `completion_mask` `(2 * pairs, length)`, and the images' tensors."""
@@ -62,52 +91,10 @@ class PreferenceCollator:
             require_readable(row)
         pairs = [(row, answer) for answer in ("chosen", "rejected") for row in samples]
         turns = [conversation(row["prompt"] + row[answer], row["images"], row["sample"]) for row, answer in pairs]
-        names = [f"{row['sample']}, {answer}" for row, answer in pairs]
-        batch = encode(self.processor, turns, names, max_tiles=self.max_tiles, max_length=self.max_length)
+        batch = self.encoder(turns, [f"{row['sample']}, {answer}" for row, answer in pairs])
         earlier = torch.tensor([sum(turn["role"] == "assistant" for turn in row["prompt"]) for row, _ in pairs])
         batch["completion_mask"] = _answers_after(batch.pop("assistant_masks"), earlier)
         return batch
-
-
-def encode(
-    processor: Any,
-    conversations: Sequence[list[dict[str, Any]]],
-    names: Sequence[str],
-    *,
-    max_tiles: int,
-    max_length: int,
-) -> dict[str, torch.Tensor]:
-    """Render, tokenise and tile conversations.
-
-    Args:
-        processor: The model's processor.
-        conversations: Turns with typed contents and their images, as `samples.conversation` gives them.
-        names: Where each comes from, for errors.
-        max_tiles: Most tiles an image is cut into; 0 leaves only the thumbnail.
-        max_length: Most tokens a conversation may have, visual ones included.
-
-    Returns:
-        `input_ids`, `attention_mask` and `assistant_masks` `(conversations, length)`, padded on the right; the last
-        marks the answers and their `<|im_end|>`. With images, `pixel_values` and `tile_layouts` of all their tiles.
-        Special tokens that stand literally in a text are tokenised as text.
-
-    Raises:
-        ValueError: A conversation is too long, has no answer or an image that cannot be used; names it.
-    """
-    literal = [special_tokens_in(processor, *entry) for entry in zip(conversations, names, strict=True)]
-    batch = dict(
-        (renamed(processor) if any(literal) else processor).apply_chat_template(
-            list(conversations),
-            tokenize=True,
-            return_dict=True,
-            return_tensors="pt",
-            return_assistant_tokens_mask=True,
-            processor_kwargs={"padding": True, "padding_side": "right", "max_tiles": max_tiles},
-        )
-    )
-    batch["assistant_masks"] = torch.as_tensor(batch["assistant_masks"])
-    _check(batch, names, max_length, processor.image_token_id)
-    return batch
 
 
 def _check(batch: Mapping[str, torch.Tensor], names: Sequence[str], max_length: int, image_token_id: int) -> None:

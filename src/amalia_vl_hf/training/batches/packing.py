@@ -20,9 +20,9 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 
 from ...modeling.modeling_amalia_vl import AmaliaVLForConditionalGeneration
 from ...samples.lengths import measure
-from .balance import Costs, Indices
-from .collation import ConversationCollator, Sample
-from .row_plan import plan_rows
+from .balance import Indices
+from .collation import ConversationCollator, Encoder, Sample
+from .row_plan import Rows
 from .segments import segment_lengths, use_segmented_attention
 
 
@@ -45,17 +45,9 @@ def _keep_scored(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out
 
 @dataclass(frozen=True)
 class PackedConversationCollator:
-    """Make one row of the conversations it gets, without padding; `segments` tells the decoder where they lie.
+    """Make one row of the conversations it gets, without padding; `segments` tells the decoder where they lie."""
 
-    Args:
-        processor: The model's processor.
-        max_tiles: Most tiles an image is cut into; 0 leaves only the thumbnail.
-        max_length: Most tokens a conversation may have, visual ones included.
-    """
-
-    processor: Any
-    max_tiles: int
-    max_length: int
+    encoder: Encoder
 
     def __call__(self, samples: Sequence[Sample]) -> dict[str, Any]:
         """Join conversations.
@@ -64,7 +56,7 @@ class PackedConversationCollator:
             `input_ids`, `labels` and `position_ids` `(1, tokens)`; `segments`; `scored`, the positions of the tokens
             before a word of an answer, and `shift_labels` `(1, scored tokens)`, those words; the images' tensors.
         """
-        batch = ConversationCollator(self.processor, self.max_tiles, self.max_length)(samples)
+        batch = ConversationCollator(self.encoder)(samples)
         real = batch.pop("attention_mask").bool()
         lengths = real.sum(dim=1).tolist()
         positions = torch.arange(real.shape[1]).expand(real.shape)
@@ -90,37 +82,13 @@ class PackedBatchSampler(Sampler[list[int]]):
     means skipping rows.
 
     Args:
-        lengths: Tokens of each conversation of the dataset, visual ones included.
-        costs: Of each conversation, as [`CostModel`] gives them.
-        conversations: Of a step, over all ranks.
+        plan: The rows of each step.
         ranks: How many processes train.
-        max_length: Most tokens of a row.
-        steps: Of the whole run.
-        seed: Of the order.
     """
 
     drop_last = True  # read by accelerate: the ranks' shares are equal as they are
 
-    def __init__(
-        self,
-        lengths: Indices,
-        costs: Costs,
-        *,
-        conversations: int,
-        ranks: int,
-        max_length: int,
-        steps: int,
-        seed: int,
-    ) -> None:
-        plan = plan_rows(
-            lengths,
-            costs,
-            conversations=conversations,
-            ranks=ranks,
-            max_length=max_length,
-            steps=steps,
-            seed=seed,
-        )
+    def __init__(self, plan: Sequence[Rows], ranks: int) -> None:
         self.rows = len(plan[0]) // ranks
         """Rows a rank takes in a step: the trainer's `gradient_accumulation_steps`, at one row a batch."""
         rows = list(chain.from_iterable(plan))

@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
 from ...samples.loading import conversation
-from .collation import ConversationCollator, PreferenceCollator
+from .collation import ConversationCollator, Encoder, PreferenceCollator
 from .reference_log_probs import ReferenceLogProbs
 from .segments import Segment, use_segmented_attention
 
@@ -25,7 +25,7 @@ Sample = Mapping[str, Any]
 Images = dict[str, torch.Tensor]
 
 
-class Answer(NamedTuple):
+class ScoredAnswer(NamedTuple):
     """One answer of a pair, with the token before it.
 
     `tokens` `(1 + answer,)` are their ids, `scored` which of them the loss counts (never the first), and `places`
@@ -43,8 +43,8 @@ class PairRow(NamedTuple):
     tokens: torch.Tensor  # (row,)
     shared: int  # tokens that both conversations begin with
     chosen_length: int  # tokens, the shared ones included
-    chosen: Answer
-    rejected: Answer
+    chosen: ScoredAnswer
+    rejected: ScoredAnswer
 
     @property
     def positions(self) -> torch.Tensor:
@@ -90,7 +90,7 @@ def pair_row(
     )
 
 
-def _answer(tokens: torch.Tensor, scored: torch.Tensor, places: torch.Tensor) -> Answer:
+def _answer(tokens: torch.Tensor, scored: torch.Tensor, places: torch.Tensor) -> ScoredAnswer:
     """Cut from a conversation its scored tokens, what lies between them, and the token before."""
     indices = torch.nonzero(scored[1:])  # each is predicted at the token before it; nothing predicts the first
     if not len(indices):
@@ -98,7 +98,7 @@ def _answer(tokens: torch.Tensor, scored: torch.Tensor, places: torch.Tensor) ->
     answer = slice(int(indices[0]), int(indices[-1]) + 2)
     scored = scored[answer].clone()
     scored[0] = False
-    return Answer(tokens[answer], scored, places[answer])
+    return ScoredAnswer(tokens[answer], scored, places[answer])
 
 
 @dataclass(frozen=True)
@@ -106,15 +106,11 @@ class SharedPromptCollator:
     """Make one row of several preference pairs, each prompt and its images in it once.
 
     Args:
-        processor: The model's processor.
-        max_tiles: Most tiles an image is cut into; 0 leaves only the thumbnail.
-        max_length: Most tokens of a prompt with one of its answers, visual ones included.
+        encoder: What conversations are made into tensors by.
         reference: The reference model's log-probabilities, added to each batch once they are computed.
     """
 
-    processor: Any
-    max_tiles: int
-    max_length: int
+    encoder: Encoder
     reference: ReferenceLogProbs | None = None
 
     def __call__(self, samples: Sequence[Sample]) -> dict[str, Any]:
@@ -145,17 +141,16 @@ class SharedPromptCollator:
         """
         prompt = conversation(sample["prompt"], sample["images"], sample["sample"])
         bare_prompt = [{**turn, "content": [p for p in turn["content"] if p["type"] != "image"]} for turn in prompt]
-        options = (self.processor, self.max_tiles, self.max_length)
-        whole = ConversationCollator(*options)([{**sample, "messages": [*prompt, *sample["chosen"]]}])
-        bare = PreferenceCollator(*options)([{**sample, "images": [], "prompt": bare_prompt}])
+        whole = ConversationCollator(self.encoder)([{**sample, "messages": [*prompt, *sample["chosen"]]}])
+        bare = PreferenceCollator(self.encoder)([{**sample, "images": [], "prompt": bare_prompt}])
         try:
             row = _restore_images(whole["input_ids"][0], whole["labels"][0] != -100, bare)
         except ValueError as error:
             raise ValueError(f"{sample['sample']}: {error}") from error
         length = row.shared + len(row.tokens) - row.chosen_length
-        if length > self.max_length:
+        if length > self.encoder.max_length:
             raise ValueError(
-                f"{sample['sample']}, rejected: {length} tokens exceed max_length={self.max_length}; raise "
+                f"{sample['sample']}, rejected: {length} tokens exceed max_length={self.encoder.max_length}; raise "
                 "max_length, lower max_tiles, or leave the sample out"
             )
         return row, {name: whole[name] for name in ("pixel_values", "tile_layouts") if name in whole}
