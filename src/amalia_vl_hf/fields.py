@@ -1,33 +1,111 @@
-"""Values of a recipe as YAML gives them, read as the types that its fields have."""
+"""Strict, typed values: YAML files and `key=value` words, read as the types that a dataclass's fields have."""
 
 from __future__ import annotations
 
 import difflib
+import math
+import reprlib
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
+
+import yaml
+
+INLINE = {"inline": True}  # metadata of a field whose dataclass has its keys beside those of the others
+_MOST_FAULTS = 20  # listed in one error
 
 
 class RecipeError(ValueError):
-    """A recipe that cannot be followed; the message says every fault found."""
+    """Values that cannot be followed; the message says every fault there is."""
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Read a file of `key: value` lines.
+
+    Raises:
+        RecipeError: It is no YAML, with line and column; a key stands twice; or it is one value or list.
+        FileNotFoundError: There is no such file.
+    """
+    try:
+        values = parse_yaml(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:  # UnicodeDecodeError is one as well
+        raise RecipeError(f"{path}: {error}") from error
+    if not isinstance(values, dict):
+        raise RecipeError(f"{path} must consist of `key: value` lines, not of one {type(values).__name__}")
+    return values
+
+
+def parse_yaml(text: str) -> Any:
+    """Read a text as YAML, a key of a mapping once.
+
+    Raises:
+        RecipeError: It is none; the message says at which line and column.
+    """
+    try:
+        return _UniqueKeys(text).get_single_data()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+        raise RecipeError(": ".join(filter(None, (error.context, error.problem))) + place) from error
+    except (yaml.YAMLError, ValueError) as error:  # a control character; a day or a number that cannot be
+        raise RecipeError(" ".join(str(error).split())) from error
+    except RecursionError as error:
+        raise RecipeError("lists or mappings in one another by the hundred") from error
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML's own loader takes the last value of a key that stands twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"key {shown(key.value)} stands twice", problem_mark=key.start_mark)
+            seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
+        return super().construct_mapping(node, deep)
+
+
+def override(values: dict[str, Any], word: str) -> None:
+    """Put the value of a word `key=value` in the place of another one; keys of nested values are dotted.
+
+    Raises:
+        RecipeError: The word has another form, its value is no YAML, or its key leads into a single value.
+    """
+    key, equals, text = word.partition("=")
+    if not equals or not key:
+        raise RecipeError(f"override {word!r} is not of the form key=value")
+    *parents, last = key.split(".")
+    for parent in parents:
+        values = values.setdefault(parent, {})
+        if not isinstance(values, dict):
+            raise RecipeError(f"override {word!r}: {parent} holds one value, not several")
+    try:
+        values[last] = parse_yaml(text)
+    except RecipeError as error:
+        raise RecipeError(f"override {word!r}: {error}") from error
 
 
 def read_fields(kind: type, values: Mapping[str, Any], prefix: str = "") -> Any:
     """Build a dataclass from plain values, nested ones too.
 
     Args:
-        kind: The dataclass; its fields are `str`, `bool`, `int`, `float`, tuples, `Mapping[str, float]`, dataclasses,
+        kind: The dataclass; its fields are `str`, `bool`, `int`, `float`, tuples, mappings from `str`, dataclasses,
             or one of these `| None`.
-        values: As YAML gives them. It reads `1e-3` as text, so numbers may come as text.
+        values: As YAML gives them. It reads `1e-3` as text, so numbers with a fraction may come as text.
         prefix: Of the keys' names in errors.
 
     Raises:
-        RecipeError: Unknown key, wrong type or missing value, all faults at once; or what the dataclass itself raises.
+        RecipeError: Unknown key, wrong type, missing value or a number that is not finite, all faults at once; or what
+            the dataclass itself raises.
     """
-    known = {entry.name: entry for entry in fields(kind)}
-    hints = get_type_hints(kind)
-    names = [prefix + name for name in known]
+    known, hints = {entry.name: entry for entry in fields(kind)}, get_type_hints(kind)
+    inline = {name: [part.name for part in fields(hints[name])] for name in known if known[name].metadata == INLINE}
+    for name, keys in inline.items():
+        inner = {key: values[key] for key in values if key in keys}
+        values = {**{key: values[key] for key in values if key not in keys}, name: inner}
+    names = [prefix + part for name in known for part in inline.get(name, [name])]
     faults = [unknown("key", f"{prefix}{key}", names) for key in values if key not in known]
     faults += [
         f"{prefix}{name} is missing"
@@ -37,11 +115,15 @@ def read_fields(kind: type, values: Mapping[str, Any], prefix: str = "") -> Any:
     typed: dict[str, Any] = {}
     for name in [name for name in known if name in values]:
         try:
-            typed[name] = _typed(prefix + name, values[name], hints[name])
+            if name in inline:
+                typed[name] = read_fields(hints[name], values[name], prefix)
+            else:
+                typed[name] = _typed(prefix + name, values[name], hints[name])
         except ValueError as error:
             faults.append(str(error))
     if faults:
-        raise RecipeError("; ".join(faults))
+        rest = [f"and {len(faults) - _MOST_FAULTS} more faults"] if len(faults) > _MOST_FAULTS else []
+        raise RecipeError("; ".join(faults[:_MOST_FAULTS] + rest))
     return kind(**typed)
 
 
@@ -49,60 +131,59 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
     """Say that a name is not known, which one may be meant, and which ones there are."""
     close = difflib.get_close_matches(str(name), list(known), n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
-    return f"unknown {what} {name!r}{hint}; known: {', '.join(known)}"
+    return f"unknown {what} {shown(name)}{hint}; known: {', '.join(known)}"
+
+
+def shown(value: Any) -> str:
+    """Write a value for an error: in one line, and no longer than a line is, however much it holds."""
+    short = reprlib.Repr()
+    short.maxstring, short.maxother, short.maxlevel = 100, 100, 2
+    return short.repr(value)
 
 
 def _typed(name: str, value: Any, hint: Any) -> Any:
-    if get_origin(hint) in (Union, types.UnionType):
+    kind = get_origin(hint)
+    if kind in (Union, types.UnionType):
         return None if value is None else _typed(name, value, get_args(hint)[0])
-    if get_origin(hint) is tuple:
-        return _items(name, value, get_args(hint)[0])
-    if get_origin(hint) is not None:  # a mapping
+    if kind is tuple:
+        if not isinstance(value, list):
+            raise ValueError(f"{name} must be a list, not {shown(value)}")
+        labels = [entry.get("name", place) if isinstance(entry, dict) else place for place, entry in enumerate(value)]
+        pairs = zip(labels, value, strict=True)
+        return tuple(_typed(f"{name}[{label}]", entry, get_args(hint)[0]) for label, entry in pairs)
+    if kind is not None or is_dataclass(hint):  # a mapping
         if not isinstance(value, dict):
-            raise ValueError(f"{name} must hold `name: number` lines, not {value!r}")
-        return {str(key): _number(f"{name}.{key}", entry, float) for key, entry in value.items()}
-    if is_dataclass(hint):
-        if not isinstance(value, dict):
-            raise ValueError(f"{name} must hold `key: value` lines, not {value!r}")
-        return read_fields(hint, value, prefix=f"{name}.")  # type: ignore[arg-type]
+            what = "key: value" if is_dataclass(hint) else f"name: {_WORDS[get_args(hint)[1]]}"
+            raise ValueError(f"{name} must hold `{what}` lines, not {shown(value)}")
+        if is_dataclass(hint):
+            return read_fields(hint, value, prefix=f"{name}.")  # type: ignore[arg-type]
+        return {str(key): _typed(f"{name}.{key}", entry, get_args(hint)[1]) for key, entry in value.items()}
     return _PLAIN[hint](name, value)
 
 
-def _items(name: str, value: Any, hint: Any) -> tuple[Any, ...]:
-    if not isinstance(value, list):
-        raise ValueError(f"{name} must be a list, not {value!r}")
-    return tuple(_typed(name, entry, hint) for entry in value)
+def _exactly(kind: type[Any]) -> Callable[[str, Any], Any]:
+    """Accept values of a type; `True` is an int of Python's, and none of ours."""
+
+    def check(name: str, value: Any) -> Any:
+        if type(value) is not kind:
+            raise ValueError(f"{name} must be {_WORDS[kind]}, not {shown(value)}")
+        return value
+
+    return check
 
 
-def _text(name: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{name} must be text, not {value!r}")
-    return value
-
-
-def _truth(name: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError(f"{name} must be true or false, not {value!r}")
-    return value
-
-
-def _number(name: str, value: Any, kind: type[int] | type[float]) -> int | float:
-    wanted = "a whole number" if kind is int else "a number"
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float | str)
-        or (kind is int and isinstance(value, float))
-    ):
-        raise ValueError(f"{name} must be {wanted}, not {value!r}")
+def _number(name: str, value: Any) -> float:
     try:
-        return kind(value)
-    except ValueError:
-        raise ValueError(f"{name} must be {wanted}, not {value!r}") from None
+        number = float(value) if type(value) in (int, float, str) else math.nan
+    except (ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be a number, not {shown(value)}")
+    return number
 
 
+_WORDS: Mapping[type, str] = {str: "text", bool: "true or false", int: "a whole number", float: "number"}
 _PLAIN: Mapping[type, Callable[[str, Any], Any]] = {
-    str: _text,
-    bool: _truth,
-    int: lambda name, value: _number(name, value, int),
-    float: lambda name, value: _number(name, value, float),
+    **{kind: _exactly(kind) for kind in (str, bool, int)},
+    float: _number,
 }

@@ -40,7 +40,7 @@ def printed_table():
 
 
 def test_every_row_of_table_1_is_there_with_its_count():
-    entries = load_mixture(PAPER).entries
+    entries = load_mixture(PAPER).datasets
     found = {category: {} for category in dict.fromkeys(entry.source.category for entry in entries)}
     for entry in entries:
         found[entry.source.category][entry.title] = entry.samples
@@ -59,11 +59,11 @@ def test_its_percentages_are_those_of_the_paper():
     assert {category: round(share, 1) for category, share in shares.items()} == {
         category: percent for category, percent, _ in printed_table()
     }
-    assert round(sum(entry.samples for entry in load_mixture(PAPER).entries) / 1e6, 1) == 4.7
+    assert round(sum(entry.samples for entry in load_mixture(PAPER).datasets) / 1e6, 1) == 4.7
 
 
 def test_what_is_not_known_of_a_dataset_is_said():
-    for entry in load_mixture(PAPER).entries:
+    for entry in load_mixture(PAPER).datasets:
         assert entry.licence or "licence" in entry.unknown, entry.title
         if entry.source.hub:
             assert entry.source.revision or "revision" in entry.unknown, entry.title
@@ -72,8 +72,8 @@ def test_what_is_not_known_of_a_dataset_is_said():
 
 
 def test_the_tiny_mixture_draws_as_many_of_each_dataset_under_its_name_in_table_1():
-    entries = load_mixture(PAPER.parents[1] / "tiny" / "mixture.yaml").entries
-    named = {(entry.source.category, entry.title) for entry in load_mixture(PAPER).entries}
+    entries = load_mixture(PAPER.parents[1] / "tiny" / "mixture.yaml").datasets
+    named = {(entry.source.category, entry.title) for entry in load_mixture(PAPER).datasets}
     assert {(entry.source.category, entry.title) for entry in entries} < named
     assert len({entry.samples for entry in entries}) == 1
 
@@ -85,7 +85,7 @@ def test_the_tiny_mixture_draws_as_many_of_each_dataset_under_its_name_in_table_
 def test_the_other_stages_have_the_papers_counts(stage, method, counts):
     mixed = load_mixture(PAPER.with_name(f"mixture_{stage}.yaml"))
     assert mixed.method == method
-    assert {entry.source.name: entry.samples for entry in mixed.entries} == counts
+    assert {entry.source.name: entry.samples for entry in mixed.datasets} == counts
 
 
 def test_a_dataset_that_nobody_named_cannot_be_drawn(tmp_path):
@@ -202,16 +202,25 @@ GOOD = {"name": "a", "path": "a.jsonl", "samples": 1}
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ([], "a mixture holds `datasets`"),
-        ({"seed": 0, "datasets": {}}, "a mixture holds `datasets`, a list"),
+        ([], r"m\.yaml must consist of `key: value` lines, not of one list"),
+        ({"seed": 0, "datasets": {}}, "datasets must be a list, not {}"),
         ({"datasets": [GOOD]}, "seed is missing"),
-        ({"seed": 0, "sed": 1, "datasets": [GOOD]}, "mixture: unknown key 'sed'; known: seed"),
-        ({"seed": True, "datasets": [GOOD]}, "seed must be int, not True"),
+        ({"seed": 0, "sed": 1, "datasets": [GOOD]}, r"unknown key 'sed' \(did you mean 'seed'\?\); known: seed"),
+        ({"seed": True, "datasets": [GOOD]}, "seed must be a whole number, not True"),
         ({"seed": 0, "method": "ppo", "datasets": [GOOD]}, "method 'ppo' is neither sft nor dpo"),
-        ({"seed": 0, "datasets": [{**GOOD, "sample": 1}]}, "a: unknown key 'sample'; known: name"),
-        ({"seed": 0, "datasets": [{**GOOD, "samples": "1"}]}, "a: samples must be int, not '1'"),
+        (
+            {"seed": 0, "datasets": [{**GOOD, "sample": 1}]},
+            r"unknown key 'datasets\[a\]\.sample' .*; known: datasets\[a\]\.name",
+        ),
+        (
+            {"seed": 0, "datasets": [{**GOOD, "samples": "1"}]},
+            r"datasets\[a\]\.samples must be a whole number, not '1'",
+        ),
         ({"seed": 0, "datasets": [{**GOOD, "samples": 0}]}, "a: samples must be positive, not 0"),
-        ({"seed": 0, "datasets": [{"path": "a"}]}, "without a name: name is missing; .*samples is missing"),
+        (
+            {"seed": 0, "datasets": [{"path": "a"}]},
+            r"datasets\[0\]\.samples is missing; datasets\[0\]\.name is missing",
+        ),
         ({"seed": 0, "datasets": [{**GOOD, "hub": "a/b"}]}, "a: give either path or hub"),
         ({"seed": 0, "datasets": [{**GOOD, "split": "test"}]}, "a: split belong to a dataset of the Hub"),
         ({"seed": 0, "datasets": [{**GOOD, "unknown": ["size"]}]}, "a: unknown 'size' is neither licence"),
@@ -227,7 +236,7 @@ def test_a_faulty_mixture_is_refused_with_every_fault(tmp_path, values, message)
 
 def test_broken_yaml_is_named(tmp_path):
     (tmp_path / "m.yaml").write_text("a: [", encoding="utf-8")
-    with pytest.raises(MixtureError, match=r"m\.yaml: while parsing"):
+    with pytest.raises(MixtureError, match=r"m\.yaml: while parsing a flow node: .* \(line 1, column 5\)$"):
         load_mixture(tmp_path / "m.yaml")
 
 

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from ..evaluation.metrics import preference_accuracy
+from ..training.recipe import TRAINING_LOG
 from ..training.stages import module_of
 from .scene_texts import KINDS
 
@@ -146,7 +147,7 @@ def _reward_accuracy(policy: Mapping[str, list[float]], reference: Mapping[str, 
 
 
 def _training_log(stage: Path) -> dict[str, Any]:
-    log: dict[str, Any] = json.loads((stage / "training.json").read_text(encoding="utf-8"))
+    log: dict[str, Any] = json.loads((stage / TRAINING_LOG).read_text(encoding="utf-8"))
     return log
 
 

@@ -6,15 +6,15 @@ import logging
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm  # type: ignore[import-untyped]
 
+from ..fields import INLINE, RecipeError, read_fields, read_yaml
 from .loading import SampleReader
 from .manifest import write_manifest
 from .sources import Source
@@ -22,11 +22,10 @@ from .sources import Source
 logger = logging.getLogger(__name__)
 
 Measure = Callable[[Mapping[str, Any]], tuple[int, int]]
-_PUBLIC = ("subset", "split", "revision")  # what only a dataset of the Hub has
 
 
 class MixtureError(ValueError):
-    """A mixture that cannot be drawn; the message says every fault found."""
+    """A mixture that cannot be drawn; the message says every fault there is."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Entry:
     """One dataset of a mixture, and how much of it is taken.
 
     Args:
-        source: The dataset.
+        source: The dataset; in a file its keys lie beside those below.
         samples: How many samples are drawn.
         title: What the paper's table calls it; its name when left out.
         licence: Its licence.
@@ -42,12 +41,34 @@ class Entry:
         unknown: Facts that nobody published: `licence`, `revision`, `subset`. Without its subset it cannot be read.
     """
 
-    source: Source
+    source: Source = field(metadata=INLINE)
     samples: int
-    title: str
+    title: str = ""
     licence: str | None = None
     repeat: bool = False
     unknown: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "title", self.title or self.source.name)
+        if faults := list(self._faults()):
+            raise RecipeError("; ".join(f"{self.source.name}: {fault}" for fault in faults))
+
+    def _faults(self) -> Iterator[str]:
+        """Yield what cannot be, each in a few words."""
+        source = self.source
+        if self.samples <= 0:
+            yield f"samples must be positive, not {self.samples}"
+        if (source.path is None) == (source.hub is None):
+            yield "give either path or hub"
+        public = {"subset": source.subset, "split": source.split, "revision": source.revision}
+        if source.path and (idle := [key for key, value in public.items() if value not in (None, "train")]):
+            yield f"{', '.join(idle)} belong to a dataset of the Hub, but this one has a path"
+        facts = {"licence": self.licence, "revision": source.revision, "subset": source.subset}
+        for key in self.unknown:
+            if key not in facts:
+                yield f"unknown {key!r} is neither {', '.join(facts)}"
+            elif facts[key] is not None:
+                yield f"{key} is both given and unknown"
 
 
 @dataclass(frozen=True)
@@ -55,21 +76,29 @@ class Mixture:
     """Datasets and how many samples of each.
 
     Args:
-        entries: The datasets.
         seed: Of the draw.
+        datasets: The datasets.
         method: `"sft"` or `"dpo"`.
         rounding: Samples that a dataset may have fewer than asked for; it is taken whole then.
     """
 
-    entries: tuple[Entry, ...]
     seed: int
+    datasets: tuple[Entry, ...]
     method: str = "sft"
     rounding: int = 0
+
+    def __post_init__(self) -> None:
+        names = Counter(entry.source.name for entry in self.datasets)
+        faults = [f"{count} datasets are called {name}" for name, count in names.items() if count > 1]
+        if self.method not in ("sft", "dpo"):
+            faults.append(f"method {self.method!r} is neither sft nor dpo")
+        if faults:
+            raise RecipeError("; ".join(faults))
 
     def shares(self) -> dict[str, float]:
         """Give the share of each category in all samples, in percent."""
         counts: Counter[str] = Counter()
-        for entry in self.entries:
+        for entry in self.datasets:
             counts[entry.source.category or "none"] += entry.samples
         return {category: 100 * count / counts.total() for category, count in counts.items()}
 
@@ -84,19 +113,14 @@ def load_mixture(path: str | Path) -> Mixture:
         FileNotFoundError: There is no such file.
     """
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+        values = read_yaml(path)
+    except RecipeError as error:
+        raise MixtureError(str(error)) from error
+    try:
+        mixture: Mixture = read_fields(Mixture, values)
+    except RecipeError as error:
         raise MixtureError(f"{path}: {error}") from error
-    if not isinstance(values, dict) or not isinstance(values.get("datasets"), list):
-        raise MixtureError(f"{path}: a mixture holds `datasets`, a list")
-    datasets = [entry if isinstance(entry, dict) else {} for entry in values["datasets"]]
-    faults = list(_mixture_faults(values)) + [fault for entry in datasets for fault in _entry_faults(entry)]
-    names = Counter(str(entry.get("name")) for entry in datasets)
-    faults += [f"{count} datasets are called {name}" for name, count in names.items() if count > 1]
-    if faults:
-        raise MixtureError(f"{path}: {'; '.join(faults)}")
-    options = {key: value for key, value in values.items() if key != "datasets"}
-    return Mixture(tuple(_entry(entry) for entry in datasets), **options)
+    return mixture
 
 
 def draw(mixture: Mixture, out: str | Path, measure: Measure | None = None, workers: int = 0) -> dict[str, int]:
@@ -117,22 +141,22 @@ def draw(mixture: Mixture, out: str | Path, measure: Measure | None = None, work
     Raises:
         MixtureError: A dataset has fewer samples than asked for, or one is not known well enough to be read.
     """
-    if hidden := [entry.source.name for entry in mixture.entries if "subset" in entry.unknown]:
+    if hidden := [entry.source.name for entry in mixture.datasets if "subset" in entry.unknown]:
         raise MixtureError(
             f"the subset of {', '.join(hidden)} is not known; write it into the mixture, or leave them out"
         )
-    sources = [entry.source for entry in mixture.entries]
+    sources = [entry.source for entry in mixture.datasets]
     reader = SampleReader(sources, mixture.method)
     columns: dict[str, list[int]] = {"source": [], "row": []}
     if measure is not None:
         columns |= {"length": [], "tiles": []}
     left_out: dict[str, int] = {}
-    for number, entry in enumerate(mixture.entries):
+    for number, entry in enumerate(mixture.datasets):
         rows, left_out[entry.source.name] = _drawn(entry, mixture, reader, number, measure, workers)
         for row in sorted(rows):  # grouped by source and in order: neighbours on disk stay neighbours
             for name, value in zip(columns, (number, *row), strict=True):
                 columns[name].append(value)
-    origin = {"seed": mixture.seed, "method": mixture.method, "entries": [asdict(entry) for entry in mixture.entries]}
+    origin = {"seed": mixture.seed, "method": mixture.method, "entries": [asdict(entry) for entry in mixture.datasets]}
     write_manifest(out, columns, sources, origin)
     return {name: count for name, count in left_out.items() if count}
 
@@ -194,58 +218,3 @@ class _Sizes(Dataset[tuple[int, ...] | str]):
             return self.measure(self.reader.read(row, self.number, row))
         except ValueError as error:
             return str(error)
-
-
-_SOURCE_KEYS = {entry.name: str(entry.type) for entry in fields(Source)}
-_ENTRY_KEYS = {
-    **_SOURCE_KEYS,
-    **{entry.name: str(entry.type) for entry in fields(Entry) if entry.name != "source"},
-    "unknown": "list",
-}
-_MIXTURE_KEYS = {"seed": "int", "method": "str", "rounding": "int", "datasets": "list"}
-
-
-def _entry(values: Mapping[str, Any]) -> Entry:
-    source = Source(**{key: value for key, value in values.items() if key in _SOURCE_KEYS})
-    rest = {key: value for key, value in values.items() if key not in _SOURCE_KEYS}
-    return Entry(source, **{"title": source.name, **rest, "unknown": tuple(rest.get("unknown", ()))})
-
-
-def _mixture_faults(values: Mapping[str, Any]) -> Iterator[str]:
-    yield from _key_faults("mixture", values, _MIXTURE_KEYS)
-    if "seed" not in values:
-        yield "mixture: seed is missing"
-    if values.get("method", "sft") not in ("sft", "dpo"):
-        yield f"method {values['method']!r} is neither sft nor dpo"
-
-
-def _entry_faults(values: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what is wrong with a dataset's lines, each in a few words."""
-    name = values.get("name", "a dataset without a name")
-    yield from _key_faults(name, values, _ENTRY_KEYS)
-    for key in ("name", "samples"):
-        if key not in values:
-            yield f"{name}: {key} is missing"
-    if isinstance(values.get("samples"), int) and values["samples"] <= 0:
-        yield f"{name}: samples must be positive, not {values['samples']}"
-    if ("path" in values) == ("hub" in values):
-        yield f"{name}: give either path or hub"
-    if "path" in values and (idle := [key for key in _PUBLIC if key in values]):
-        yield f"{name}: {', '.join(idle)} belong to a dataset of the Hub, but this one has a path"
-    unknown = values.get("unknown", [])
-    for key in unknown if isinstance(unknown, list) else []:
-        if key not in ("licence", "revision", "subset"):
-            yield f"{name}: unknown {key!r} is neither licence, revision nor subset"
-        elif key in values:
-            yield f"{name}: {key} is both given and unknown"
-
-
-def _key_faults(name: str, values: Mapping[str, Any], known: Mapping[str, str]) -> Iterator[str]:
-    kinds = {"str": str, "int": int, "bool": bool, "list": list, "Mapping": dict}
-    for key, value in values.items():
-        if key not in known:
-            yield f"{name}: unknown key {key!r}; known: {', '.join(known)}"
-            continue
-        kind = next(kind for prefix, kind in kinds.items() if known[key].startswith(prefix))
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            yield f"{name}: {key} must be {kind.__name__}, not {value!r}"

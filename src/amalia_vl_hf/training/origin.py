@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..disk import fingerprint
-from .recipe import Recipe
-
-TRAINING_LOG = "training.json"  # beside a trained model: its origin, and what was logged
+from .recipe import TRAINING_LOG, Recipe
 
 
 def origin_of(recipe: Recipe) -> dict[str, Any]:

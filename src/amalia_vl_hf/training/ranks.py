@@ -6,11 +6,9 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
+from ..fields import read_yaml
 from .recipe import Recipe, RecipeError
 
 Kind = Literal["none", "DDP", "ZeRO-1", "ZeRO-2", "ZeRO-3", "FSDP"]
@@ -57,8 +55,8 @@ def planned_sharing(recipe: Recipe) -> Sharing:
 def _accelerate_config(path: str | None) -> Mapping[str, Any]:
     if path is None:
         return {}
-    config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    if not isinstance(config, dict) or "distributed_type" not in config:
+    config = read_yaml(path)
+    if "distributed_type" not in config:
         raise RecipeError(f"accelerate: {path} names no distributed_type; was it written by `accelerate config`?")
     return config
 

@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from ..fields import RecipeError, read_fields, unknown
+from ..fields import RecipeError, override, read_fields, read_yaml, unknown
 from .stages import MODULES, STAGES, Stage
 
-__all__ = ["Lora", "Recipe", "RecipeError", "load_recipe", "recipe_from"]
+__all__ = ["TRAINING_LOG", "Lora", "Recipe", "RecipeError", "load_recipe", "recipe_from"]
 
+TRAINING_LOG = "training.json"  # beside a trained model: its origin, and what was logged
 _SCHEDULES = ("constant", "constant_with_warmup", "linear", "cosine")
 _PRECISIONS = ("fp32", "bf16")
 _RESAMPLERS = ("pil", "torch")
@@ -157,14 +156,12 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         RecipeError: Unknown key, wrong type, missing value or values that contradict each other; all faults at once.
         FileNotFoundError: There is no such file.
     """
+    values = read_yaml(path)
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        if not isinstance(values, dict):
-            raise RecipeError(f"a recipe consists of `key: value` lines, not of one {type(values).__name__}")
-        for override in overrides:
-            _apply_override(values, override)
+        for word in overrides:
+            override(values, word)
         return recipe_from(values)
-    except (RecipeError, yaml.YAMLError) as error:
+    except RecipeError as error:
         raise RecipeError(f"{path}: {error}") from error
 
 
@@ -176,18 +173,6 @@ def recipe_from(values: Mapping[str, Any]) -> Recipe:
     """
     recipe: Recipe = read_fields(Recipe, values)
     return recipe
-
-
-def _apply_override(values: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key:
-        raise RecipeError(f"override {override!r} is not of the form key=value")
-    *parents, last = key.split(".")
-    for parent in parents:
-        values = values.setdefault(parent, {})
-        if not isinstance(values, dict):
-            raise RecipeError(f"override {override!r}: {parent} holds one value, not several")
-    values[last] = yaml.safe_load(text)
 
 
 def _trainable(recipe: Recipe) -> tuple[str, ...]:

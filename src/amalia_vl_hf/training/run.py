@@ -16,9 +16,9 @@ from transformers.trainer_utils import sort_checkpoints
 from ..modeling.modeling_amalia_vl import AmaliaVLForConditionalGeneration
 from .building import build_trainer
 from .estimate import describe
-from .origin import TRAINING_LOG, origin_of, recipe_defaults
+from .origin import origin_of, recipe_defaults
 from .ranks import check_batch, check_ranks, world_size
-from .recipe import Recipe, RecipeError
+from .recipe import TRAINING_LOG, Recipe, RecipeError
 from .report import write_training_report
 from .trainers import COMPLETE, StageDPOTrainer, StageSFTTrainer
 

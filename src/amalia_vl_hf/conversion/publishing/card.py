@@ -23,7 +23,7 @@ from ...processing.tiling_amalia_vl import (
     generate_pinpoints,
     num_visual_tokens,
 )
-from ...training.recipe import Recipe, RecipeError, recipe_from
+from ...training.recipe import TRAINING_LOG, Recipe, RecipeError, recipe_from
 from ..provenance import (
     RECORD,
     Provenance,
@@ -33,7 +33,6 @@ from ..provenance import (
 from ..tensor_files import read_checkpoint
 
 TEMPLATE = Path(__file__).with_name("model_card.md")
-TRAINING_LOG = "training.json"  # as `amalia-vl train` writes it; what it records last is the recipe
 NO_RESULTS = "Não foram publicados resultados com estes pesos."
 
 HUB_ID = r"[\w.-]+/[\w.-]+"

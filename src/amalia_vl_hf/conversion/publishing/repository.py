@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import distribution
 from pathlib import Path
 
+from ...training.recipe import TRAINING_LOG
 from ..provenance import RECORD, read_record
 from ..tensor_files import (
     INDEX,
@@ -25,7 +26,7 @@ CARD, LICENSE, RESULTS = "README.md", "LICENSE", ".eval_results/amalia_vl.yaml"
 REQUIRED = ("config.json", "processor_config.json", "tokenizer.json", "tokenizer_config.json")
 OPTIONAL = ("added_tokens.json", "chat_template.jinja", "generation_config.json", "special_tokens_map.json", INDEX)
 # Known, read here or made anew, and never sent as they are.
-KEPT_HERE = ("training.json", "report.html", "adapter", "verify.json", "card.yaml", CARD, LICENSE, RECORD)
+KEPT_HERE = (TRAINING_LOG, "report.html", "adapter", "verify.json", "card.yaml", CARD, LICENSE, RECORD)
 
 SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
 TOKEN = re.compile(rb"hf_[A-Za-z0-9]{30,}")  # a Hub access token
