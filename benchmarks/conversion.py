@@ -37,7 +37,7 @@ from transformers import (
 
 from amalia_vl_hf.conversion.checkpoints import empty_model, own_shapes
 from amalia_vl_hf.conversion.rules import STOCK_RULES, rename
-from amalia_vl_hf.conversion.shards import NewTensor, write_shards
+from amalia_vl_hf.conversion.shards import LazyTensor, write_shards
 from amalia_vl_hf.modeling.configuration_amalia_vl import AMALIA_9B, SIGLIP2_SO400M_PATCH16_384
 from amalia_vl_hf.processing.tiling_amalia_vl import generate_pinpoints
 
@@ -106,7 +106,7 @@ def make_checkpoint(folder: Path, size: float, width: int) -> int:
     config = stock_config(layers, width)
     shapes = own_shapes(empty_model(LlavaNextForConditionalGeneration, config))
     tensors = {
-        rename(STOCK_RULES, name): NewTensor("BF16", shape, lambda shape=shape: noise(torch.Size(shape).numel()))
+        rename(STOCK_RULES, name): LazyTensor("BF16", shape, lambda shape=shape: noise(torch.Size(shape).numel()))
         for name, shape in shapes.items()
     }
     folder.mkdir()

@@ -9,18 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
+from transformers import LlamaConfig
 
+from .modeling.configuration_amalia_vl import AMALIA_9B
 from .processing.image_processing_amalia_vl import AmaliaVLImageProcessor
-from .processing.tiling_amalia_vl import TileLayout, resized_size
+from .processing.tiling_amalia_vl import TileLayout, place_on_canvas
 
 # AMALIA-VL: AMALIA-9B's decoder (Llama's kind), a SigLIP2-SO400M tower and a connector; bfloat16 throughout.
 PARAMETERS = 9.6e9
-LAYERS, KEY_VALUE_HEADS, HEAD_SIZE, HIDDEN_SIZE, MLP_SIZE = 42, 8, 128, 4096, 12288
 CONTEXT = 16_384  # tokens, text included; AMALIA-VL paper, Table 2, stage 2
 BYTES = 2  # of a bfloat16
-KEY_VALUE_BYTES = 2 * LAYERS * KEY_VALUE_HEADS * HEAD_SIZE * BYTES  # of a token: keys and values of every layer
-# Widest point of a prefill: an MLP's gate, other branch and product, beside the layer's input and its norm
-ACTIVATION_BYTES = (3 * MLP_SIZE + 2 * HIDDEN_SIZE) * BYTES  # of a token
 
 PAPER, INK, SHADE, CUT = (250, 249, 246), (40, 40, 44), (24, 24, 27), (120, 113, 108)
 LONGEST_SIDE, LARGEST_TILE, GAP, CAPTION_WIDTH = 1500, 320, 12, 560  # px, of a drawing
@@ -72,7 +70,7 @@ class ImageReport:
             f"  grid           {grid}",
             f"  padding        {padding}",
             f"  visual tokens  {tokens}",
-            f"  pixel_values   {_megabytes(self.pixel_bytes)} in float32",
+            f"  pixel_values   {self.pixel_bytes / 1e6:.1f} MB in float32",
         )
         return "\n".join(lines)
 
@@ -111,10 +109,14 @@ def memory_estimate(visual_tokens: int) -> dict[str, float]:
         >>> {name: f"{size / 1e9:.1f} GB" for name, size in memory_estimate(7776).items()}
         {'weights': '19.2 GB', 'cache': '1.3 GB', 'activations': '0.7 GB'}
     """
+    text = LlamaConfig(**AMALIA_9B)
+    keys_and_values = 2 * text.num_hidden_layers * text.num_key_value_heads * text.head_dim  # of a token
+    # Widest point of a prefill: an MLP's gate, other branch and product, beside the layer's input and its norm
+    widest = 3 * text.intermediate_size + 2 * text.hidden_size  # of a token
     return {
         "weights": PARAMETERS * BYTES,
-        "cache": float(visual_tokens * KEY_VALUE_BYTES),
-        "activations": float(visual_tokens * ACTIVATION_BYTES),
+        "cache": float(visual_tokens * keys_and_values * BYTES),
+        "activations": float(visual_tokens * widest * BYTES),
     }
 
 
@@ -160,10 +162,6 @@ def _total(visual_tokens: int, count: int) -> str:
     )
 
 
-def _megabytes(size: float) -> str:
-    return f"{size / 1e6:.1f} MB"
-
-
 def draw_tiles(image: Any, image_processor: AmaliaVLImageProcessor, max_tiles: int | None = None) -> Image.Image:
     """Draw an image as the model sees it: thumbnail and tiles apart, numbered in the order of `pixel_values`.
 
@@ -202,9 +200,8 @@ def _canvas(picture: Image.Image, report: ImageReport) -> Image.Image:
     size, grid = report.tile_size, report.layout.grid
     canvas = Image.new("RGB", (max(grid.cols, 1) * size, max(grid.rows, 1) * size))
     if grid.rows:
-        height, width = resized_size(picture.height, picture.width, grid, size)
-        resized = picture.resize((width, height), Image.Resampling.BICUBIC)
-        canvas.paste(resized, ((canvas.width - width) // 2, (canvas.height - height) // 2))
+        top, left, height, width = place_on_canvas(picture.height, picture.width, grid, size)
+        canvas.paste(picture.resize((width, height), Image.Resampling.BICUBIC), (left, top))
     return canvas
 
 

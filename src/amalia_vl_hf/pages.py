@@ -1,15 +1,40 @@
-"""Curves as SVG, for reports that are read without a network."""
+"""HTML pages of reports, and curves as SVG in them, readable without a network: the one owner of both."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from string import Template
 
 _WIDTH, _HEIGHT = 300, 120  # units of the drawing; it takes the width of its place
 
-# What the drawings need of a page's style sheet.
-STYLE = """figure { margin: 0; background: #fff; border: 1px solid #e4decf; border-radius: .5rem; padding: .8rem; }
-figure svg { width: 100%; } polyline { fill: none; stroke-width: 2; } .axes { fill: none; stroke: #999; }"""
+_PAGE = Template("""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>$title</title>
+<style>
+body { font: 16px/1.5 system-ui, sans-serif; color: #222; background: #faf8f3; max-width: 75rem; margin: 2rem auto;
+  padding: 0 1rem; }
+h1, h2, h3 { line-height: 1.2; } h2 { margin-top: 2.5rem; border-bottom: 2px solid #d9d2c2; }
+pre { background: #fff; border: 1px solid #e4decf; padding: .8rem; white-space: pre-wrap; }
+.curves, .cards { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(17rem, 1fr)); }
+figure, article { margin: 0; background: #fff; border: 1px solid #e4decf; border-radius: .5rem; padding: .8rem; }
+figure svg { width: 100%; } polyline { fill: none; stroke-width: 2; } .axes { fill: none; stroke: #999; }
+$style</style></head><body>
+<h1>$title</h1>
+$body
+</body></html>
+""")
+
+
+def page(title: str, body: str, style: str = "") -> str:
+    """Lay out a whole page.
+
+    Args:
+        title: Its name and heading, as plain text.
+        body: HTML below the heading. `.curves` and `.cards` are grids of figures and articles.
+        style: Rules of the page's own.
+    """
+    return _PAGE.substitute(title=escape(title), body=body, style=style)
 
 
 def curve(title: str, what: str, values: Sequence[float], colour: str) -> str:

@@ -208,8 +208,16 @@ def test_an_image_longer_than_the_decoder_reads_is_refused(tower, tokenizer):
     assert compose(tower, short, tokenizer, max_tiles=3, seed=0)
 
 
+def test_embeddings_of_another_size_than_the_config_says_are_refused(tower, tokenizer):
+    source = text_model(tokenizer)
+    source.config.vocab_size += 5
+    message = rf"embeddings of shape \[{len(tokenizer)}, 32\] for a vocabulary of {len(tokenizer) + 5}"
+    with pytest.raises(ValueError, match=message):
+        compose(tower, source, tokenizer, max_tiles=4, seed=0)
+
+
 def test_weights_the_model_has_no_place_for_are_refused(tower, tokenizer):
     source = text_model(tokenizer)
     source.lm_head = torch.nn.Linear(32, len(tokenizer), bias=True)
-    with pytest.raises(ValueError, match=r"missing \[\], unexpected \['lm_head.bias'\]"):
+    with pytest.raises(ValueError, match=r"text:lm_head\.bias \(0 rules\): a tensor must match exactly one rule"):
         compose(tower, source, tokenizer, max_tiles=4, seed=0)

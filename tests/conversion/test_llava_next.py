@@ -382,7 +382,7 @@ def test_a_hub_id_is_read_from_the_hubs_cache(amalia, imported, tmp_path, monkey
     keep_in_hub_cache(tmp_path, "amalia-llm/AMALIA-VL-SFT", amalia)
     done = import_checkpoint("amalia-llm/AMALIA-VL-SFT", tmp_path / "ours")
     assert made_of(tmp_path / "ours") == made_of(imported)
-    assert done.made.sources == {"model": ("amalia-llm/AMALIA-VL-SFT", COMMIT)}
+    assert done.record.sources == {"model": ("amalia-llm/AMALIA-VL-SFT", COMMIT)}
 
 
 @pytest.mark.parametrize("source", ["nobody/has-this", "nowhere", "a b/c?d"])

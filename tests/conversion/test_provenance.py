@@ -11,7 +11,7 @@ from amalia_vl_hf.conversion.compose import compose_checkpoint
 from amalia_vl_hf.conversion.llava_next import export_checkpoint, import_checkpoint
 from amalia_vl_hf.conversion.provenance import (
     RECORD,
-    Source,
+    CheckpointSource,
     read_record,
     source_at,
 )
@@ -43,13 +43,13 @@ def test_a_directory_has_one_name_however_it_is_pointed_at(tmp_path, monkeypatch
     (tmp_path / "link").symlink_to(tmp_path / "model")
     monkeypatch.chdir(tmp_path)
     pointed = (tmp_path / "model", Path("model"), Path("link"), Path("model/../model"))
-    assert {source_at(path) for path in pointed} == {Source(str((tmp_path / "model").resolve()), None)}
+    assert {source_at(path) for path in pointed} == {CheckpointSource(str((tmp_path / "model").resolve()), None)}
 
 
 def test_a_snapshot_in_the_hubs_cache_is_named_by_id_and_commit(tmp_path):
     snapshot = tmp_path / "models--amalia-llm--AMALIA-VL.SFT" / "snapshots" / COMMIT
     snapshot.mkdir(parents=True)
-    assert source_at(snapshot) == Source("amalia-llm/AMALIA-VL.SFT", COMMIT)
+    assert source_at(snapshot) == CheckpointSource("amalia-llm/AMALIA-VL.SFT", COMMIT)
     assert source_at(snapshot).is_on_hub
     assert not source_at(snapshot.parent).is_on_hub
 
@@ -58,11 +58,15 @@ def test_import_and_export_record_their_source_and_what_they_stored(amalia, tmp_
     monkeypatch.chdir(tmp_path)
     done = import_checkpoint(Path(os.path.relpath(amalia)), "ours", dtype="bf16")
     made = read_record(tmp_path / "ours")
-    assert made == done.made
-    assert (made.kind, made.sources, made.dtypes) == ("import", {"model": Source(str(amalia), None)}, ["BF16"])
+    assert made == done.record
+    assert (made.kind, made.sources, made.dtypes) == (
+        "import",
+        {"model": CheckpointSource(str(amalia), None)},
+        ["BF16"],
+    )
     assert made.tool.startswith("amalia-vl-hf ")
     export_checkpoint("ours", "theirs")
-    assert read_record(tmp_path / "theirs").sources == {"model": Source(str(tmp_path / "ours"), None)}
+    assert read_record(tmp_path / "theirs").sources == {"model": CheckpointSource(str(tmp_path / "ours"), None)}
 
 
 def test_composing_records_both_parts(tmp_path):
@@ -80,7 +84,7 @@ def test_composing_records_both_parts(tmp_path):
 def test_what_is_published_names_no_path_of_this_machine(tmp_path):
     sources = {"model": {"name": "/home/ana/as minhas `coisas`", "revision": None}}
     published = read_record(write_record(tmp_path, sources=sources)).published()
-    assert published.sources == {"model": Source("as_minhas_coisas_", None)}
+    assert published.sources == {"model": CheckpointSource("as_minhas_coisas_", None)}
     (tmp_path / RECORD).write_text(published.json())
     assert read_record(tmp_path) == published
     assert read_record(write_record(tmp_path)).published() == read_record(tmp_path)

@@ -5,9 +5,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from amalia_vl_hf.conversion.shards import (
-    NewTensor,
+    LazyTensor,
     filled,
     in_memory,
+    recast,
     write_shards,
 )
 
@@ -23,7 +24,7 @@ def test_files_are_byte_equal_to_the_librarys(tmp_path, dtypes):
     names = ("z", "ação", "a.b", "a.a")
     torch.manual_seed(0)
     values = {name: torch.randn(index + 1, 3) for index, name in enumerate(names)}
-    tensors = {name: in_memory(values[name], dtypes[index % len(dtypes)]) for index, name in enumerate(names)}
+    tensors = {name: recast(in_memory(values[name]), dtypes[index % len(dtypes)]) for index, name in enumerate(names)}
     written = write(tmp_path, tensors)
     ours = (tmp_path / "model.safetensors").read_bytes()
     loaded = load_file(tmp_path / "model.safetensors")
@@ -45,18 +46,18 @@ def test_shards_are_no_larger_than_asked_and_the_index_finds_all(tmp_path):
 
 
 def test_a_disk_without_room_is_refused_before_anything_is_written(tmp_path):
-    huge = NewTensor("F32", (10**15,), lambda: iter(()))
+    huge = LazyTensor("F32", (10**15,), lambda: iter(()))
     with pytest.raises(OSError, match=r"has .* GB free, but the weights take 4e\+06 GB"):
         write(tmp_path, {"a": huge})
     assert not list(tmp_path.iterdir())
 
 
 def test_a_tensor_that_gives_other_bytes_than_announced_is_noticed(tmp_path):
-    short = NewTensor("F32", (3,), lambda: iter([torch.ones(2)]))
+    short = LazyTensor("F32", (3,), lambda: iter([torch.ones(2)]))
     with pytest.raises(ValueError, match="tensor a gave 8 bytes, but 12 were announced"):
         write(tmp_path, {"a": short})
 
 
 def test_infinities_stay_when_cast(tmp_path):
-    write(tmp_path, {"a": in_memory(torch.tensor([torch.inf, 1.0]), "F16")})
+    write(tmp_path, {"a": recast(in_memory(torch.tensor([torch.inf, 1.0])), "F16")})
     assert load_file(tmp_path / "model.safetensors")["a"].tolist() == [torch.inf, 1.0]

@@ -22,7 +22,7 @@ from amalia_vl_hf.demo.scenes import (
     SHAPES,
     WORDS,
     Scene,
-    Shape,
+    SceneShape,
     Sign,
     draw_scene,
 )
@@ -33,7 +33,11 @@ SCENE = Scene(
     256,
     256,
     (250, 248, 240),
-    (Shape(CIRCLE, RED, QUADRANTS[0]), Shape(STAR, BROWN, QUADRANTS[1]), Shape(STAR, BROWN, QUADRANTS[2])),
+    (
+        SceneShape(CIRCLE, RED, QUADRANTS[0]),
+        SceneShape(STAR, BROWN, QUADRANTS[1]),
+        SceneShape(STAR, BROWN, QUADRANTS[2]),
+    ),
     Sign("LUA", QUADRANTS[3]),
 )
 
@@ -144,8 +148,8 @@ def test_wrong_format_gives_the_right_fact(index):
 
 
 def test_brazilian_wording():
-    where_low = asked("where", Scene(256, 256, (0, 0, 0), (Shape(STAR, RED, QUADRANTS[2]),), SCENE.sign))
-    brown = asked("colour", Scene(256, 256, (0, 0, 0), (Shape(STAR, BROWN, QUADRANTS[2]),), SCENE.sign))
+    where_low = asked("where", Scene(256, 256, (0, 0, 0), (SceneShape(STAR, RED, QUADRANTS[2]),), SCENE.sign))
+    brown = asked("colour", Scene(256, 256, (0, 0, 0), (SceneShape(STAR, BROWN, QUADRANTS[2]),), SCENE.sign))
     assert brazilian(where_low) == "A estrela está embaixo à esquerda."
     assert brazilian(brown) == "A estrela é marrom."
     assert brazilian(asked("where")) == "Você encontra em cima à esquerda."

@@ -14,7 +14,7 @@ from amalia_vl_hf.demo.scenes import (
     SIGN_INDEX,
     WORDS,
     Scene,
-    Shape,
+    SceneShape,
     Sign,
     draw_scene,
     object_map,
@@ -104,7 +104,7 @@ def test_objects_are_inside_their_quadrant_and_do_not_overlap(scene):
 
 @pytest.mark.parametrize("name", SHAPES, ids=lambda name: name.singular)
 def test_a_shape_has_its_colour_at_its_centre(name):
-    scene = Scene(256, 256, (250, 248, 240), (Shape(name, COLOURS[1], QUADRANTS[3]),), Sign("SOL", QUADRANTS[0]))
+    scene = Scene(256, 256, (250, 248, 240), (SceneShape(name, COLOURS[1], QUADRANTS[3]),), Sign("SOL", QUADRANTS[0]))
     y, x, _ = shape_place(scene, scene.shapes[0])
     assert render(scene).getpixel((int(x), int(y))) == COLOURS[1].rgb
 
@@ -131,8 +131,10 @@ def test_pictures_are_really_tiled_in_several_ways():
 
 
 def test_the_only_shape_of_a_name():
-    twice = tuple(Shape(SHAPES[0], COLOURS[0], quadrant) for quadrant in QUADRANTS[:2])
-    scene = Scene(256, 256, (0, 0, 0), (*twice, Shape(SHAPES[1], COLOURS[1], QUADRANTS[2])), Sign("SOL", QUADRANTS[0]))
+    twice = tuple(SceneShape(SHAPES[0], COLOURS[0], quadrant) for quadrant in QUADRANTS[:2])
+    scene = Scene(
+        256, 256, (0, 0, 0), (*twice, SceneShape(SHAPES[1], COLOURS[1], QUADRANTS[2])), Sign("SOL", QUADRANTS[0])
+    )
     assert scene.only(SHAPES[0]) is None
     assert scene.only(SHAPES[1]) == scene.shapes[2]
     assert scene.only(SHAPES[2]) is None

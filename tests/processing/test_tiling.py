@@ -13,6 +13,7 @@ from amalia_vl_hf.processing.tiling_amalia_vl import (
     generate_pinpoints,
     layout_for,
     num_visual_tokens,
+    place_on_canvas,
     resized_size,
     select_grid,
 )
@@ -78,6 +79,17 @@ def test_resized_image_fills_one_side_of_its_canvas():
         assert new_height == grid.rows * 384 or new_width == grid.cols * 384
         assert 1 <= new_height <= grid.rows * 384
         assert 1 <= new_width <= grid.cols * 384
+
+
+def test_images_are_centred_on_their_canvas():
+    for height, width in random_sizes(2000, seed=3):
+        grid = select_grid(height, width, PINPOINTS[384, 24], 384)
+        place = place_on_canvas(height, width, grid, 384)
+        assert (place.height, place.width) == resized_size(height, width, grid, 384)
+        below = grid.rows * 384 - place.top - place.height
+        right = grid.cols * 384 - place.left - place.width
+        assert below - place.top in (0, 1)
+        assert right - place.left in (0, 1)
 
 
 def test_padding_never_exceeds_the_canvas_and_tokens_never_exceed_the_largest():

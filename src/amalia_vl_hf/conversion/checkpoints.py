@@ -17,17 +17,12 @@ from ..disk import new_directory
 from .provenance import RECORD, Provenance
 from .rules import (
     TIED_HEAD,
-    Plan,
     Shapes,
+    TensorPlan,
     require_complete,
 )
-from .shards import NewTensor, write_shards
-from .tensor_files import (
-    FLOATS,
-    StoredTensor,
-    read_checkpoint,
-    stored_blocks,
-)
+from .shards import LazyTensor, write_shards
+from .tensor_files import FLOATS, read_checkpoint
 
 DTYPES = {"bf16": "BF16", "fp16": "F16", "fp32": "F32"}  # as users write them: as safetensors does
 MAX_SHARD_SIZE = "4GB"
@@ -43,7 +38,7 @@ class Conversion(NamedTuple):
     size: int  # bytes of weights
     dropped: dict[str, str]  # source name -> why it was left behind
     added: tuple[str, ...]  # tensors that no source holds
-    made: Provenance  # as it is recorded beside the weights
+    record: Provenance  # as it lies beside the weights
 
 
 def find_source(source: str | Path, revision: str | None = None) -> Path:
@@ -77,14 +72,14 @@ def model_type(directory: Path) -> str:
         raise ValueError(f"{path} names no model_type: {error!r}") from error
 
 
-def require_type(directory: Path, wanted: str, remedy: str) -> None:
+def require_type(directory: Path, kind: str, remedy: str) -> None:
     """Refuse another kind of checkpoint.
 
     Raises:
         ValueError: It is one.
     """
-    if (found := model_type(directory)) != wanted:
-        raise ValueError(f"{directory} is a {found!r} checkpoint, not {wanted!r}; {remedy}")
+    if (actual := model_type(directory)) != kind:
+        raise ValueError(f"{directory} is a {actual!r} checkpoint, not {kind!r}; {remedy}")
 
 
 def stored_dtype(dtype: str | None) -> str | None:
@@ -137,11 +132,11 @@ def own_shapes(model: PreTrainedModel) -> dict[str, tuple[int, ...]]:
 def save_checkpoint(
     model: PreTrainedModel,
     processor: ProcessorMixin,
-    tensors: Mapping[str, NewTensor],
+    tensors: Mapping[str, LazyTensor],
     out: Path,
     max_shard_size: int | str,
-    wanted: Shapes,
-    made: Provenance,
+    shapes: Shapes,
+    record: Provenance,
 ) -> int:
     """Write a checkpoint that appears under its final name when it is whole.
 
@@ -151,26 +146,25 @@ def save_checkpoint(
         tensors: The weights.
         out: Must not exist yet.
         max_shard_size: Most bytes of a file of weights.
-        wanted: What the weights must be.
-        made: Recorded beside them.
+        shapes: What the weights must have.
+        record: Written beside them.
 
     Returns:
         Bytes of weights.
 
     Raises:
-        ValueError: The weights are not those wanted; nothing is written then.
+        ValueError: The weights are not those of the model; nothing is written then.
         OSError: See `new_directory` and `write_shards`.
     """
-    require_complete({name: tensor.shape for name, tensor in tensors.items()}, wanted)
+    require_complete({name: tensor.shape for name, tensor in tensors.items()}, shapes)
     size = sum(tensor.size for tensor in tensors.values())
     with new_directory(out) as staging:
         _save_without_weights(model, staging)
         processor.save_pretrained(staging)
-        (staging / RECORD).write_text(made.json(), encoding="utf-8")
+        (staging / RECORD).write_text(record.json(), encoding="utf-8")
         with tqdm(total=size, desc=f"writing {out.name}", unit="B", unit_scale=True, disable=None) as progress:
             write_shards(tensors, staging, max_shard_size=max_shard_size, advance=progress.update)
-        written = read_checkpoint(staging)
-        require_complete({name: tensor.shape for name, tensor in written.items()}, wanted)
+        require_complete({name: tensor.shape for name, tensor in read_checkpoint(staging).items()}, shapes)
     return size
 
 
@@ -185,22 +179,22 @@ def _save_without_weights(model: PreTrainedModel, directory: Path) -> None:
             logging.enable_progress_bar()
 
 
-def require_tied_heads(plan: Plan, held: Mapping[str, StoredTensor]) -> None:
+def require_tied_heads(plan: TensorPlan, source: Mapping[str, LazyTensor]) -> None:
     """Refuse to drop a head as tied that is not the input embeddings after all.
 
     Raises:
         ValueError: It holds other values.
     """
-    embeddings = held.get(plan.copied.get("model.language_model.embed_tokens.weight", ""))
+    embeddings = source.get(plan.copied.get("model.language_model.embed_tokens.weight", ""))
     for name, why in plan.dropped.items():
-        if why == TIED_HEAD and (embeddings is None or not _same(held[name], embeddings)):
+        if why == TIED_HEAD and (embeddings is None or not _same(source[name], embeddings)):
             raise ValueError(f"the config ties {name} to the input embeddings, but its weights are others")
 
 
-def _same(first: StoredTensor, second: StoredTensor) -> bool:
+def _same(first: LazyTensor, second: LazyTensor) -> bool:
     if (first.shape, first.dtype) != (second.shape, second.dtype):
         return False
-    return all(one.equal(other) for one, other in zip(stored_blocks(first), stored_blocks(second), strict=True))
+    return all(one.equal(other) for one, other in zip(first.blocks(), second.blocks(), strict=True))
 
 
 def give_dtypes(model: PreTrainedModel, dtypes: Mapping[str, str]) -> None:

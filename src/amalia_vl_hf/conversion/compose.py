@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrainedModel
@@ -27,22 +27,21 @@ from .checkpoints import (
     save_checkpoint,
     stored_dtype,
 )
-from .provenance import provenance
-from .rules import Rule, compose_rules, plan
-from .shards import NewTensor, in_memory, stored
-from .tensor_files import (
-    FLOATS,
-    StoredTensor,
-    read_checkpoint,
-    stored_blocks,
+from .provenance import provenance_of
+from .rules import compose_rules, plan_tensors, require_complete
+from .shards import (
+    LazyTensor,
+    in_memory,
+    read_weights,
+    recast,
+    values_of,
 )
+from .tensor_files import FLOATS
 
 IMAGE_TOKEN = "<image>"
 END_OF_TURN = "<|im_end|>"  # ChatML's, which ends every answer
 EMBEDDINGS, HEAD = "model.language_model.embed_tokens.weight", "lm_head.weight"
 VOCAB_MULTIPLE = 64  # embedding rows, so that the head's matrix splits evenly over tensor cores and ranks
-
-State = dict[str, torch.Tensor]
 
 
 def compose(
@@ -76,19 +75,23 @@ def compose(
             positions do not fit.
     """
     vision_model = getattr(vision_model, "vision_model", vision_model)
-    tokenizer = _extended(tokenizer, len(text_model.get_input_embeddings().weight))
-    config = _config(vision_model.config, text_model.config, tokenizer, drop_vision_layers)
-    _require_positions(config, max_tiles)
-    processor = AmaliaVLProcessor(_image_processor(config, max_tiles), tokenizer)
-    rows = config.text_config.vocab_size
-    state = {
-        **_tower_weights(vision_model, config.vision_config.num_hidden_layers),
-        **_decoder_weights(text_model, rows, tied=config.tie_word_embeddings),
-        **_new_weights(config, seed),
+    parts = {"vision:": vision_model, "text:model.": text_model.base_model}
+    if not text_model.config.tie_word_embeddings:
+        parts["text:lm_head."] = text_model.get_output_embeddings()
+    source = {
+        prefix + name: in_memory(weight)
+        for prefix, part in parts.items()
+        for name, weight in part.state_dict().items()
     }
-    model = _load(config, state, next(text_model.parameters()).dtype)
-    model.generation_config = _generation_config(tokenizer)
-    return model, processor
+    composed = _compose(vision_model.config, text_model.config, tokenizer, source, max_tiles, seed, drop_vision_layers)
+    model = AmaliaVLForConditionalGeneration.from_pretrained(
+        None,
+        config=composed.model.config,
+        state_dict={name: values_of(tensor) for name, tensor in composed.tensors.items()},
+        dtype=composed.model.dtype,
+    )
+    model.generation_config = composed.model.generation_config
+    return model, composed.processor
 
 
 def compose_checkpoint(
@@ -122,57 +125,88 @@ def compose_checkpoint(
         OSError: A file cannot be read or written; nothing is left under the final name.
     """
     directories = {"vision": find_source(vision), "text": find_source(text)}
-    held = {
+    source = {
         f"{part}:{name}": tensor
         for part, directory in directories.items()
-        for name, tensor in read_checkpoint(directory).items()
+        for name, tensor in read_weights(directory).items()
     }
     vision_config, text_config = (read_saved(AutoConfig, directory) for directory in directories.values())
+    tokenizer = read_saved(AutoTokenizer, directories["text"])
     vision_config = getattr(vision_config, "vision_config", vision_config)
-    tokenizer = _extended(read_saved(AutoTokenizer, directories["text"]), text_config.vocab_size)
+    composed = _compose(
+        vision_config, text_config, tokenizer, source, max_tiles, seed, drop_vision_layers, stored_dtype(dtype)
+    )
+    record = provenance_of("compose", directories, (tensor.dtype for tensor in composed.tensors.values()))
+    size = save_checkpoint(
+        composed.model,
+        composed.processor,
+        composed.tensors,
+        Path(out),
+        max_shard_size,
+        own_shapes(composed.model),
+        record,
+    )
+    return Conversion(Path(out), len(composed.tensors), size, composed.dropped, composed.added, record)
+
+
+class _Composition(NamedTuple):
+    """A model that is put together, all but the reading of its weights."""
+
+    model: PreTrainedModel  # without weights, with their dtypes
+    processor: AmaliaVLProcessor
+    tensors: dict[str, LazyTensor]
+    dropped: dict[str, str]  # source name -> why it is left behind
+    added: tuple[str, ...]  # tensors that no source holds
+
+
+def _compose(
+    vision_config: Any,
+    text_config: Any,
+    tokenizer: Any,
+    source: Mapping[str, LazyTensor],
+    max_tiles: int,
+    seed: int,
+    drop_vision_layers: int,
+    dtype: str | None = None,
+) -> _Composition:
+    """Compose what `source` holds, `vision:` and `text:` before its names, in memory or in files."""
+    tokenizer = _extended(tokenizer, text_config.vocab_size)
     config = _config(vision_config, text_config, tokenizer, drop_vision_layers)
     _require_positions(config, max_tiles)
-    planned = plan(_rules(config, vision_config.num_hidden_layers), held)
-    require_tied_heads(planned, held)
-    sources = {target: held[name] for target, name in planned.copied.items()}
+    rules = compose_rules(
+        config.vision_config.num_hidden_layers, vision_config.num_hidden_layers, tied=config.tie_word_embeddings
+    )
+    plan = plan_tensors(rules, source)
+    require_tied_heads(plan, source)
+    tensors = {target: source[name] for target, name in plan.copied.items()}
+    if EMBEDDINGS not in tensors:
+        raise ValueError("the text checkpoint has no model.embed_tokens.weight: it is no causal language model's")
+    dtype = dtype or tensors[EMBEDDINGS].dtype
+    for name in {EMBEDDINGS, HEAD} & tensors.keys():
+        tensors[name] = _with_mean_rows(tensors[name], text_config.vocab_size, config.text_config.vocab_size, dtype)
     new = _new_weights(config, seed)
-    tensors = _composed_tensors(config, sources, new, stored_dtype(dtype))
+    tensors = {name: recast(tensor, dtype) for name, tensor in (tensors | new).items()}
     model = empty_model(AmaliaVLForConditionalGeneration, config)
+    require_complete({name: tensor.shape for name, tensor in tensors.items()}, own_shapes(model))
     give_dtypes(model, {name: tensor.dtype for name, tensor in tensors.items()})
     model.generation_config = _generation_config(tokenizer)
     processor = AmaliaVLProcessor(_image_processor(config, max_tiles), tokenizer)
-    made = provenance("compose", directories, (tensor.dtype for tensor in tensors.values()))
-    size = save_checkpoint(model, processor, tensors, Path(out), max_shard_size, own_shapes(model), made)
-    return Conversion(Path(out), len(tensors), size, planned.dropped, added=tuple(new), made=made)
+    return _Composition(model, processor, tensors, plan.dropped, tuple(new))
 
 
-def _rules(config: AmaliaVLConfig, source_layers: int) -> tuple[Rule, ...]:
-    return compose_rules(config.vision_config.num_hidden_layers, source_layers, tied=config.tie_word_embeddings)
-
-
-def _composed_tensors(
-    config: AmaliaVLConfig, sources: Mapping[str, StoredTensor], new: State, dtype: str | None
-) -> dict[str, NewTensor]:
-    """Plan every weight: copied, with rows for new tokens, or new."""
-    if EMBEDDINGS not in sources:
-        raise ValueError("the text checkpoint has no model.embed_tokens.weight: it is no causal language model's")
-    dtype = dtype or sources[EMBEDDINGS].dtype
-    tensors = {name: stored(tensor, dtype) for name, tensor in sources.items()}
-    for name in {EMBEDDINGS, HEAD} & sources.keys():
-        tensors[name] = _stored_with_mean_rows(sources[name], config.text_config.vocab_size, dtype)
-    return tensors | {name: in_memory(weight, dtype) for name, weight in new.items()}
-
-
-def _stored_with_mean_rows(tensor: StoredTensor, rows: int, dtype: str) -> NewTensor:
+def _with_mean_rows(tensor: LazyTensor, rows: int, all_rows: int, dtype: str) -> LazyTensor:
+    """Cast, and append rows that are the mean of the `rows` that there are, as they were stored."""
     width = tensor.shape[-1]
+    if tensor.shape != (rows, width):
+        raise ValueError(f"the text model has embeddings of shape {list(tensor.shape)} for a vocabulary of {rows}")
 
     def blocks() -> Iterator[torch.Tensor]:
-        yield from stored(tensor, dtype).blocks()
-        mean = _mean_row(block.view(-1, width) for block in stored_blocks(tensor))
-        for _ in range(rows - tensor.shape[0]):
+        yield from recast(tensor, dtype).blocks()
+        mean = _mean_row(block.view(-1, width) for block in tensor.blocks())
+        for _ in range(all_rows - rows):
             yield mean.to(FLOATS[dtype])
 
-    return NewTensor(dtype, (rows, width), blocks)
+    return LazyTensor(dtype, (all_rows, width), blocks)
 
 
 def _generation_config(tokenizer: Any) -> GenerationConfig:
@@ -244,33 +278,6 @@ def _require_positions(config: AmaliaVLConfig, max_tiles: int) -> None:
         )
 
 
-def _tower_weights(tower: PreTrainedModel, layers: int) -> State:
-    """Copy the embeddings and the first `layers` layers."""
-    kept = ("embeddings.", *(f"encoder.layers.{layer}." for layer in range(layers)))
-    weights = tower.state_dict()
-    return {f"model.vision_tower.{name}": weight.clone() for name, weight in weights.items() if name.startswith(kept)}
-
-
-def _decoder_weights(text_model: PreTrainedModel, rows: int, *, tied: bool) -> State:
-    """Copy the decoder and its head, with `rows` rows of vocabulary."""
-    decoder: Mapping[str, torch.Tensor] = text_model.base_model.state_dict()
-    state = {f"model.language_model.{name}": weight.clone() for name, weight in decoder.items()}
-    if not tied:
-        head: Mapping[str, torch.Tensor] = text_model.get_output_embeddings().state_dict()
-        state |= {f"lm_head.{name}": weight.clone() for name, weight in head.items()}
-    embedded = text_model.get_input_embeddings().weight
-    for name, weight in state.items():
-        if name == "lm_head.weight" or (name.endswith("embed_tokens.weight") and weight.shape == embedded.shape):
-            state[name] = _with_mean_rows(weight, rows)
-    return state
-
-
-def _with_mean_rows(weight: torch.Tensor, rows: int) -> torch.Tensor:
-    """Append rows that are the mean of the others."""
-    mean = _mean_row(torch.split(weight, 4096)).to(weight)
-    return torch.cat((weight, mean.expand(rows - len(weight), -1)))
-
-
 def _mean_row(blocks: Iterable[torch.Tensor]) -> torch.Tensor:
     """Average rows that come in blocks `(rows, width)`, in fp64, so that the blocks' size does not show."""
     total, count = torch.zeros((), dtype=torch.float64), 0
@@ -279,23 +286,12 @@ def _mean_row(blocks: Iterable[torch.Tensor]) -> torch.Tensor:
     return total / count  # (width,)
 
 
-def _new_weights(config: AmaliaVLConfig, seed: int) -> State:
+def _new_weights(config: AmaliaVLConfig, seed: int) -> dict[str, LazyTensor]:
     """Draw connector and newline, normal with variance 1 / inputs, so that features keep their scale; biases are 0."""
     generator = torch.Generator().manual_seed(seed)
     d_vision, d_text = config.vision_config.hidden_size, config.text_config.hidden_size
-    state = {"model.image_newline": torch.randn(d_text, generator=generator) * d_text**-0.5}
+    weights = {"model.image_newline": torch.randn(d_text, generator=generator) * d_text**-0.5}
     for name, inputs in (("linear_1", d_vision), ("linear_2", d_text)):
         weight = torch.randn(d_text, inputs, generator=generator) * inputs**-0.5
-        state |= {f"model.connector.{name}.weight": weight, f"model.connector.{name}.bias": torch.zeros(d_text)}
-    return state
-
-
-def _load(config: AmaliaVLConfig, state: State, dtype: torch.dtype) -> AmaliaVLForConditionalGeneration:
-    """Build the model from weights that must be exactly its own."""
-    model, report = AmaliaVLForConditionalGeneration.from_pretrained(
-        None, config=config, state_dict=state, dtype=dtype, output_loading_info=True
-    )
-    missing, unexpected = sorted(report["missing_keys"]), sorted(report["unexpected_keys"])
-    if missing or unexpected:
-        raise ValueError(f"the sources do not make up the model: missing {missing}, unexpected {unexpected}")
-    return model
+        weights |= {f"model.connector.{name}.weight": weight, f"model.connector.{name}.bias": torch.zeros(d_text)}
+    return {name: in_memory(weight) for name, weight in weights.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from transformers import (
@@ -34,17 +34,21 @@ from .checkpoints import (
     stored_dtype,
 )
 from .compose import END_OF_TURN, pad_left
-from .provenance import provenance
+from .provenance import provenance_of
 from .rules import (
     EXPORT_RULES,
     NEUTRAL,
     STOCK_RULES,
     import_rules,
-    plan,
+    plan_tensors,
     rename,
 )
-from .shards import NewTensor, filled, stored
-from .tensor_files import StoredTensor, read_checkpoint
+from .shards import (
+    LazyTensor,
+    filled,
+    read_weights,
+    recast,
+)
 
 
 def import_checkpoint(
@@ -75,24 +79,24 @@ def import_checkpoint(
     """
     directory, cast = find_source(source, revision), stored_dtype(dtype)
     require_type(directory, "llava_next", "only llava_next checkpoints are imported")
-    held = read_checkpoint(directory)
+    source_tensors = read_weights(directory)
     config = read_saved(AmaliaVLConfig, directory)
     _require_plain(config, directory)
-    config.tie_word_embeddings = is_tied(config, held)
+    config.tie_word_embeddings = is_tied(config, source_tensors)
     rules = import_rules(
         config.vision_config.num_hidden_layers, config.source_vision_layers, tied=config.tie_word_embeddings
     )
-    planned = plan(rules, held)
-    require_tied_heads(planned, held)
-    tensors = {target: stored(held[name], cast) for target, name in planned.copied.items()}
+    plan = plan_tensors(rules, source_tensors)
+    require_tied_heads(plan, source_tensors)
+    tensors = {target: recast(source_tensors[name], cast) for target, name in plan.copied.items()}
     model = empty_model(AmaliaVLForConditionalGeneration, config)
     give_dtypes(model, {name: tensor.dtype for name, tensor in tensors.items()})
     processor = read_saved(AmaliaVLProcessor, directory)
     pad_left(processor.tokenizer)
     model.generation_config = _generation_config(directory, model, processor)
-    made = provenance("import", {"model": directory}, (tensor.dtype for tensor in tensors.values()))
-    size = save_checkpoint(model, processor, tensors, Path(out), max_shard_size, own_shapes(model), made)
-    return Conversion(Path(out), len(tensors), size, planned.dropped, added=(), made=made)
+    record = provenance_of("import", {"model": directory}, (tensor.dtype for tensor in tensors.values()))
+    size = save_checkpoint(model, processor, tensors, Path(out), max_shard_size, own_shapes(model), record)
+    return Conversion(Path(out), len(tensors), size, plan.dropped, added=(), record=record)
 
 
 def _require_plain(config: AmaliaVLConfig, directory: Path) -> None:
@@ -100,12 +104,12 @@ def _require_plain(config: AmaliaVLConfig, directory: Path) -> None:
         raise ValueError(f"{directory} is quantised; convert the checkpoint that it was made from")
 
 
-def is_tied(config: AmaliaVLConfig | LlavaNextConfig, held: Mapping[str, StoredTensor]) -> bool:
-    """Say whether head and input embeddings are one.
+def is_tied(config: AmaliaVLConfig | LlavaNextConfig, tensors: Iterable[str]) -> bool:
+    """Say, by the names of its tensors, whether a checkpoint's head and input embeddings are one.
 
     transformers 4 tied them when the text config said so, whatever the whole config says, and stored no head.
     """
-    stores_head = any(name.endswith("lm_head.weight") for name in held)
+    stores_head = any(name.endswith("lm_head.weight") for name in tensors)
     return config.tie_word_embeddings or (
         not stores_head and getattr(config.text_config, "tie_word_embeddings", False)
     )
@@ -157,19 +161,20 @@ def export_checkpoint(
     """
     directory, cast = find_source(source, revision), stored_dtype(dtype)
     require_type(directory, "amalia_vl", "only amalia_vl checkpoints are exported")
-    held = read_checkpoint(directory)
+    source_tensors = read_weights(directory)
     config, processor = read_saved(AmaliaVLConfig, directory), read_saved(AmaliaVLProcessor, directory)
     _require_plain(config, directory)
     _require_expressible(config, processor, resampler)
-    tensors = {target: stored(held[name], cast) for target, name in plan(EXPORT_RULES, held).copied.items()}
+    plan = plan_tensors(EXPORT_RULES, source_tensors)
+    tensors = {target: recast(source_tensors[name], cast) for target, name in plan.copied.items()}
     tensors |= _neutral_weights(config, tensors)
     model = empty_model(LlavaNextForConditionalGeneration, _llava_next_config(config, processor.image_processor))
-    wanted = {rename(STOCK_RULES, name): shape for name, shape in own_shapes(model).items()}
+    shapes = {rename(STOCK_RULES, name): shape for name, shape in own_shapes(model).items()}
     give_dtypes(model, {name: tensors[rename(STOCK_RULES, name)].dtype for name in own_shapes(model)})
     model.generation_config = _generation_config(directory, model, processor)
-    made = provenance("export", {"model": directory}, (tensor.dtype for tensor in tensors.values()))
-    size = save_checkpoint(model, _llava_next_processor(processor), tensors, Path(out), max_shard_size, wanted, made)
-    return Conversion(Path(out), len(tensors), size, dropped={}, added=tuple(NEUTRAL), made=made)
+    record = provenance_of("export", {"model": directory}, (tensor.dtype for tensor in tensors.values()))
+    size = save_checkpoint(model, _llava_next_processor(processor), tensors, Path(out), max_shard_size, shapes, record)
+    return Conversion(Path(out), len(tensors), size, dropped={}, added=tuple(NEUTRAL), record=record)
 
 
 def _require_expressible(config: AmaliaVLConfig, processor: AmaliaVLProcessor, resampler: str | None) -> None:
@@ -204,7 +209,7 @@ def _pinpoints(images: AmaliaVLImageProcessor) -> list[list[int]]:
     return [[height, width] for height, width in allowed if height * width <= images.max_tiles * size**2]
 
 
-def _neutral_weights(config: AmaliaVLConfig, tensors: Mapping[str, NewTensor]) -> dict[str, NewTensor]:
+def _neutral_weights(config: AmaliaVLConfig, tensors: Mapping[str, LazyTensor]) -> dict[str, LazyTensor]:
     shape = (config.vision_config.hidden_size,)
     beside = tensors.get("vision_tower.vision_model.embeddings.patch_embedding.weight")
     dtype = beside.dtype if beside else "F32"  # without it, the plan is refused as incomplete

@@ -10,7 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-RECORD = "conversion.json"
+RECORD = "conversion.json"  # beside the weights: what they were made from
+VERIFICATION = "verify.json"  # beside the weights: how they were compared with what they were made from
 PARTS = {"import": {"model"}, "export": {"model"}, "compose": {"vision", "text"}}  # sources of each kind of conversion
 
 SNAPSHOT = re.compile(r".*/models--([\w.-]+)--([\w.-]+)/snapshots/([0-9a-f]{40})")  # as the Hub's client keeps them
@@ -20,7 +21,7 @@ TOOL = re.compile(r"[\w.+ -]+")
 DTYPE = re.compile(r"[A-Z0-9]+")
 
 
-class Source(NamedTuple):
+class CheckpointSource(NamedTuple):
     """A checkpoint, named so that two ways of pointing at it give one name."""
 
     name: str  # Hub id, or a directory's absolute path; where it is published, only the directory's own name
@@ -44,7 +45,7 @@ class Provenance:
     """
 
     kind: str
-    sources: Mapping[str, Source]
+    sources: Mapping[str, CheckpointSource]
     dtypes: list[str]
     tool: str
 
@@ -59,16 +60,16 @@ class Provenance:
         return json.dumps({**asdict(self), "sources": sources}, indent=2, ensure_ascii=False) + "\n"
 
 
-def source_at(directory: Path) -> Source:
+def source_at(directory: Path) -> CheckpointSource:
     """Name a checkpoint's directory: one in the Hub's cache by its id and commit, any other by its absolute path."""
     path = str(directory.resolve())
     if kept := SNAPSHOT.fullmatch(path):
-        return Source(f"{kept[1]}/{kept[2]}", kept[3])
-    return Source(path, None)
+        return CheckpointSource(f"{kept[1]}/{kept[2]}", kept[3])
+    return CheckpointSource(path, None)
 
 
-def provenance(kind: str, directories: Mapping[str, Path], dtypes: Iterable[str]) -> Provenance:
-    """Say how a checkpoint is made by this package: out of which directories, in which dtypes."""
+def provenance_of(kind: str, directories: Mapping[str, Path], dtypes: Iterable[str]) -> Provenance:
+    """Say how this package makes a checkpoint: out of which directories, in which dtypes."""
     sources = {part: source_at(directory) for part, directory in directories.items()}
     return Provenance(kind, sources, sorted(set(dtypes)), f"amalia-vl-hf {version('amalia-vl-hf')}")
 
@@ -84,31 +85,31 @@ def read_record(directory: Path) -> Provenance | None:
         return None
     try:
         record = json.loads(path.read_bytes())
-        sources = {str(part): Source(**source) for part, source in record.pop("sources").items()}
-        made = Provenance(**record, sources=sources)
-        sound = _is_sound(made)
+        sources = {str(part): CheckpointSource(**source) for part, source in record.pop("sources").items()}
+        provenance = Provenance(**record, sources=sources)
+        sound = _is_sound(provenance)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path} is not a record of `amalia-vl convert`: {error!r}") from error
     if not sound:
         raise ValueError(f"{path} is not a record of `amalia-vl convert`: {record} of {sources}")
-    return made
+    return provenance
 
 
-def _is_sound(made: Provenance) -> bool:
+def _is_sound(provenance: Provenance) -> bool:
     return (
-        made.sources.keys() == PARTS[made.kind]
-        and all(_fits(NAME, source.name) for source in made.sources.values())
-        and all(source.revision is None or _fits(COMMIT, source.revision) for source in made.sources.values())
-        and isinstance(made.dtypes, list)
-        and all(_fits(DTYPE, dtype) for dtype in made.dtypes)
-        and _fits(TOOL, made.tool)
+        provenance.sources.keys() == PARTS[provenance.kind]
+        and all(_fits(NAME, source.name) for source in provenance.sources.values())
+        and all(source.revision is None or _fits(COMMIT, source.revision) for source in provenance.sources.values())
+        and isinstance(provenance.dtypes, list)
+        and all(_fits(DTYPE, dtype) for dtype in provenance.dtypes)
+        and _fits(TOOL, provenance.tool)
     )
 
 
-def _fits(wanted: re.Pattern[str], value: Any) -> bool:
-    return isinstance(value, str) and wanted.fullmatch(value) is not None
+def _fits(pattern: re.Pattern[str], value: Any) -> bool:
+    return isinstance(value, str) and pattern.fullmatch(value) is not None
 
 
-def _shown(source: Source) -> str:
+def _shown(source: CheckpointSource) -> str:
     """A name that can stand in a card, whatever a directory is called."""
     return source.name if source.is_on_hub else re.sub(r"[^\w.-]+", "_", Path(source.name).name)

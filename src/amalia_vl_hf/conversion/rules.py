@@ -10,7 +10,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from .tensor_files import FLOATS, StoredTensor
+from .shards import LazyTensor
+from .tensor_files import FLOATS
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -18,7 +19,7 @@ SHOWN = 5  # tensors that an error names
 TIED_HEAD = "is the input embeddings again"
 
 
-class Rule(NamedTuple):
+class TensorRule(NamedTuple):
     """What becomes of the source tensors whose whole name matches `pattern`."""
 
     pattern: str
@@ -26,14 +27,14 @@ class Rule(NamedTuple):
     reason: str = ""  # why it is dropped
 
 
-class Plan(NamedTuple):
+class TensorPlan(NamedTuple):
     """What a conversion will do, before it does anything."""
 
     copied: dict[str, str]  # target name -> source name
     dropped: dict[str, str]  # source name -> why
 
 
-def import_rules(kept_layers: int, source_layers: int, *, tied: bool) -> tuple[Rule, ...]:
+def import_rules(kept_layers: int, source_layers: int, *, tied: bool) -> tuple[TensorRule, ...]:
     """Rules from `llava_next` to `amalia_vl`.
 
     Source names are the legacy ones (`language_model.model.`, `vision_tower.vision_model.`), those that transformers 5
@@ -47,26 +48,26 @@ def import_rules(kept_layers: int, source_layers: int, *, tied: bool) -> tuple[R
     decoder = r"(?:language_model\.model|model\.language_model)"
     return (
         *_decoder_rules(decoder, r"(?:language_model\.)?lm_head", tied=tied),
-        Rule(r"(?:model\.)?multi_modal_projector\.(linear_[12]\..+)", r"model.connector.\1"),
-        Rule(r"(?:model\.)?image_newline", "model.image_newline"),
+        TensorRule(r"(?:model\.)?multi_modal_projector\.(linear_[12]\..+)", r"model.connector.\1"),
+        TensorRule(r"(?:model\.)?image_newline", "model.image_newline"),
         *_tower_rules(r"(?:model\.)?vision_tower\.(?:vision_model\.)?", kept_layers, source_layers),
     )
 
 
 EXPORT_RULES = (
-    Rule(r"lm_head\.weight", "language_model.lm_head.weight"),
-    Rule(r"model\.language_model\.(.+)", r"language_model.model.\1"),
-    Rule(r"model\.connector\.(.+)", r"multi_modal_projector.\1"),
-    Rule(r"model\.image_newline", "image_newline"),
-    Rule(r"model\.vision_tower\.(.+)", r"vision_tower.vision_model.\1"),
+    TensorRule(r"lm_head\.weight", "language_model.lm_head.weight"),
+    TensorRule(r"model\.language_model\.(.+)", r"language_model.model.\1"),
+    TensorRule(r"model\.connector\.(.+)", r"multi_modal_projector.\1"),
+    TensorRule(r"model\.image_newline", "image_newline"),
+    TensorRule(r"model\.vision_tower\.(.+)", r"vision_tower.vision_model.\1"),
 )
 
 # From the names of LlavaNextForConditionalGeneration's modules to the legacy ones.
 STOCK_RULES = (
-    Rule(r"lm_head\.weight", "language_model.lm_head.weight"),
-    Rule(r"model\.language_model\.(.+)", r"language_model.model.\1"),
-    Rule(r"model\.(multi_modal_projector\..+|image_newline)", r"\1"),
-    Rule(r"model\.vision_tower\.(.+)", r"vision_tower.vision_model.\1"),
+    TensorRule(r"lm_head\.weight", "language_model.lm_head.weight"),
+    TensorRule(r"model\.language_model\.(.+)", r"language_model.model.\1"),
+    TensorRule(r"model\.(multi_modal_projector\..+|image_newline)", r"\1"),
+    TensorRule(r"model\.vision_tower\.(.+)", r"vision_tower.vision_model.\1"),
 )
 
 # Weights that llava_next's classes hold although nothing that they compute is used: what leaves its input unchanged.
@@ -76,35 +77,35 @@ NEUTRAL = {
 }
 
 
-def compose_rules(kept_layers: int, source_layers: int, *, tied: bool) -> tuple[Rule, ...]:
+def compose_rules(kept_layers: int, source_layers: int, *, tied: bool) -> tuple[TensorRule, ...]:
     """Rules from a SigLIP checkpoint (`vision:`) and a causal language model's (`text:`) to `amalia_vl`.
 
     Arguments as in `import_rules`; the vision checkpoint holds the vision tower alone or both towers.
     """
     return (
         *_tower_rules(r"vision:(?:vision_model\.)?", kept_layers, source_layers),
-        Rule(r"vision:(?:text_model\..+|logit_scale|logit_bias)", None, "SigLIP's text side"),
+        TensorRule(r"vision:(?:text_model\..+|logit_scale|logit_bias)", None, "SigLIP's text side"),
         *_decoder_rules("text:model", "text:lm_head", tied=tied),
     )
 
 
-def _tower_rules(prefix: str, kept_layers: int, source_layers: int) -> tuple[Rule, ...]:
+def _tower_rules(prefix: str, kept_layers: int, source_layers: int) -> tuple[TensorRule, ...]:
     kept, beyond = _layers(range(kept_layers)), _layers(range(kept_layers, source_layers))
     return (
-        Rule(rf"{prefix}embeddings\.((?:patch|position)_embedding\..+)", r"model.vision_tower.embeddings.\1"),
-        Rule(rf"{prefix}embeddings\.position_ids", None, "is computed from the config"),
-        Rule(rf"{prefix}({kept}.+)", r"model.vision_tower.\1"),
-        Rule(rf"{prefix}{beyond}.+", None, "past the feature layer"),
-        Rule(rf"{prefix}post_layernorm\..+", None, "past the feature layer"),
-        Rule(rf"{prefix}head\..+", None, "past the feature layer"),
+        TensorRule(rf"{prefix}embeddings\.((?:patch|position)_embedding\..+)", r"model.vision_tower.embeddings.\1"),
+        TensorRule(rf"{prefix}embeddings\.position_ids", None, "is computed from the config"),
+        TensorRule(rf"{prefix}({kept}.+)", r"model.vision_tower.\1"),
+        TensorRule(rf"{prefix}{beyond}.+", None, "past the feature layer"),
+        TensorRule(rf"{prefix}post_layernorm\..+", None, "past the feature layer"),
+        TensorRule(rf"{prefix}head\..+", None, "past the feature layer"),
     )
 
 
-def _decoder_rules(prefix: str, head: str, *, tied: bool) -> tuple[Rule, ...]:
+def _decoder_rules(prefix: str, head: str, *, tied: bool) -> tuple[TensorRule, ...]:
     return (
-        Rule(rf"{head}\.weight", None if tied else "lm_head.weight", TIED_HEAD),
-        Rule(rf"{prefix}\.((?!.*rotary_emb\.inv_freq).+)", r"model.language_model.\1"),
-        Rule(rf"{prefix}\..*rotary_emb\.inv_freq", None, "is computed from the config"),
+        TensorRule(rf"{head}\.weight", None if tied else "lm_head.weight", TIED_HEAD),
+        TensorRule(rf"{prefix}\.((?!.*rotary_emb\.inv_freq).+)", r"model.language_model.\1"),
+        TensorRule(rf"{prefix}\..*rotary_emb\.inv_freq", None, "is computed from the config"),
     )
 
 
@@ -113,7 +114,7 @@ def _layers(layers: range) -> str:
     return rf"encoder\.layers\.(?:{'|'.join(map(str, layers))})\." if layers else r"(?!)"
 
 
-def plan(rules: Sequence[Rule], source: Mapping[str, StoredTensor]) -> Plan:
+def plan_tensors(rules: Sequence[TensorRule], source: Mapping[str, LazyTensor]) -> TensorPlan:
     """Match every source tensor with its rule.
 
     Args:
@@ -125,7 +126,7 @@ def plan(rules: Sequence[Rule], source: Mapping[str, StoredTensor]) -> Plan:
             hold plain floats.
     """
     matches = {name: _matches(rules, name) for name in source}
-    if unmatched := [f"{name} ({len(found)} rules)" for name, found in matches.items() if len(found) != 1]:
+    if unmatched := [f"{name} ({len(matching)} rules)" for name, matching in matches.items() if len(matching) != 1]:
         raise ValueError(f"{_some(unmatched)}: a tensor must match exactly one rule; does the config fit the weights?")
     copied: dict[str, str] = {}
     dropped: dict[str, str] = {}
@@ -137,33 +138,33 @@ def plan(rules: Sequence[Rule], source: Mapping[str, StoredTensor]) -> Plan:
         else:
             copied[target] = name
     _require_floats({name: source[name].dtype for name in copied.values()})
-    return Plan(copied, dropped)
+    return TensorPlan(copied, dropped)
 
 
-def _matches(rules: Sequence[Rule], name: str) -> list[tuple[Rule, str | None]]:
+def _matches(rules: Sequence[TensorRule], name: str) -> list[tuple[TensorRule, str | None]]:
     """List the rules that a name matches, and what each makes of it."""
-    found = [(rule, match) for rule in rules if (match := re.fullmatch(rule.pattern, name))]
-    return [(rule, rule.target and match.expand(rule.target)) for rule, match in found]
+    matches = ((rule, re.fullmatch(rule.pattern, name)) for rule in rules)
+    return [(rule, rule.target and match.expand(rule.target)) for rule, match in matches if match]
 
 
-def rename(rules: Sequence[Rule], name: str) -> str:
+def rename(rules: Sequence[TensorRule], name: str) -> str:
     """Rename one tensor by a table that drops nothing."""
     ((_, target),) = _matches(rules, name)
     return str(target)
 
 
-def require_complete(found: Shapes, wanted: Shapes) -> None:
+def require_complete(actual: Shapes, expected: Shapes) -> None:
     """Hold the tensors that a plan gives against those of the target model.
 
     Raises:
         ValueError: Some are missing, too many, or of another shape.
     """
-    if missing := sorted(wanted.keys() - found.keys()):
+    if missing := sorted(expected.keys() - actual.keys()):
         raise ValueError(f"the source does not give {_some(missing)}; is a shard missing, or does the config not fit?")
-    if unknown := sorted(found.keys() - wanted.keys()):
+    if unknown := sorted(actual.keys() - expected.keys()):
         raise ValueError(f"the model has no place for {_some(unknown)}; does the config fit the weights?")
-    if other := sorted(name for name in wanted if found[name] != wanted[name]):
-        shapes = [f"{name} has shape {list(found[name])}, not {list(wanted[name])}" for name in other]
+    if other := sorted(name for name in expected if actual[name] != expected[name]):
+        shapes = [f"{name} has shape {list(actual[name])}, not {list(expected[name])}" for name in other]
         raise ValueError(f"{_some(shapes)}: the config does not fit the weights")
 
 

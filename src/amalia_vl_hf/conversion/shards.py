@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,12 +14,13 @@ import torch
 from huggingface_hub import split_state_dict_into_shards_factory
 
 from .tensor_files import (
-    BLOCK,
     FLOATS,
     INDEX,
     ITEM_BYTES,
     WEIGHTS,
     StoredTensor,
+    read_checkpoint,
+    rows_of_block,
     stored_blocks,
 )
 
@@ -26,12 +28,12 @@ Blocks = Callable[[], Iterator[torch.Tensor]]
 PATTERN = WEIGHTS.replace(".", "{suffix}.", 1)  # model-00001-of-00004.safetensors
 
 
-class NewTensor(NamedTuple):
-    """A tensor to be written, whose values are made when its turn comes."""
+class LazyTensor(NamedTuple):
+    """A tensor, in a file, in memory or to be made, whose values come when its turn does."""
 
     dtype: str  # safetensors' name: "BF16"
     shape: tuple[int, ...]
-    blocks: Blocks  # gives the values flat, in order, in this dtype
+    blocks: Blocks  # gives the values flat, in order, in this dtype; a block is valid until the next one
 
     @property
     def size(self) -> int:
@@ -39,21 +41,43 @@ class NewTensor(NamedTuple):
         return int(torch.Size(self.shape).numel()) * ITEM_BYTES[self.dtype]
 
 
-def stored(tensor: StoredTensor, dtype: str | None) -> NewTensor:
-    """Copy a tensor out of its file, cast if a dtype is given."""
-    wanted = dtype or tensor.dtype
-    return NewTensor(wanted, tensor.shape, lambda: cast(stored_blocks(tensor), wanted))
+def read_weights(directory: Path) -> dict[str, LazyTensor]:
+    """List the tensors of a directory, as `read_checkpoint` does; their values stay in its files."""
+    return {name: _stored(tensor) for name, tensor in read_checkpoint(directory).items()}
 
 
-def filled(value: float, shape: tuple[int, ...], dtype: str) -> NewTensor:
+def _stored(tensor: StoredTensor) -> LazyTensor:
+    return LazyTensor(tensor.dtype, tensor.shape, lambda: stored_blocks(tensor))
+
+
+def recast(tensor: LazyTensor, dtype: str | None) -> LazyTensor:
+    """Cast a tensor if a dtype is given that it does not have."""
+    if dtype is None or dtype == tensor.dtype:
+        return tensor
+    return LazyTensor(dtype, tensor.shape, lambda: cast(tensor.blocks(), dtype))
+
+
+def filled(value: float, shape: tuple[int, ...], dtype: str) -> LazyTensor:
     """Make a small tensor of one value."""
-    return in_memory(torch.full(shape, value), dtype)
+    return recast(in_memory(torch.full(shape, value)), dtype)
 
 
-def in_memory(tensor: torch.Tensor, dtype: str) -> NewTensor:
-    """Write a tensor that is in memory, cast."""
-    values = torch.split(tensor.flatten(), BLOCK // tensor.element_size())
-    return NewTensor(dtype, tuple(tensor.shape), lambda: cast(values, dtype))
+def in_memory(tensor: torch.Tensor) -> LazyTensor:
+    """Take a tensor that is in memory, in blocks of whole rows as those of files are."""
+    row = math.prod(tensor.shape[1:])
+    values = torch.split(tensor.detach().flatten(), rows_of_block(row * tensor.element_size()) * row or 1)
+    names = {dtype: name for name, dtype in FLOATS.items()}
+    return LazyTensor(names.get(tensor.dtype, str(tensor.dtype)), tuple(tensor.shape), lambda: iter(values))
+
+
+def values_of(tensor: LazyTensor) -> torch.Tensor:
+    """Give a tensor whole, in memory of its own on the CPU."""
+    values = torch.empty(tensor.shape, dtype=FLOATS[tensor.dtype])
+    start = 0
+    for block in tensor.blocks():
+        values.view(-1)[start : start + block.numel()] = block.flatten()
+        start += block.numel()
+    return values
 
 
 def cast(blocks: Iterable[torch.Tensor], dtype: str) -> Iterator[torch.Tensor]:
@@ -70,7 +94,7 @@ def cast(blocks: Iterable[torch.Tensor], dtype: str) -> Iterator[torch.Tensor]:
 
 
 def write_shards(
-    tensors: Mapping[str, NewTensor],
+    tensors: Mapping[str, LazyTensor],
     directory: Path,
     *,
     max_shard_size: int | str,
@@ -109,7 +133,7 @@ def write_shards(
         (directory / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
 
 
-def _write_file(tensors: Mapping[str, NewTensor], file: BinaryIO, advance: Callable[[int], object]) -> None:
+def _write_file(tensors: Mapping[str, LazyTensor], file: BinaryIO, advance: Callable[[int], object]) -> None:
     """Write one file in the safetensors library's order: wide dtypes first, so that all are aligned; then names."""
     dtypes = list(FLOATS)
     ordered = sorted(tensors.items(), key=lambda item: (dtypes.index(item[1].dtype), item[0]))

@@ -55,8 +55,8 @@ def read_checkpoint(directory: Path) -> dict[str, StoredTensor]:
     if index.is_file():
         return _read_shards(directory, _read_index(index))
     pickles = sorted(path.name for path in directory.glob("*") if path.suffix in PICKLES)
-    found = f", only {', '.join(pickles)}: pickled weights can run code and are never read" if pickles else ""
-    raise ValueError(f"{directory} has neither {WEIGHTS} nor {INDEX}{found}")
+    only = f", only {', '.join(pickles)}: pickled weights can run code and are never read" if pickles else ""
+    raise ValueError(f"{directory} has neither {WEIGHTS} nor {INDEX}{only}")
 
 
 def _read_index(path: Path) -> dict[str, str]:
@@ -159,8 +159,8 @@ def stored_blocks(tensor: StoredTensor) -> Iterator[torch.Tensor]:
     """
     if tensor.dtype not in FLOATS:
         raise ValueError(f"{tensor.file} holds {tensor.dtype} where weights are {', '.join(FLOATS)}")
-    row = math.prod(tensor.shape[1:]) * ITEM_BYTES[tensor.dtype] or 1  # bytes
-    buffer = bytearray(min(max(BLOCK // row, 1) * row, tensor.size))
+    row = math.prod(tensor.shape[1:]) * ITEM_BYTES[tensor.dtype]  # bytes
+    buffer = bytearray(min(rows_of_block(row) * row, tensor.size))
     with tensor.file.open("rb", buffering=0) as file:
         file.seek(tensor.offset)
         left = tensor.size
@@ -169,6 +169,11 @@ def stored_blocks(tensor: StoredTensor) -> Iterator[torch.Tensor]:
             _fill(file, block, tensor.file)
             left -= len(block)
             yield torch.frombuffer(block, dtype=FLOATS[tensor.dtype])
+
+
+def rows_of_block(row: int) -> int:
+    """Say how many rows of so many bytes are in memory at a time: at least one."""
+    return max(BLOCK // (row or 1), 1)
 
 
 def _fill(file: Any, block: memoryview, path: Path) -> None:

@@ -62,8 +62,8 @@ class Drift:
 
 
 @dataclass(frozen=True)
-class Report:
-    """What `verify` found; `passed` is what `push` asks for."""
+class Comparison:
+    """How far two checkpoints are apart; `passed` is what `push` asks for."""
 
     passed: bool
     first: str  # Hub id, or a directory's absolute path
@@ -95,7 +95,7 @@ def verify(
     dtype: str = "fp32",
     tolerance: float = 0.0,
     revision: str | None = None,
-) -> Report:
+) -> Comparison:
     """Run two checkpoints over the same pictures and compare what comes out of every stage.
 
     A `llava_next` side runs in stock classes of transformers with Pillow's resizing, an `amalia_vl` side in ours. One
@@ -136,7 +136,7 @@ def verify(
     stages = [drifts[stage] for stage in STAGES if stage in drifts]
     passed = all(_is_within(drift, tolerance) for drift in stages)
     one, other = (source_at(directory).name for directory in directories)
-    return Report(passed, one, other, dtype, tolerance, [sample.name for sample in samples], stages)
+    return Comparison(passed, one, other, dtype, tolerance, [sample.name for sample in samples], stages)
 
 
 def _processor(directory: Path) -> ProcessorMixin:
@@ -196,20 +196,20 @@ def _make_images(tile_size: int) -> list[Sample]:
 def _observe(model: PreTrainedModel, processor: ProcessorMixin, sample: Sample, chat: bool) -> dict[str, torch.Tensor]:
     """Run one sample, and keep what comes out of each stage, on the CPU."""
     inputs = _inputs(processor, sample.picture, chat)
-    seen: dict[str, torch.Tensor] = {"input ids": inputs["input_ids"]}
+    stages: dict[str, torch.Tensor] = {"input ids": inputs["input_ids"]}
     hooks = []
     if sample.picture is not None:
         pixels = inputs["pixel_values"]
-        seen["pixels"] = pixels[0] if pixels.ndim == 5 else pixels  # (tiles, 3, S, S)
-        hooks = _watch(model, seen, slots=inputs["input_ids"] == processor.image_token_id)
+        stages["pixels"] = pixels[0] if pixels.ndim == 5 else pixels  # (tiles, 3, S, S)
+        hooks = _watch(model, stages, slots=inputs["input_ids"] == processor.image_token_id)
     try:
         with torch.no_grad():
-            seen["logits"] = model(**inputs, logits_to_keep=SCORED).logits
+            stages["logits"] = model(**inputs, logits_to_keep=SCORED).logits
     finally:
         for hook in hooks:
             hook.remove()
-    seen["greedy tokens"] = model.generate(**inputs, max_new_tokens=NEW_TOKENS, do_sample=False)
-    return {stage: value.detach().clone().contiguous() for stage, value in seen.items()}
+    stages["greedy tokens"] = model.generate(**inputs, max_new_tokens=NEW_TOKENS, do_sample=False)
+    return {stage: value.detach().clone().contiguous() for stage, value in stages.items()}
 
 
 def _inputs(processor: ProcessorMixin, picture: Image.Image | None, chat: bool) -> Any:
@@ -224,14 +224,14 @@ def _inputs(processor: ProcessorMixin, picture: Image.Image | None, chat: bool) 
     return processor(text=[text], **images, add_special_tokens=not begins, return_tensors="pt")
 
 
-def _watch(model: PreTrainedModel, seen: dict[str, torch.Tensor], slots: torch.Tensor) -> list[Any]:
+def _watch(model: PreTrainedModel, stages: dict[str, torch.Tensor], slots: torch.Tensor) -> list[Any]:
     """Keep what passes the connector, and what is placed in the `<image>` slots `(1, tokens)`."""
 
     def keep_features(_: torch.nn.Module, inputs: tuple[torch.Tensor], output: torch.Tensor) -> None:
-        seen["tower"], seen["connector"] = inputs[0], output
+        stages["tower"], stages["connector"] = inputs[0], output
 
-    def keep_packed(_: torch.nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
-        seen["packed features"] = named["inputs_embeds"][slots]
+    def keep_packed(_: torch.nn.Module, inputs: tuple[Any, ...], options: dict[str, Any]) -> None:
+        stages["packed features"] = options["inputs_embeds"][slots]
 
     body = model.model
     connector = body.connector if hasattr(body, "connector") else body.multi_modal_projector

@@ -6,7 +6,6 @@ The model is loaded as any user loads it, by `AutoModelForImageTextToText` and `
 """
 
 import argparse
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +16,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 import amalia_vl_hf  # noqa: F401  registers the classes
 
+from ..disk import write_json
 from ..evaluation.metrics import exact_match, exact_match_by_kind, preference_accuracy
 from ..training.batches.collation import Encoder, PreferenceCollator
 from ..training.launch import watch_parent
@@ -110,7 +110,7 @@ def _batches(rows: Sequence[Item], title: str) -> Iterator[Sequence[Item]]:
 
 
 def main() -> None:
-    """Evaluate as the command line says; the result appears in one rename."""
+    """Evaluate as the command line says; the result appears when it is whole."""
     parser = argparse.ArgumentParser(description="Put a trained model to held-out questions and preference pairs.")
     parser.add_argument("model", type=Path, help="directory of the model and its processor")
     parser.add_argument("data", type=Path, help=f"folder with {QUESTIONS} and {PREFERENCES}")
@@ -119,9 +119,7 @@ def main() -> None:
     watch_parent()
     result = evaluate(arguments.model, arguments.data)
     arguments.result.parent.mkdir(parents=True, exist_ok=True)
-    partial = arguments.result.with_suffix(".partial")
-    partial.write_text(json.dumps(result, ensure_ascii=False, indent=1), encoding="utf-8")
-    partial.rename(arguments.result)
+    write_json(arguments.result, result)
 
 
 if __name__ == "__main__":

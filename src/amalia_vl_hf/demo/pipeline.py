@@ -14,6 +14,7 @@ from transformers import AutoTokenizer, LlamaForCausalLM, PreTrainedModel, Sigli
 from transformers.utils import logging
 
 from ..conversion.compose import compose
+from ..disk import new_directory, write_json
 from ..training.launch import PARENT
 from .backbones.decoder import demo_texts, warmed_up_decoder
 from .backbones.sizes import BackboneSizes
@@ -79,7 +80,7 @@ def run(out: Path, seed: int, sizes: DemoSizes = FULL) -> list[Result]:
         _evaluate(out, stage)
         before = stage
     results = collect(out)
-    _write_json(out / "results.json", [result.as_row() for result in results])
+    write_json(out / "results.json", [result.as_row() for result in results])
     report = write_report(out, results)
     _announce("done", began)
     print(f"\n{table(results)}\n\n{targets(results)}\n\nreport: {report}")
@@ -89,15 +90,15 @@ def run(out: Path, seed: int, sizes: DemoSizes = FULL) -> list[Result]:
 def _claim(out: Path, settings: Mapping[str, object]) -> None:
     """Record what `out` is made with, or refuse to mix two runs."""
     record = out / "settings.json"
-    wanted = json.loads(json.dumps(settings))
+    plain = json.loads(json.dumps(settings))
     if record.exists():
-        found = json.loads(record.read_text(encoding="utf-8"))
-        different = [key for key in wanted if found.get(key) != wanted[key]]
+        before = json.loads(record.read_text(encoding="utf-8"))
+        different = [key for key in plain if before.get(key) != plain[key]]
         if different:
-            listed = "; ".join(f"{key} was {found.get(key)}, now {wanted[key]}" for key in different)
+            listed = "; ".join(f"{key} was {before.get(key)}, now {plain[key]}" for key in different)
             raise ValueError(f"{out} holds another run ({listed}); delete it or choose another --out")
     out.mkdir(parents=True, exist_ok=True)
-    _write_json(record, wanted)
+    write_json(record, plain)
 
 
 def _compose(out: Path, seed: int, sizes: BackboneSizes) -> None:
@@ -146,9 +147,8 @@ def _python(module: str, *arguments: str) -> None:
 def _once(path: Path, make: Callable[[Path], object]) -> None:
     """Make a folder unless it is there; it appears under its name only when complete."""
     if not path.exists():
-        partial = path.with_name(f"{path.name}.partial")
-        make(partial)
-        partial.rename(path)
+        with new_directory(path) as staging:
+            make(staging)
 
 
 def _save(model: PreTrainedModel, path: Path) -> None:
@@ -157,9 +157,3 @@ def _save(model: PreTrainedModel, path: Path) -> None:
 
 def _announce(what: str, began: float) -> None:
     print(f"== {what} ({time.monotonic() - began:.0f} s)", flush=True)
-
-
-def _write_json(path: Path, value: object) -> None:
-    scratch = path.with_name(f"{path.name}.new")
-    scratch.write_text(json.dumps(value, ensure_ascii=False, indent=1), encoding="utf-8")
-    scratch.rename(path)

@@ -10,12 +10,13 @@ from typing import Any
 
 from PIL import Image
 
-from ..pages import STYLE, curve
+from ..disk import write_file
+from ..pages import curve, page
 from ..processing.processing_amalia_vl import AmaliaVLProcessor
 from ..processing.tiling_amalia_vl import (
     TileGrid,
     generate_pinpoints,
-    resized_size,
+    place_on_canvas,
     select_grid,
 )
 from .exam import PREFERENCES, QUESTIONS
@@ -38,9 +39,10 @@ def write_report(out: Path, results: Sequence[Result]) -> Path:
         for result in results
     }
     processor = AmaliaVLProcessor.from_pretrained(out / results[-1].stage).image_processor
-    page = _PAGE.substitute(
-        style=STYLE,
-        verdicts="".join(_verdict(text, met) for text, met in judge(results)),
+    body = _BODY.substitute(
+        verdicts="".join(
+            f'<li class="{"met" if met else "missed"}">{escape(text)}</li>' for text, met in judge(results)
+        ),
         head="".join(f"<th>{escape(kind)}</th>" for kind in KINDS),
         rows="".join(_result_row(result) for result in results),
         curves="".join(
@@ -51,14 +53,8 @@ def write_report(out: Path, results: Sequence[Result]) -> Path:
         preferences="".join(_preference_rows(read_rows(out / "data" / PREFERENCES), evaluations)),
     )
     report = out / "report.html"
-    scratch = report.with_name("report.html.new")
-    scratch.write_text(page, encoding="utf-8")
-    scratch.rename(report)
+    write_file(report, page("AMALIA-VL, the tiny run", body, _STYLE))
     return report
-
-
-def _verdict(text: str, met: bool) -> str:
-    return f'<li class="{"met" if met else "missed"}">{escape(text)}</li>'
 
 
 def _result_row(result: Result) -> str:
@@ -121,12 +117,11 @@ def _tiled_picture(path: Path, processor: Any) -> str:
 
 def _cuts(height: int, width: int, grid: TileGrid, size: int) -> Iterator[tuple[bool, float]]:
     """Yield the inner tile borders in the picture's own pixels: whether it runs across, and where."""
-    new_height, new_width = resized_size(height, width, grid, size)
-    for across, length, resized, tiles in (
-        (True, height, new_height, grid.rows),
-        (False, width, new_width, grid.cols),
+    place = place_on_canvas(height, width, grid, size)
+    for across, length, margin, resized, tiles in (
+        (True, height, place.top, place.height, grid.rows),
+        (False, width, place.left, place.width, grid.cols),
     ):
-        margin = (tiles * size - resized) // 2
         for border in range(1, tiles):
             yield across, (border * size - margin) * length / resized
 
@@ -147,52 +142,39 @@ def _margin(nats: float) -> str:
     return f"<td class={'met' if nats > 0 else 'missed'}>{nats:+.1f}</td>"
 
 
-_PAGE = Template("""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>AMALIA-VL demo</title>
-<style>
-body { font: 16px/1.5 system-ui, sans-serif; color: #222; background: #faf8f3; max-width: 75rem; margin: 2rem auto;
-  padding: 0 1rem; }
-h1, h2, h3 { line-height: 1.2; } h2 { margin-top: 2.5rem; border-bottom: 2px solid #d9d2c2; }
+_STYLE = """\
 table { border-collapse: collapse; background: #fff; font-variant-numeric: tabular-nums; display: block;
-overflow-x: auto; }
+  overflow-x: auto; }
 .figures td { white-space: nowrap; }
 th, td { padding: .4rem .7rem; border: 1px solid #e4decf; text-align: left; } thead { background: #efe9db; }
 ul { list-style: none; padding: 0; } .met { color: #1b6e3c; } .missed { color: #b3261e; }
 li.met::before { content: "✓ "; } li.missed::before { content: "✗ "; }
-.curves, .cards { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(17rem, 1fr)); }
-$style
-article { margin: 0; background: #fff; border: 1px solid #e4decf; border-radius: .5rem; padding: .8rem; }
-.picture { height: 11rem; max-width: 100%; display: block; margin: auto; } .picture path { stroke: #d500f9;
-  stroke-width: 1.5; stroke-dasharray: 6 4; }
-.grid { color: #777; font-size: .8rem; text-align: center; margin: .2rem; } .ask { font-weight: 600; margin: .4rem
-0 0; }
-.key { margin: 0 0 .4rem; color: #555; } dl { display: grid; grid-template-columns: auto 1fr; gap: 0 .8rem; margin:
-0; }
+.picture { height: 11rem; max-width: 100%; display: block; margin: auto; }
+.picture path { stroke: #d500f9; stroke-width: 1.5; stroke-dasharray: 6 4; }
+.grid { color: #777; font-size: .8rem; text-align: center; margin: .2rem; }
+.ask { font-weight: 600; margin: .4rem 0 0; } .key { margin: 0 0 .4rem; color: #555; }
+dl { display: grid; grid-template-columns: auto 1fr; gap: 0 .8rem; margin: 0; }
 dt { color: #777; } dd { margin: 0; overflow-wrap: anywhere; }
-</style></head><body>
-<h1>AMALIA-VL, the tiny run</h1>
+"""
+
+_BODY = Template("""\
 <p>A small vision-language model, trained on a CPU through the paper's three stages, on scenes drawn for the purpose,
-in European Portuguese. Its two backbones were <b>warmed up first</b>, apart and on training scenes only:
-the tower on labels of patches (shape, colour, word, part of the picture), the decoder on conversations about scenes
-that were spelled out in words, patch by patch, where the pictures would be. Every question below is about a scene held
-out from training: none of its shapes occurs there in that colour and number beside that word.</p>
+in European Portuguese. Its two backbones were <b>warmed up first</b>, apart and on training scenes only: the tower on
+labels of patches (shape, colour, word, part of the picture), the decoder on conversations about scenes that were
+spelled out in words, patch by patch, where the pictures would be. Every question below is about a scene held out from
+training: none of its shapes occurs there in that colour and number beside that word.</p>
 <h2>Results</h2>
 <ul>$verdicts</ul>
 <table class=figures><thead><tr><th>stage</th><th>changed</th><th>loss</th><th>exact match</th>$head<th>preference</th>
 <th>reward</th><th>training</th></tr></thead><tbody>$rows</tbody></table>
-<p>Loss: mean of the first and of the last tenth of the logged training losses. Exact match: greedy answers equal
-to the
-letter. Preference: share of held-out pairs whose chosen answer is likelier. Reward: share whose likelihood rose
-more in
-stage 3 for the chosen answer (DPO's implicit reward).</p>
+<p>Loss: mean of the first and of the last tenth of the logged training losses. Exact match: greedy answers equal to
+the letter. Preference: share of held-out pairs whose chosen answer is likelier. Reward: share whose likelihood rose
+more in stage 3 for the chosen answer (DPO's implicit reward).</p>
 <h2>Loss</h2><div class=curves>$curves</div>
-<h2>Questions</h2><p>The right answer is under each question; dashed lines show where the picture was cut into
-tiles.</p>
+<h2>Questions</h2>
+<p>The right answer is under each question; dashed lines show where the picture was cut into tiles.</p>
 $questions
 <h2>Preferences</h2>
 <table><thead><tr><th>rejected because</th><th>question</th><th>chosen</th><th>rejected</th><th>1_align</th>
 <th>2_instruct</th><th>3_prefer</th></tr></thead><tbody>$preferences</tbody></table>
-<p>Numbers: how much likelier the chosen answer is, in nats.</p>
-</body></html>
-""")
+<p>Numbers: how much likelier the chosen answer is, in nats.</p>""")

@@ -12,6 +12,7 @@ from typing import Any
 
 from tqdm import tqdm  # type: ignore[import-untyped]
 
+from ..disk import new_directory
 from .scene_texts import (
     CAPTION_REQUEST,
     KINDS,
@@ -133,14 +134,12 @@ def _asked(rng: random.Random, split: Split, count: int) -> Iterator[tuple[Scene
 
 
 def _write(folder: Path, rows: Iterable[tuple[Scene, Row]]) -> None:
-    partial = folder.with_name(folder.name + ".partial")
-    (partial / "images").mkdir(parents=True, exist_ok=True)
-    with (partial / SAMPLES).open("w", encoding="utf-8") as file:
+    with new_directory(folder) as staging, (staging / SAMPLES).open("w", encoding="utf-8") as file:
+        (staging / "images").mkdir()
         for index, (scene, row) in enumerate(tqdm(rows, desc=f"drawing {folder.name}", unit="picture")):
             image = f"images/{index:05}.png"
-            render(scene).save(partial / image, compress_level=1)
+            render(scene).save(staging / image, compress_level=1)
             file.write(json.dumps({"images": [image], **row}, ensure_ascii=False) + "\n")
-    partial.rename(folder)
 
 
 def _user(text: str) -> Row:

@@ -86,7 +86,7 @@ BACKGROUNDS = ((250, 248, 240), (232, 242, 250), (236, 246, 232), (250, 236, 236
 PLATES = (((255, 255, 255), (20, 20, 20)), ((25, 40, 95), (255, 255, 255)), ((255, 245, 190), (60, 30, 0)))
 
 
-class Shape(NamedTuple):
+class SceneShape(NamedTuple):
     """One shape: its name, its colour, where it stands; `radius` and the offsets are fractions of the room it has."""
 
     name: ShapeName
@@ -113,13 +113,13 @@ class Scene:
     height: int
     width: int
     background: tuple[int, int, int]
-    shapes: tuple[Shape, ...]
+    shapes: tuple[SceneShape, ...]
     sign: Sign
 
-    def only(self, name: ShapeName) -> Shape | None:
+    def only(self, name: ShapeName) -> SceneShape | None:
         """The one shape of that name; None when there are none or several."""
-        found = [shape for shape in self.shapes if shape.name == name]
-        return found[0] if len(found) == 1 else None
+        namesakes = [shape for shape in self.shapes if shape.name == name]
+        return namesakes[0] if len(namesakes) == 1 else None
 
     def count(self, name: ShapeName) -> int:
         """How many shapes of that name there are."""
@@ -169,9 +169,9 @@ def _draw_groups(rng: random.Random, split: Split, word: str, counts: list[int])
     return groups
 
 
-def _placed(rng: random.Random, name: ShapeName, colour: ColourName, quadrant: Quadrant) -> Shape:
+def _placed(rng: random.Random, name: ShapeName, colour: ColourName, quadrant: Quadrant) -> SceneShape:
     size, shift_y, shift_x = rng.uniform(0.8, 0.95), rng.uniform(-0.1, 0.1), rng.uniform(-0.1, 0.1)
-    return Shape(name, colour, quadrant, size, shift_y, shift_x)
+    return SceneShape(name, colour, quadrant, size, shift_y, shift_x)
 
 
 def render(scene: Scene) -> Image.Image:
@@ -209,7 +209,7 @@ def object_map(scene: Scene) -> Image.Image:
     return picture
 
 
-def shape_place(scene: Scene, shape: Shape) -> tuple[float, float, float]:
+def shape_place(scene: Scene, shape: SceneShape) -> tuple[float, float, float]:
     """Centre row, centre column and radius of a shape, in pixels."""
     top, left, bottom, right = _quadrant_box(scene, shape.quadrant)
     radius = min(bottom - top, right - left, 100) / 2 * shape.radius

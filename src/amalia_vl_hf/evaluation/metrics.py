@@ -15,8 +15,8 @@ def exact_match_by_kind(answers: Sequence[str], expected: Sequence[str], kinds: 
     """
     _require_as_many(answers=answers, expected=expected, kinds=kinds)
     right: dict[str, list[bool]] = defaultdict(list)
-    for answer, wanted, kind in zip(answers, expected, kinds, strict=True):
-        right[kind].append(answer.strip() == wanted.strip())
+    for answer, key, kind in zip(answers, expected, kinds, strict=True):
+        right[kind].append(answer.strip() == key.strip())
     return {kind: sum(hits) / len(hits) for kind, hits in right.items()}
 
 

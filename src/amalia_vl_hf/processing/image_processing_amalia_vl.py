@@ -22,7 +22,7 @@ from .tiling_amalia_vl import (
     generate_pinpoints,
     layout_for,
     num_visual_tokens,
-    resized_size,
+    place_on_canvas,
     select_grid,
 )
 
@@ -292,8 +292,7 @@ def _write_tiles(picture: Image.Image, layout: TileLayout, settings: _Settings, 
     _normalise(resize(size, size), settings, out[0])
     if layout == UNTILED:
         return
-    height, width = resized_size(picture.height, picture.width, layout.grid, size)
-    top, left = (layout.rows * size - height) // 2, (layout.cols * size - width) // 2
+    top, left, height, width = place_on_canvas(picture.height, picture.width, layout.grid, size)
     canvas = torch.zeros((3, layout.rows * size, layout.cols * size), dtype=torch.uint8)  # bars are black
     canvas[:, top : top + height, left : left + width] = resize(height, width)
     for index, tile in enumerate(out[1:]):

@@ -42,6 +42,15 @@ class TileLayout(NamedTuple):
         return 1 + self.rows * self.cols
 
 
+class Placement(NamedTuple):
+    """Where an image lies on its canvas once it is resized, in pixels; what is around it is padding."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
 UNTILED = TileLayout(rows=0, cols=0, pad_rows=0, pad_cols=0)
 
 
@@ -126,6 +135,24 @@ def resized_size(height: int, width: int, grid: TileGrid, tile_size: int) -> tup
     if scale_width < scale_height:
         return min(math.ceil(height * scale_width), canvas_height), canvas_width
     return canvas_height, min(math.ceil(width * scale_height), canvas_width)
+
+
+def place_on_canvas(height: int, width: int, grid: TileGrid, tile_size: int) -> Placement:
+    """Centre an image on its canvas, as LLaVA-NeXT does: an odd row or column of padding is at the bottom or right.
+
+    Args:
+        height: Height of the image, in pixels.
+        width: Width of the image, in pixels.
+        grid: Grid of the canvas, at least 1x1.
+        tile_size: Side of a tile, in pixels.
+
+    Examples:
+        >>> place_on_canvas(1080, 1920, TileGrid(3, 4), 384)
+        Placement(top=144, left=0, height=864, width=1536)
+    """
+    new_height, new_width = resized_size(height, width, grid, tile_size)
+    top, left = (grid.rows * tile_size - new_height) // 2, (grid.cols * tile_size - new_width) // 2
+    return Placement(top, left, new_height, new_width)
 
 
 def layout_for(height: int, width: int, grid: TileGrid, side: int) -> TileLayout:

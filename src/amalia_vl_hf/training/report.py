@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
-from string import Template
 from typing import Any
 
-from ..pages import STYLE, curve
+from ..disk import write_file
+from ..pages import curve, page
 
 Log = Sequence[Mapping[str, Any]]
 
@@ -36,14 +36,12 @@ def write_training_report(path: Path, log_history: Log, origin: Mapping[str, Any
         log_history: Entries of the trainer's log.
         origin: The recipe and what else the weights follow from.
     """
-    page = _PAGE.substitute(
-        style=STYLE,
-        title=escape(f"{Path(origin['output']).name}: stage {origin['stage']}"),
-        summary=escape(_summary(log_history)),
-        curves="".join(_curves(log_history)),
-        recipe=escape("\n".join(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in origin.items())),
+    recipe = "\n".join(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in origin.items())
+    body = (
+        f"<p>{escape(_summary(log_history))}</p>\n<div class=curves>{''.join(_curves(log_history))}</div>\n"
+        f"<h2>Recipe</h2><pre>{escape(recipe)}</pre>"
     )
-    path.write_text(page, encoding="utf-8")
+    write_file(path, page(f"{Path(origin['output']).name}: stage {origin['stage']}", body))
 
 
 def _curves(log_history: Log) -> Iterator[str]:
@@ -63,21 +61,3 @@ def _summary(log_history: Log) -> str:
         f"{last['step']} steps in {log_history[-1]['seconds']:.0f} s; loss {steps[0]['loss']:.3f} at first, "
         f"{last['loss']:.3f} at last."
     )
-
-
-_PAGE = Template("""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>$title</title>
-<style>
-body { font: 16px/1.5 system-ui, sans-serif; color: #222; background: #faf8f3; max-width: 75rem; margin: 2rem auto;
-  padding: 0 1rem; }
-.curves { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(17rem, 1fr)); }
-pre { background: #fff; border: 1px solid #e4decf; padding: .8rem; white-space: pre-wrap; }
-$style
-</style></head><body>
-<h1>$title</h1>
-<p>$summary</p>
-<div class=curves>$curves</div>
-<h2>Recipe</h2><pre>$recipe</pre>
-</body></html>
-""")

@@ -10,7 +10,7 @@ from huggingface_hub import ModelCard, parse_eval_result_entries
 from huggingface_hub.repocard_data import model_index_to_eval_results
 
 from amalia_vl_hf import AmaliaVLProcessor
-from amalia_vl_hf.conversion.provenance import RECORD, Provenance, Source
+from amalia_vl_hf.conversion.provenance import RECORD, CheckpointSource, Provenance
 from amalia_vl_hf.conversion.publishing.card import (
     NO_RESULTS,
     CardError,
@@ -44,7 +44,9 @@ def facts(model):
 
 def write_record(directory, kind, **sources):
     """Write what a conversion records; `sources` are Hub ids or directories."""
-    named = {part: Source(name, None if name.startswith("/") else "c" * 40) for part, name in sources.items()}
+    named = {
+        part: CheckpointSource(name, None if name.startswith("/") else "c" * 40) for part, name in sources.items()
+    }
     (directory / RECORD).write_text(Provenance(kind, named, ["BF16"], "amalia-vl-hf 0.1.0").json())
 
 

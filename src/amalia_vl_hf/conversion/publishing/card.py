@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import re
@@ -15,6 +14,7 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResult, EvalResultEntry, ModelCard, ModelCardData, eval_result_entries_to_yaml
 
+from ...disk import fingerprint
 from ...modeling.configuration_amalia_vl import AmaliaVLConfig
 from ...processing.image_processing_amalia_vl import AmaliaVLImageProcessor
 from ...processing.tiling_amalia_vl import (
@@ -26,8 +26,8 @@ from ...processing.tiling_amalia_vl import (
 from ...training.recipe import TRAINING_LOG, Recipe, RecipeError, recipe_from
 from ..provenance import (
     RECORD,
+    CheckpointSource,
     Provenance,
-    Source,
     read_record,
 )
 from ..tensor_files import read_checkpoint
@@ -139,7 +139,7 @@ def read_facts(path: Path) -> dict[str, Any]:
         raise CardError([f"{path} must hold `name: value` lines for {', '.join(FACTS)}"])
     problems = [f"{path}: {name} fills no slot; known: {', '.join(FACTS)}" for name in facts if name not in FACTS]
     problems += [
-        f"{path}: {name} is {facts[name]!r}, but must be {_wanted(name)}"
+        f"{path}: {name} is {facts[name]!r}, but must be {_form_of(name)}"
         for name in FACTS
         if name in facts and not _fits(facts[name], FACTS[name])
     ]
@@ -154,7 +154,7 @@ def read_results(path: Path) -> list[Score]:
     Raises:
         CardError: Another form, or a value that is no finite number.
     """
-    wanted = {entry.name for entry in fields(Score)}
+    keys = {entry.name for entry in fields(Score)}
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -163,8 +163,8 @@ def read_results(path: Path) -> list[Score]:
         raise CardError([f"{path} must be a list of results, at least one"])
     problems = []
     for number, row in enumerate(rows):
-        if not isinstance(row, dict) or row.keys() != wanted:
-            problems.append(f"{path}: result {number} must have exactly {', '.join(sorted(wanted))}")
+        if not isinstance(row, dict) or row.keys() != keys:
+            problems.append(f"{path}: result {number} must have exactly {', '.join(sorted(keys))}")
         elif type(row["value"]) not in (int, float) or not math.isfinite(row["value"]):
             problems.append(f"{path}: result {number} has the value {row['value']!r}, which is no finite number")
         elif not _fits(row["dataset"], HUB_ID) or not all(_fits(row[key], r"[^|\n]+") for key in ("task", "metric")):
@@ -206,7 +206,7 @@ def _log_before(log: Path, model: str, sha256: str) -> Path:
     """Find the log of the model that a stage began with: where the recipe says, or beside the stage's own folder."""
     candidates = [Path(model) / TRAINING_LOG, log.parent.parent / Path(model).name / TRAINING_LOG]
     for candidate in candidates:
-        if candidate.is_file() and hashlib.sha256(candidate.read_bytes()).hexdigest() == sha256:
+        if candidate.is_file() and fingerprint(candidate) == sha256:
             return candidate
     raise CardError(
         [f"slot stages has no value: {log} began with {model}, whose training log is not in {candidates[0].parent}"]
@@ -262,17 +262,17 @@ def _full_layouts(images: AmaliaVLImageProcessor) -> list[TileLayout]:
 
 def _stages(directory: Path) -> dict[str, str]:
     """Say what the weights went through: training here, or where there was none, the conversion that made them."""
-    made = None if (directory / TRAINING_LOG).is_file() else read_record(directory)
-    if made is None:
+    record = None if (directory / TRAINING_LOG).is_file() else read_record(directory)
+    if record is None:
         table = _stage_table(training_recipes(directory))
         return {"stages": table, "stages_english": "The training stages are in the table under *Treino*."}
-    return {"stages": _made_portuguese(made.published()), "stages_english": _made_english(made.published())}
+    return {"stages": _in_portuguese(record.published()), "stages_english": _in_english(record.published())}
 
 
-def _made_portuguese(made: Provenance) -> str:
-    named = {part: _named(source, "revisão", "diretoria local") for part, source in made.sources.items()}
-    by = f"por {made.tool}, em {', '.join(made.dtypes)}"
-    if made.kind == "compose":
+def _in_portuguese(record: Provenance) -> str:
+    named = {part: _named(source, "revisão", "diretoria local") for part, source in record.sources.items()}
+    by = f"por {record.tool}, em {', '.join(record.dtypes)}"
+    if record.kind == "compose":
         return (
             f"Pesos compostos {by}: torre de visão de {named['vision']}, modelo de linguagem de {named['text']}; "
             "o conector tem valores aleatórios e nada foi treinado aqui."
@@ -280,10 +280,10 @@ def _made_portuguese(made: Provenance) -> str:
     return f"Pesos convertidos de {named['model']} {by}; nada foi treinado aqui."
 
 
-def _made_english(made: Provenance) -> str:
-    named = {part: _named(source, "revision", "a local directory") for part, source in made.sources.items()}
-    by = f"by {made.tool}, stored as {', '.join(made.dtypes)}"
-    if made.kind == "compose":
+def _in_english(record: Provenance) -> str:
+    named = {part: _named(source, "revision", "a local directory") for part, source in record.sources.items()}
+    by = f"by {record.tool}, stored as {', '.join(record.dtypes)}"
+    if record.kind == "compose":
         return (
             f"The weights were composed {by}: vision tower of {named['vision']}, language model of {named['text']}; "
             "the connector's values are random, and nothing was trained here."
@@ -291,7 +291,7 @@ def _made_english(made: Provenance) -> str:
     return f"The weights were converted from {named['model']} {by}; nothing was trained here."
 
 
-def _named(source: Source, revision: str, local: str) -> str:
+def _named(source: CheckpointSource, revision: str, local: str) -> str:
     if not source.is_on_hub:
         return f"`{source.name}` ({local})"
     return f"`{source.name}` ({revision} `{source.revision}`)" if source.revision else f"`{source.name}`"
@@ -329,13 +329,13 @@ def _model_index_entry(score: Score) -> EvalResult:
     )
 
 
-def _fits(value: Any, wanted: str | list[str]) -> bool:
-    if isinstance(wanted, list):
-        return isinstance(value, list) and all(_fits(item, wanted[0]) for item in value)
-    return isinstance(value, str) and re.fullmatch(wanted, value) is not None
+def _fits(value: Any, pattern: str | list[str]) -> bool:
+    if isinstance(pattern, list):
+        return isinstance(value, list) and all(_fits(item, pattern[0]) for item in value)
+    return isinstance(value, str) and re.fullmatch(pattern, value) is not None
 
 
-def _wanted(name: str) -> str:
+def _form_of(name: str) -> str:
     return {
         "license": "the Hub's short name of a licence, such as apache-2.0",
         "base_model": "a list of Hub ids",
@@ -345,4 +345,4 @@ def _wanted(name: str) -> str:
 
 
 def _fact_problem(name: str) -> str:
-    return f"slot {name} has no value: card.yaml must give {name}, {_wanted(name)}"
+    return f"slot {name} has no value: card.yaml must give {name}, {_form_of(name)}"

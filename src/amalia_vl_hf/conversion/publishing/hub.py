@@ -19,7 +19,8 @@ from huggingface_hub.hf_api import RepoFile
 from ..llava_next import export_checkpoint
 from ..provenance import (
     RECORD,
-    Source,
+    VERIFICATION,
+    CheckpointSource,
     read_record,
     source_at,
 )
@@ -33,6 +34,7 @@ from .card import (
 )
 from .repository import (
     CARD,
+    FACTS_FILE,
     LICENSE,
     RESULTS,
     Contents,
@@ -43,7 +45,6 @@ from .repository import (
     total_size,
 )
 
-VERIFICATION = "verify.json"  # in the model's directory, written by `amalia-vl convert verify`
 MESSAGE = "Publish the model with amalia-vl-hf"
 
 # What a gateway answers while it is busy, and 412: the branch moved, perhaps by our own commit whose answer was lost.
@@ -110,10 +111,10 @@ def push(release: Release, *, unverified: bool = False, api: HfApi | None = None
     contents = contents_of(release)
     api = api or HfApi()
     with TemporaryDirectory(prefix=".export-", dir=release.directory.parent) as scratch, _bounded_requests():
-        wanted = [(release, contents)]
+        releases = [(release, contents)]
         if release.export_id:
-            wanted.append((replace(release, repo_id=release.export_id), _exported(release, Path(scratch))))
-        commits = [(each.repo_id, _publish(api, each, files)) for each, files in wanted]
+            releases.append((replace(release, repo_id=release.export_id), _exported(release, Path(scratch))))
+        commits = [(each.repo_id, _publish(api, each, files)) for each, files in releases]
     return [f"{api.endpoint}/{repo_id}/commit/{commit}" for repo_id, commit in commits]
 
 
@@ -158,15 +159,15 @@ def contents_of(release: Release) -> dict[str, Path | bytes]:
 
 def _exported(release: Release, scratch: Path) -> dict[str, Path | bytes]:
     """Export the model and gather that; Pillow resizes for it whatever the processor's resampler is."""
-    made = export_checkpoint(release.directory, scratch / "export", resampler="pil").made
+    record = export_checkpoint(release.directory, scratch / "export", resampler="pil").record
     files = gather(scratch / "export", remote_code=False)
-    files[RECORD] = replace(made, sources={"model": Source(release.repo_id, None)}).json().encode()
+    files[RECORD] = replace(record, sources={"model": CheckpointSource(release.repo_id, None)}).json().encode()
     return _completed(files, release, is_export=True)
 
 
 def _completed(files: dict[str, Path | bytes], release: Release, *, is_export: bool) -> dict[str, Path | bytes]:
     """Add what is not in a model's directory: card, licence and results."""
-    facts = read_facts(release.facts or release.directory / "card.yaml")
+    facts = read_facts(release.facts or release.directory / FACTS_FILE)
     results = read_results(release.results) if release.results else []
     place = Place(release.repo_id, release.export_id, is_export)
     files[CARD] = build_card(release.directory, place, facts, results).encode()
@@ -204,8 +205,8 @@ def _require_verified(directory: Path) -> None:
 
 def _source_name(directory: Path) -> str | None:
     """What an imported model was converted from; None where nothing says it, or only a directory's last name."""
-    made = read_record(directory)
-    name = made.sources["model"].name if made and made.kind == "import" else ""
+    record = read_record(directory)
+    name = record.sources["model"].name if record and record.kind == "import" else ""
     return name if "/" in name else None
 
 
@@ -295,8 +296,10 @@ def _reason(error: BaseException) -> str:
     """Say an error and its cause in one line; huggingface_hub's take several."""
     if isinstance(error, json.JSONDecodeError):
         return "its answer was no JSON, as when a gateway answers in its place"
-    said = " ".join(str(error).split()) or type(error).__name__
-    return f"{said} ({_reason(error.__cause__)})" if error.__cause__ and str(error.__cause__) not in said else said
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return (
+        f"{reason} ({_reason(error.__cause__)})" if error.__cause__ and str(error.__cause__) not in reason else reason
+    )
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 from ...training.recipe import TRAINING_LOG
-from ..provenance import RECORD, read_record
+from ..provenance import RECORD, VERIFICATION, read_record
 from ..tensor_files import (
     INDEX,
     PICKLES,
@@ -21,12 +21,13 @@ from ..tensor_files import (
 Contents = Mapping[str, Path | bytes]  # path in the repository -> file on this machine, or bytes made here
 
 CARD, LICENSE, RESULTS = "README.md", "LICENSE", ".eval_results/amalia_vl.yaml"
+FACTS_FILE = "card.yaml"  # beside the weights: what only a person knows
 
 # Sent when they are there; the first four must be.
 REQUIRED = ("config.json", "processor_config.json", "tokenizer.json", "tokenizer_config.json")
 OPTIONAL = ("added_tokens.json", "chat_template.jinja", "generation_config.json", "special_tokens_map.json", INDEX)
 # Known, read here or made anew, and never sent as they are.
-KEPT_HERE = (TRAINING_LOG, "report.html", "adapter", "verify.json", "card.yaml", CARD, LICENSE, RECORD)
+KEPT_HERE = (TRAINING_LOG, "report.html", "adapter", VERIFICATION, FACTS_FILE, CARD, LICENSE, RECORD)
 
 SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
 TOKEN = re.compile(rb"hf_[A-Za-z0-9]{30,}")  # a Hub access token
@@ -64,9 +65,9 @@ def gather(directory: Path, *, remote_code: bool = True) -> dict[str, Path | byt
             raise ValueError(f"{directory / name} holds what looks like a Hub access token; remove it, and revoke it")
     if remote_code and "auto_map" not in json.loads(files["config.json"].read_bytes()):
         raise ValueError(f"{directory}/config.json has no auto_map, so nobody could load it without the package")
-    made = read_record(directory)
-    record = {RECORD: made.published().json().encode()} if made else {}
-    return {**files, **shards, **code, **record}
+    if record := read_record(directory):
+        return {**files, **shards, **code, RECORD: record.published().json().encode()}
+    return {**files, **shards, **code}
 
 
 def exported_code() -> dict[str, Path]:

@@ -8,7 +8,7 @@ from ...processing.tiling_amalia_vl import (
     TileGrid,
     generate_pinpoints,
     layout_for,
-    resized_size,
+    place_on_canvas,
     select_grid,
 )
 from ..scenes import (
@@ -103,10 +103,9 @@ def _grid(scene: Scene, sizes: BackboneSizes) -> TileGrid:
 
 def _tiles(picture: Image.Image, grid: TileGrid, size: int) -> npt.NDArray[np.uint8]:
     """Cut a picture of indices as the processor cuts a photograph, without mixing neighbours: `(tiles, S, S)`."""
-    height, width = resized_size(picture.height, picture.width, grid, size)
+    top, left, height, width = place_on_canvas(picture.height, picture.width, grid, size)
     canvas = Image.new("L", (grid.cols * size, grid.rows * size), 0)
-    corner = ((canvas.width - width) // 2, (canvas.height - height) // 2)
-    canvas.paste(picture.resize((width, height), Image.Resampling.NEAREST), corner)
+    canvas.paste(picture.resize((width, height), Image.Resampling.NEAREST), (left, top))
     thumbnail = picture.resize((size, size), Image.Resampling.NEAREST)
     cut = np.asarray(canvas).reshape(grid.rows, size, grid.cols, size).swapaxes(1, 2).reshape(-1, size, size)
     return np.concatenate((np.asarray(thumbnail)[None], cut))

@@ -1,0 +1,45 @@
+"""Pages are whole, escape what is text, and need no network."""
+
+from html.parser import HTMLParser
+
+import pytest
+
+from amalia_vl_hf.pages import curve, page
+
+VOID = {"meta"}
+
+
+class Balance(HTMLParser):
+    """Tags that are open."""
+
+    def __init__(self):
+        super().__init__()
+        self.open = []
+
+    def handle_starttag(self, tag, attributes):
+        assert not any(name in ("src", "href") for name, _ in attributes)  # nothing is loaded from elsewhere
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_a_page_is_whole_and_its_title_is_text():
+    html = page("a < b & c", f"<p>text</p>{curve('loss', 'x < y', [1.0, 0.5], 'red')}", ".own { color: red; }")
+    balance = Balance()
+    balance.feed(html)
+    assert balance.open == []
+    assert html.count("a &lt; b &amp; c") == 2  # title and heading
+    assert "x &lt; y" in html
+    assert ".own { color: red; }" in html
+
+
+@pytest.mark.parametrize("values", [[0.0], [1.0, 1.0], [-2.0, 3.0], [0.001, 12345.0]])
+def test_a_curve_stays_in_its_drawing_and_says_its_ends(values):
+    svg = curve("loss", "what", values, "red")
+    points = [tuple(map(float, point.split(","))) for point in svg.split('points="')[1].split('"')[0].split()]
+    assert len(points) == len(values)
+    assert all(0 <= x <= 300 and 0 <= y <= 120 for x, y in points)
+    assert "first " in svg
+    assert ", last " in svg
