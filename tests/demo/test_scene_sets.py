@@ -34,8 +34,8 @@ def test_the_same_seed_writes_the_same_bytes_and_another_does_not(tmp_path):
 
 def test_a_set_that_was_cut_off_is_written_again_and_a_finished_one_is_kept(tmp_path):
     first = written(tmp_path)
-    (tmp_path / "align").rename(tmp_path / "align.partial")
-    (tmp_path / "align.partial" / "samples.jsonl").write_text("{", encoding="utf-8")
+    (tmp_path / "align").rename(tmp_path / ".align.partial")
+    (tmp_path / ".align.partial" / "samples.jsonl").write_text("{", encoding="utf-8")
     (tmp_path / "instruct" / "samples.jsonl").write_text("kept", encoding="utf-8")
     assert written(tmp_path) == {**first, "instruct/samples.jsonl": b"kept"}
 
