@@ -168,6 +168,99 @@ def test_pipeline(exported, expected):
     assert output[0]["generated_token_ids"].tolist() == expected
 
 
+ORDERS = {
+    "ours first": "import amalia_vl_hf\nimport transformers",
+    "a class of ours first": "from amalia_vl_hf import AmaliaVLForConditionalGeneration\nimport transformers",
+    # Importing AutoProcessor puts a second `transformers` in the place of the first, which the user still holds.
+    "transformers used first": "import transformers\nfrom transformers import AutoProcessor\nimport amalia_vl_hf",
+    "maps loaded first": "import transformers\n"
+    "from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoModelForMultimodalLM\n"
+    "AutoConfig.for_model('bert')\nimport amalia_vl_hf",
+}
+EVERY_ORDER = """
+import json, sys
+{imports}
+from transformers import (
+    AutoConfig, AutoImageProcessor, AutoModel, AutoModelForImageTextToText, AutoModelForMultimodalLM, AutoProcessor
+)
+from transformers import AmaliaVLForConditionalGeneration, AutoModelForVision2Seq
+import transformers as now
+
+autos = (AutoConfig, AutoImageProcessor, AutoModel, AutoModelForImageTextToText, AutoModelForMultimodalLM)
+for auto in (*autos, AutoModelForVision2Seq, AutoProcessor):
+    loaded = type(auto.from_pretrained({directory!r}))
+    assert loaded is getattr(sys.modules["amalia_vl_hf"], loaded.__name__), loaded
+for module in (transformers, now, sys.modules["transformers"], transformers.processing_utils.transformers_module):
+    assert module.AmaliaVLForConditionalGeneration is AmaliaVLForConditionalGeneration
+    assert module.AutoModelForVision2Seq is AutoModelForImageTextToText
+    assert not hasattr(module, "AmaliaVLForSomethingElse")
+assert not hasattr(transformers.models.llama, "AmaliaVLConfig"), "another lazy module"
+transformers.AutoModelForVision2Seq = 1
+assert transformers.AutoModelForVision2Seq == 1, "can be replaced, like any other name"
+print(json.dumps(transformers.__version__))
+"""
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_every_import_order(exported, tmp_path, order):
+    code = EVERY_ORDER.format(imports=ORDERS[order], directory=str(exported))
+    assert run_python(code, cwd=tmp_path) == transformers.__version__
+
+
+LIGHT = """
+import json, sys
+import amalia_vl_hf
+heavy = [name for name in ("torch", "transformers", "numpy", "PIL") if name in sys.modules]
+missing = [name for name in amalia_vl_hf.__all__ if name not in dir(amalia_vl_hf)]
+import transformers.models.auto.modeling_auto, transformers.models.auto.image_processing_auto
+late = [name for name in sys.modules if name.startswith("amalia_vl_hf.modeling.modeling")]
+print(json.dumps([heavy, missing, late]))
+"""
+
+
+def test_importing_imports_neither_torch_nor_transformers(tmp_path):
+    """And loading the Auto classes does not load ours."""
+    assert run_python(LIGHT, cwd=tmp_path) == [[], [], []]
+
+
+SPAWNED = """
+import json, multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoProcessor
+import amalia_vl_hf
+
+def names(*pickled):
+    "Runs in a worker that knows the package only from what it is given."
+    config, processor = pickled[:2]
+    again = AutoConfig.for_model("amalia_vl"), AutoImageProcessor.from_pretrained(processor.name_or_path)
+    return [type(value).__name__ for value in (*pickled, *again)]
+
+if __name__ == "__main__":
+    config = AutoConfig.from_pretrained({directory!r})
+    processor = AutoProcessor.from_pretrained({directory!r})
+    processor.name_or_path = {directory!r}
+    model = AutoModel.from_pretrained({directory!r})
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        print(json.dumps(pool.submit(names, config, processor, model).result()))
+"""
+
+
+def test_objects_go_to_spawned_workers(exported, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(SPAWNED.format(directory=str(exported)), encoding="utf-8")
+    process = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=240, cwd=tmp_path)
+    assert process.returncode == 0, process.stderr[-3000:]
+    names = json.loads(process.stdout.splitlines()[-1])
+    assert names == [
+        "AmaliaVLConfig",
+        "AmaliaVLProcessor",
+        "AmaliaVLModel",
+        "AmaliaVLConfig",
+        "AmaliaVLImageProcessor",
+    ]
+
+
 def check_import(node, path):
     if isinstance(node, ast.ImportFrom) and node.level:
         assert node.level == 1, f"{path.name} imports from a parent package"

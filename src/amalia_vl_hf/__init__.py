@@ -1,52 +1,25 @@
 """AMALIA-VL, the open vision-language model for European Portuguese, for Hugging Face Transformers.
 
-Importing the package registers its classes with every Auto class.
+Importing the package makes every Auto class know its classes. They, torch and transformers are loaded when they are
+used for the first time.
 """
 
 import sys
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-import transformers
-from transformers import (
-    AutoConfig,
-    AutoImageProcessor,
-    AutoModel,
-    AutoModelForImageTextToText,
-    AutoModelForMultimodalLM,
-    AutoProcessor,
-)
+from .registration import register
 
-from .modeling.configuration_amalia_vl import AmaliaVLConfig
-from .modeling.modeling_amalia_vl import AmaliaVLForConditionalGeneration, AmaliaVLModel
-from .processing.image_processing_amalia_vl import AmaliaVLImageProcessor
-from .processing.processing_amalia_vl import AmaliaVLProcessor
+if TYPE_CHECKING:
+    # The name that Transformers 4 had for it. An alias: a subclass would look for another name in an auto_map.
+    from transformers import AutoModelForImageTextToText as AutoModelForVision2Seq
+
+    from .modeling.configuration_amalia_vl import AmaliaVLConfig
+    from .modeling.modeling_amalia_vl import AmaliaVLForConditionalGeneration, AmaliaVLModel
+    from .processing.image_processing_amalia_vl import AmaliaVLImageProcessor
+    from .processing.processing_amalia_vl import AmaliaVLProcessor
 
 __version__ = "0.1.0"
-
-# The name that Transformers 4 had for it. An alias: a subclass would look for another name in a repository's auto_map.
-AutoModelForVision2Seq = AutoModelForImageTextToText
-
-
-def _register() -> None:
-    AutoConfig.register("amalia_vl", AmaliaVLConfig, exist_ok=True)
-    AutoModel.register(AmaliaVLConfig, AmaliaVLModel, exist_ok=True)
-    AutoModelForImageTextToText.register(AmaliaVLConfig, AmaliaVLForConditionalGeneration, exist_ok=True)
-    AutoModelForMultimodalLM.register(AmaliaVLConfig, AmaliaVLForConditionalGeneration, exist_ok=True)
-    AutoProcessor.register(AmaliaVLConfig, AmaliaVLProcessor, exist_ok=True)
-    AutoImageProcessor.register(
-        AmaliaVLConfig,
-        image_processor_classes=dict.fromkeys(("pil", "torchvision"), AmaliaVLImageProcessor),
-        exist_ok=True,
-    )
-    # TRL, `transformers serve` and pipelines look a checkpoint's class up by its name on the transformers module.
-    # Importing AutoProcessor runs `transformers/__init__.py` again, which leaves a second module in sys.modules.
-    modules: tuple[Any, ...] = (transformers, sys.modules["transformers"])
-    for module in modules:
-        module.AmaliaVLForConditionalGeneration = AmaliaVLForConditionalGeneration
-        module.AutoModelForVision2Seq = AutoModelForVision2Seq
-
-
-_register()
 
 __all__ = [
     "AmaliaVLConfig",
@@ -56,3 +29,32 @@ __all__ = [
     "AmaliaVLProcessor",
     "AutoModelForVision2Seq",
 ]
+
+# Where each public name is, and what it is called there.
+_HOMES = {
+    "AmaliaVLConfig": (".modeling.configuration_amalia_vl", "AmaliaVLConfig"),
+    "AmaliaVLForConditionalGeneration": (".modeling.modeling_amalia_vl", "AmaliaVLForConditionalGeneration"),
+    "AmaliaVLImageProcessor": (".processing.image_processing_amalia_vl", "AmaliaVLImageProcessor"),
+    "AmaliaVLModel": (".modeling.modeling_amalia_vl", "AmaliaVLModel"),
+    "AmaliaVLProcessor": (".processing.processing_amalia_vl", "AmaliaVLProcessor"),
+    "AutoModelForVision2Seq": ("transformers", "AutoModelForImageTextToText"),
+}
+_ROOMS = ("evaluation", "modeling", "processing", "sandbox", "variety")  # `amalia_vl_hf.variety.judge(text)`
+
+if not TYPE_CHECKING:  # a type checker would believe that the package has every name
+
+    def __getattr__(name: str) -> Any:
+        if name in _ROOMS:
+            return import_module(f".{name}", __name__)
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        home, there = _HOMES[name]
+        value = globals()[name] = getattr(import_module(home, __name__), there)
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_ROOMS})
+
+
+register(sys.modules[__name__])
