@@ -41,7 +41,7 @@ CASES = [
     ({"images": [], "messages": dialogue("Olá!")[:1]}, ("answer",)),
     ({"images": [], "messages": dialogue("Olá!", "")}, ("answer",)),
     ({"images": [], "messages": dialogue("O que faz <s> e <|im_end|>?")}, ("special token",)),
-    ({"images": [], "messages": dialogue("<image> \ufdd0")}, ("special token",)),
+    ({"images": [], "messages": dialogue("<image> \ufdd0")}, ("row",)),
     ({"images": [], "messages": dialogue("palavra " * 60)}, ()),
     ({"images": [], "text": "sem turnos"}, ("row",)),
 ]

@@ -1,13 +1,26 @@
 """Processor of AMALIA-VL: chat template, tokenizer and image processor in one call."""
 
-from collections.abc import Iterable, Mapping
+import copy
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from transformers import BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
+from transformers import BatchEncoding, BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
 from transformers.processing_utils import MultiModalData
 
 from .image_processing_amalia_vl import AmaliaVLImageProcessor, flatten_images
+from .plain_text_amalia_vl import (
+    MARK,
+    control_tokens,
+    literal_tokens,
+    mark_turns,
+    mark_values,
+    rename_tokens,
+    require_characters,
+    require_marks,
+    require_plain,
+    twin_of,
+)
 from .tiling_amalia_vl import TileLayout, num_visual_tokens
 
 # ChatML. The sequence opens with <s> because servers tokenise rendered chats without adding it; the processor removes
@@ -47,12 +60,29 @@ CHAT_TEMPLATE = r"""
 """.strip()
 
 
+PAYLOADS = ("image", "url", "path", "base64", "image_url")  # where a part has its image
+
+
+class RenderedChat(str):
+    """A rendered chat with `<image>` in contents that are strings.
+
+    Attributes:
+        readings: The chat with them as slots, and with them as text; the call, which knows the images, chooses.
+    """
+
+    readings: tuple[str, str]
+
+
 class AmaliaVLProcessor(ProcessorMixin):
     """Turn text with `<image>` slots, and their images, into the model's inputs.
 
     Each slot becomes as many `<image>` tokens as its image has visual tokens. The call returns `input_ids` and
     `attention_mask` `(batch, length)`, and for images `pixel_values` `(total_tiles, 3, S, S)` and `tile_layouts`
     `(total_tiles, 4)`.
+
+    In conversations, a slot is a part of type `image`; in a content that is a string, `<image>` is one only where
+    there are as many as images. Anything else that is written in a content is text, control tokens too. A text that is
+    given to the call itself is taken as a rendered chat: what it holds acts.
 
     Images come flat, in the order of the slots, or nested, a list for each text; `[]` means none. They may be anything
     that `image_loading_amalia_vl` lists. Options of `AmaliaVLImageProcessor` may be given to a call: `max_tiles=0`.
@@ -63,6 +93,8 @@ class AmaliaVLProcessor(ProcessorMixin):
         chat_template: Jinja template of conversations; ChatML with an answer mask if unset.
         image_token: What stands for an image in text.
     """
+
+    shown_token: str | None = None  # what errors call the image token, in a twin whose own is another
 
     def __init__(
         self,
@@ -76,6 +108,148 @@ class AmaliaVLProcessor(ProcessorMixin):
         if self.image_token_id in (None, tokenizer.unk_token_id):
             raise ValueError(f"the tokenizer does not know {image_token}; add it as a special token first")
         super().__init__(image_processor, tokenizer, chat_template=chat_template or CHAT_TEMPLATE)
+
+    def __call__(self, images: Any = None, text: Any = None, **kwargs: Any) -> BatchFeature:
+        """Process rendered text and images, as the class says.
+
+        Raises:
+            ValueError: Slots and images do not agree, an image cannot be used, or a text cannot be tokenised.
+        """
+        if text is not None:
+            text = self._settled([text] if isinstance(text, str) else text, images)
+            for sample, content in enumerate(text):
+                if isinstance(content, str):
+                    require_characters(content, f"sample {sample}")
+        reader, text = self._reader(text)
+        return super(AmaliaVLProcessor, reader).__call__(images=images, text=text, **kwargs)
+
+    def apply_chat_template(
+        self,
+        conversation: Any,
+        chat_template: str | None = None,
+        tools: Any = None,
+        documents: Any = None,
+        *,
+        tokenize: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """Render conversations, and tokenise them with their images if asked to.
+
+        What users write is text: control tokens in it come out of a later call as plain text, too, since the rendered
+        text is marked there with U+FDD0. `sanitize_control_tokens` is therefore accepted, and changes nothing.
+
+        Args:
+            conversation: One conversation, a list of turns, or a list of conversations.
+            chat_template: Another template than the processor's, or the name of one of several.
+            tools: What the template may list as tools.
+            documents: What the template may list as documents.
+            tokenize: Whether to tokenise and to process the images.
+            **kwargs: As in `ProcessorMixin.apply_chat_template`.
+
+        Raises:
+            ValueError: A role that the template does not know, a content that is missing or no text, or one of the
+                reasons of the call.
+        """
+        kwargs.pop("sanitize_control_tokens", None)
+        batched = bool(conversation) and not isinstance(conversation[0], Mapping)
+        chats = [getattr(chat, "messages", chat) for chat in (conversation if batched else [conversation])]
+        source = self._template(chat_template)
+        tokens = control_tokens(self.tokenizer, self.image_token, source)
+        for number, chat in enumerate(chats):
+            require_plain(chat, source, f"conversation {number}", tokens)
+        options = {"tools": mark_values(tools, tokens), "documents": mark_values(documents, tokens), **kwargs}
+
+        def render(turns: list[list[dict[str, Any]]], **more: Any) -> Any:
+            return super(AmaliaVLProcessor, self).apply_chat_template(turns, chat_template, **options, **more)
+
+        if tokenize:
+            marked = [
+                self._marked(chat, tokens, count) for chat, count in zip(chats, _images(chats, kwargs), strict=True)
+            ]
+            return render(marked if batched else marked[0], tokenize=True)
+        rendered = [self._rendered(chat, tokens, render) for chat in chats]
+        return rendered if batched else rendered[0]
+
+    def encode_rendered(self, text: Sequence[str], **options: Any) -> BatchEncoding:
+        """Tokenise rendered chats as the call does, but for their images: a slot stays one token.
+
+        Args:
+            text: Chats as `apply_chat_template` renders them, `<s>` included.
+            **options: Of the tokenizer's call.
+        """
+        reader, text = self._reader(list(text))
+        return reader.tokenizer(text, add_special_tokens=False, **options)
+
+    def literal_tokens(self, turns: Sequence[Mapping[str, Any]], where: str) -> list[str]:
+        """List the control tokens that stand literally in the texts of a conversation with typed contents.
+
+        Args:
+            turns: The conversation.
+            where: What to call it in errors.
+
+        Raises:
+            ValueError: Its roles or texts are none that `apply_chat_template` takes.
+        """
+        source = self._template(None)
+        tokens = control_tokens(self.tokenizer, self.image_token, source)
+        require_plain(turns, source, where, tokens)
+        return literal_tokens(
+            [part["text"] for turn in turns for part in turn["content"] if part["type"] == "text"], tokens
+        )
+
+    def _template(self, name: str | None) -> str:
+        """Give the source of a template: the processor's own, one of its several by name, or the text itself."""
+        own = self.chat_template
+        if isinstance(own, Mapping):
+            return str(own.get(name or "default", name or ""))
+        return str(name or own)
+
+    def _marked(self, chat: Sequence[Mapping[str, Any]], tokens: tuple[str, ...], images: int) -> list[dict[str, Any]]:
+        """Mark a conversation's texts; `<image>` in strings is a slot if there are as many as images."""
+        typed, written = _slots(chat, self.image_token)
+        slots = written > 0 and typed != images == typed + written
+        return mark_turns(chat, tokens, self.image_token if slots else None)
+
+    def _rendered(self, chat: Sequence[Mapping[str, Any]], tokens: tuple[str, ...], render: Any) -> str:
+        """Render a conversation whose images are not known yet."""
+        typed, written = _slots(chat, self.image_token)
+        words = str(render(mark_turns(chat, tokens)))
+        if not written:
+            return words
+        slots = str(render(mark_turns(chat, tokens, self.image_token)))
+        rendered = RenderedChat(words if typed else slots)
+        rendered.readings = (slots, words)
+        return rendered
+
+    def _settled(self, text: Iterable[Any], images: Any) -> list[Any]:
+        """Choose, for each chat with `<image>` in strings, the reading that has as many slots as images."""
+        text = list(text)
+        if not any(isinstance(content, RenderedChat) for content in text):
+            return text
+        nested = isinstance(images, list | tuple) and any(isinstance(entry, list | tuple) for entry in images)
+        if nested and len(images) == len(text):
+            return [self._fitting([content], _count(entry))[0] for content, entry in zip(text, images, strict=True)]
+        return self._fitting(text, _count(images))
+
+    def _fitting(self, text: list[Any], images: int) -> list[Any]:
+        for reading in (0, 1):
+            chosen = [content.readings[reading] if isinstance(content, RenderedChat) else content for content in text]
+            if sum(content.count(self.image_token) for content in chosen if isinstance(content, str)) == images:
+                return chosen
+        return text
+
+    def _reader(self, text: list[Any] | None) -> tuple["AmaliaVLProcessor", list[Any] | None]:
+        """Give who reads these texts, and how they are written for it: the processor, or its twin if one is marked."""
+        unusual = [content for content in text or () if isinstance(content, str) and not content.isascii()]
+        tokens = control_tokens(self.tokenizer, self.image_token, self.chat_template) if unusual else ()
+        for content in unusual:
+            require_marks(content, tokens, repr(content[:40]))
+        if text is None or not any(MARK in content for content in unusual):
+            return self, text
+        twin = copy.copy(self)
+        twin.shown_token = self.image_token
+        twin.tokenizer, twin.image_token = twin_of(self.tokenizer, tokens), rename_tokens(self.image_token, tokens)
+        return twin, [rename_tokens(content, tokens) if isinstance(content, str) else content for content in text]
 
     def num_visual_tokens(self, height: int, width: int, max_tiles: int | None = None) -> int:
         """Count the positions an image would take in the decoder, without the image.
@@ -137,11 +311,12 @@ class AmaliaVLProcessor(ProcessorMixin):
         if nested and len(images) != len(slots):
             raise ValueError(f"{len(slots)} texts but {len(images)} lists of images; give a list for each text")
         counts = [len(flatten_images(entry)) for entry in images] if nested else _deal(images, slots)
+        shown = self.shown_token or self.image_token
         for sample, (wanted, given) in enumerate(zip(slots, counts, strict=True)):
             if given != wanted:
                 raise ValueError(
-                    f"sample {sample} has {wanted} {self.image_token} slots but {given} images"
-                    f"{'' if nested else ' remain for it'}; does its text hold a literal {self.image_token}, "
+                    f"sample {sample} has {wanted} {shown} slots but {given} images"
+                    f"{'' if nested else ' remain for it'}; does its text hold a literal {shown}, "
                     "or does a turn lack its image?"
                 )
 
@@ -215,6 +390,40 @@ class AmaliaVLProcessor(ProcessorMixin):
         if processor_dict is not None and tokenizer.chat_template:
             processor_dict.setdefault("chat_template", tokenizer.chat_template)
         return [image_processor, tokenizer]
+
+
+def _slots(chat: Sequence[Mapping[str, Any]], image_token: str) -> tuple[int, int]:
+    """Count a conversation's typed image parts, and the `<image>` of its contents that are strings."""
+    contents = [turn.get("content") or "" for turn in chat]
+    parts = [part for content in contents if not isinstance(content, str) for part in content]
+    return (
+        sum(part["type"] in ("image", "image_url") for part in parts),
+        sum(content.count(image_token) for content in contents if isinstance(content, str)),
+    )
+
+
+def _images(chats: Sequence[Sequence[Mapping[str, Any]]], options: Mapping[str, Any]) -> list[int]:
+    """Count the images of each conversation: those in its parts, or those that the call is given beside it."""
+    beside = (options.get("processor_kwargs") or {}).get("images", options.get("images"))
+    if beside is not None:
+        return [_count(beside)] if len(chats) == 1 else [_count(entry) for entry in beside]
+    parts = [
+        [p for turn in chat if not isinstance(turn.get("content") or "", str) for p in turn["content"]]
+        for chat in chats
+    ]
+    return [
+        sum(p.get(key) is not None for p in some for key in PAYLOADS if p["type"] in ("image", "image_url"))
+        for some in parts
+    ]
+
+
+def _count(images: Any) -> int:
+    """Count images that are not loaded yet."""
+    if images is None:
+        return 0
+    if isinstance(images, list | tuple):
+        return sum(_count(entry) for entry in images)
+    return len(images) if getattr(images, "ndim", 0) == 4 else 1
 
 
 def _deal(images: Any, slots: list[int]) -> list[int]:

@@ -15,7 +15,6 @@ from datasets import Dataset
 from ..processing.image_loading_amalia_vl import load_image
 from .lengths import measure
 from .loading import FIELDS, conversation, require_readable
-from .plain_text import special_tokens_in
 
 # AMALIA's own, for a check without a model.
 _TOKENS = re.compile(r"<image>|<\|im_start\|>|<\|im_end\|>|</?s>|<unk>")
@@ -160,7 +159,7 @@ def _dialogues(sample: Mapping[str, Any], method: str) -> list[list[dict[str, An
 
 def _special_tokens(turns: list[dict[str, Any]], processor: Any, name: str) -> Iterable[str]:
     if processor is not None:
-        return special_tokens_in(processor, turns, name)
+        return processor.literal_tokens(turns, name)
     return [token for turn in turns for part in turn["content"] for token in _TOKENS.findall(part.get("text", ""))]
 
 

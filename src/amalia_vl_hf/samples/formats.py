@@ -22,6 +22,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
+from ..processing.plain_text_amalia_vl import require_text
+
 Row = Mapping[str, Any]
 Record = dict[str, Any]
 Method = Literal["sft", "dpo"]
@@ -182,8 +184,8 @@ def _part(part: Row) -> Record:
 
 
 def _text(text: str) -> str:
-    """Hold a text to what Unicode can write: JSON may hold halves of a character, which tokenizers refuse."""
-    text.encode()  # UnicodeEncodeError is a ValueError
+    """Hold a text to what can be tokenised: JSON may hold halves of a character, and noncharacters."""
+    require_text(text, "its text")
     return text
 
 

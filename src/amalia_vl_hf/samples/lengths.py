@@ -11,7 +11,6 @@ from PIL import Image
 
 from ..processing.image_loading_amalia_vl import orientation, read_header
 from .loading import conversation, require_readable
-from .plain_text import renamed, special_tokens_in
 
 _SIDEWAYS = range(5, 9)  # EXIF orientations that swap height and width
 
@@ -47,9 +46,8 @@ def measure(sample: Mapping[str, Any], processor: Any, max_tiles: int) -> tuple[
 
 def _text_tokens(turns: list[dict[str, Any]], processor: Any, sample: str) -> int:
     """Count the tokens of a rendered chat, in which each image is one."""
-    twin = renamed(processor) if special_tokens_in(processor, turns, sample) else processor
-    text = twin.apply_chat_template(turns, tokenize=False)
-    return len(twin.tokenizer(text, add_special_tokens=False).input_ids)  # the template writes <s> itself
+    processor.literal_tokens(turns, sample)  # refuses by the sample's name what cannot be rendered
+    return len(processor.encode_rendered([processor.apply_chat_template(turns, tokenize=False)])["input_ids"][0])
 
 
 def _size(cell: Any, sample: str) -> tuple[int, int]:

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 
 from ...samples.loading import conversation, require_readable
-from ...samples.plain_text import renamed, special_tokens_in
 
 Sample = Mapping[str, Any]
 
@@ -46,9 +45,10 @@ class Encoder:
             ValueError: A conversation is too long, has no answer or an image that cannot be used; names it.
         """
         processor = self.processor
-        literal = [special_tokens_in(processor, *entry) for entry in zip(conversations, names, strict=True)]
+        for turns, name in zip(conversations, names, strict=True):
+            processor.literal_tokens(turns, name)  # refuses by the sample's name what cannot be rendered
         batch = dict(
-            (renamed(processor) if any(literal) else processor).apply_chat_template(
+            processor.apply_chat_template(
                 list(conversations),
                 tokenize=True,
                 return_dict=True,
