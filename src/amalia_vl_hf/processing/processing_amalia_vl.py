@@ -159,7 +159,7 @@ class AmaliaVLProcessor(ProcessorMixin):
             require_plain(chat, source, f"conversation {number}", tokens)
         options = {"tools": mark_values(tools, tokens), "documents": mark_values(documents, tokens), **kwargs}
 
-        def render(turns: list[list[dict[str, Any]]], **more: Any) -> Any:
+        def render(turns: Any, **more: Any) -> Any:
             return super(AmaliaVLProcessor, self).apply_chat_template(turns, chat_template, **options, **more)
 
         if tokenize:
@@ -177,8 +177,8 @@ class AmaliaVLProcessor(ProcessorMixin):
             text: Chats as `apply_chat_template` renders them, `<s>` included.
             **options: Of the tokenizer's call.
         """
-        reader, text = self._reader(list(text))
-        return reader.tokenizer(text, add_special_tokens=False, **options)
+        reader, chats = self._reader(list(text))
+        return reader.tokenizer(chats, add_special_tokens=False, **options)
 
     def literal_tokens(self, turns: Sequence[Mapping[str, Any]], where: str) -> list[str]:
         """List the control tokens that stand literally in the texts of a conversation with typed contents.
