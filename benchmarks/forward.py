@@ -64,8 +64,8 @@ def models() -> tuple[AmaliaVLForConditionalGeneration, LlavaNextForConditionalG
     torch.manual_seed(0)
     stock = LlavaNextForConditionalGeneration(config).eval()
     ours = AmaliaVLForConditionalGeneration(AmaliaVLConfig(**from_llava_next(config.to_dict()))).eval()
-    weights = {key.replace("multi_modal_projector", "connector"): value for key, value in stock.state_dict().items()}
-    ours.load_state_dict({key: weights[key] for key in ours.state_dict()})
+    weights = stock.state_dict()
+    ours.load_state_dict({key: weights[key.replace("newline.weight", "newline")] for key in ours.state_dict()})
     return ours, stock
 
 

@@ -112,7 +112,7 @@ def build(sizes: Sizes, way: Way, device: str) -> torch.nn.Module:
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.ndim > 1 or "newline" in name:
-                seed = zlib.crc32(name.replace("multi_modal_projector", "connector").encode())
+                seed = zlib.crc32(name.replace("newline.weight", "newline").encode())
                 parameter.normal_(0, 0.02, generator=torch.Generator(device).manual_seed(seed))
     model.gradient_checkpointing_enable({"use_reentrant": False})
     return model.train()
@@ -121,7 +121,7 @@ def build(sizes: Sizes, way: Way, device: str) -> torch.nn.Module:
 def optimiser(model: torch.nn.Module, stage: Stage) -> torch.optim.Optimizer:
     """AdamW on what the stage trains; the rest is frozen."""
     for name, parameter in model.named_parameters():
-        connector = any(part in name for part in ("connector", "multi_modal_projector", "image_newline"))
+        connector = any(part in name for part in ("multi_modal_projector", "image_newline"))
         parameter.requires_grad_(connector or stage.tower_passes > 1)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     return torch.optim.AdamW(trained, lr=1e-6, fused=trained[0].is_cuda)

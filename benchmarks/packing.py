@@ -144,8 +144,8 @@ def models() -> tuple[AmaliaVLForConditionalGeneration, LlavaNextForConditionalG
     torch.manual_seed(0)
     stock = LlavaNextForConditionalGeneration(config)
     ours = AmaliaVLForConditionalGeneration(AmaliaVLConfig(**from_llava_next(config.to_dict())))
-    weights = {key.replace("multi_modal_projector", "connector"): value for key, value in stock.state_dict().items()}
-    ours.load_state_dict({key: weights[key] for key in ours.state_dict()})
+    weights = stock.state_dict()
+    ours.load_state_dict({key: weights[key.replace("newline.weight", "newline")] for key in ours.state_dict()})
     take_packed_rows(ours)
     for model in (ours, stock):
         add_fused_lm_head(model, outputs=("log_probs", "entropy", "is_top1"))  # as SFTTrainer does

@@ -124,8 +124,8 @@ def pair_of_models(sizes: Sizes) -> tuple[AmaliaVLForConditionalGeneration, Llav
     torch.manual_seed(0)
     stock = LlavaNextForConditionalGeneration(config)
     ours = AmaliaVLForConditionalGeneration(own_config(sizes))
-    weights = {key.replace("multi_modal_projector", "connector"): value for key, value in stock.state_dict().items()}
-    ours.load_state_dict({key: weights[key] for key in ours.state_dict()})
+    weights = stock.state_dict()
+    ours.load_state_dict({key: weights[key.replace("newline.weight", "newline")] for key in ours.state_dict()})
     return ours, stock
 
 

@@ -292,5 +292,5 @@ def test_weights_are_safetensors_only(exported):
 
 def test_half_precision_answers(exported):
     model = amalia_vl_hf.AmaliaVLForConditionalGeneration.from_pretrained(exported, dtype=torch.bfloat16)
-    assert model.dtype == model.model.vision_tower.dtype == model.model.image_newline.dtype == torch.bfloat16
+    assert model.dtype == model.model.vision_tower.dtype == model.model.image_newline.weight.dtype == torch.bfloat16
     answer(model.eval(), amalia_vl_hf.AmaliaVLProcessor.from_pretrained(exported))

@@ -80,7 +80,7 @@ def test_compose(tmp_path, capsys):
     tokenizer.save_pretrained(tmp_path / "text")
     parts = ("--vision", tmp_path / "vision", "--text", tmp_path / "text")
     assert run("compose", *parts, "--out", tmp_path / "out", "--max-tiles", 4, "--drop-vision-layers", 1) == 0
-    assert "added: model.image_newline, model.connector.linear_1.weight" in capsys.readouterr().out
+    assert "added: model.image_newline.weight, model.multi_modal_projector.linear_1.weight" in capsys.readouterr().out
     config = json.loads((tmp_path / "out" / "config.json").read_text())
     assert config["vision_config"]["num_hidden_layers"] == 2
 
@@ -141,7 +141,7 @@ def wrong_shape(source):
         (shard_missing, "out", "names two.safetensors, which is missing"),
         (tensor_twice, "out", "is in both one.safetensors and two.safetensors"),
         (path_traversal, "out", "names '../one.safetensors'; a shard is a .safetensors file beside its index"),
-        (wrong_shape, "out", "model.image_newline has shape [31], not [32]"),
+        (wrong_shape, "out", "model.image_newline.weight has shape [31], not [32]"),
         (lambda source: (source / "config.json").unlink(), "out", "holds no config.json"),
         (lambda source: None, "source", "exists already; nothing is ever written over"),
         (lambda source: None, "source/config.json/out", "config.json"),

@@ -108,7 +108,11 @@ def test_the_same_seed_gives_the_same_model_and_another_changes_the_new_parts_al
     again = compose(tower, llama, tokenizer, max_tiles=4, seed=0)[0].state_dict()
     other = compose(tower, llama, tokenizer, max_tiles=4, seed=1)[0].state_dict()
     assert all(torch.equal(first[name], again[name]) for name in first)
-    new = {"model.image_newline", "model.connector.linear_1.weight", "model.connector.linear_2.weight"}
+    new = {
+        "model.image_newline.weight",
+        "model.multi_modal_projector.linear_1.weight",
+        "model.multi_modal_projector.linear_2.weight",
+    }
     assert {name for name in first if not torch.equal(first[name], other[name])} == new
 
 

@@ -247,7 +247,7 @@ def without(name):
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (without("image_newline"), r"the source does not give model\.image_newline"),
+        (without("image_newline"), r"the source does not give model\.image_newline\.weight"),
         (without("language_model.lm_head.weight"), r"the source does not give lm_head\.weight"),
         (lambda weights: weights | {"lora_A": torch.ones(1)}, r"lora_A \(0 rules\): a tensor must match exactly one"),
         (
@@ -256,7 +256,7 @@ def without(name):
         ),
         (
             lambda weights: weights | {"image_newline": torch.ones(31)},
-            r"model\.image_newline has shape \[31\], not \[32\]: the config does not fit",
+            r"model\.image_newline\.weight has shape \[31\], not \[32\]: the config does not fit",
         ),
         (
             lambda weights: weights | {"lm_head.weight": torch.ones(1)},

@@ -94,8 +94,8 @@ def test_other_dtypes_are_equal_too(checkpoints, pictures, dtype):
     ("weight", "first"),
     [
         ("model.vision_tower.encoder.layers.0.layer_norm1.bias", "tower"),
-        ("model.connector.linear_2.bias", "connector"),
-        ("model.image_newline", "packed features"),
+        ("model.multi_modal_projector.linear_2.bias", "connector"),
+        ("model.image_newline.weight", "packed features"),
         ("lm_head.weight", "logits"),
     ],
 )
@@ -112,7 +112,9 @@ def test_drift_shows_from_the_stage_where_it_arises(checkpoints, ours, pictures,
 
 
 def test_small_differences_pass_when_tolerated_but_never_those_of_ids(checkpoints, ours, pictures):
-    edit_weights(ours, lambda weights: weights | {"model.image_newline": weights["model.image_newline"] + 1e-6})
+    edit_weights(
+        ours, lambda weights: weights | {"model.image_newline.weight": weights["model.image_newline.weight"] + 1e-6}
+    )
     strict = verify(checkpoints / "theirs", ours, images=pictures)
     lenient = verify(checkpoints / "theirs", ours, images=pictures, tolerance=1e-3)
     assert (strict.passed, lenient.passed) == (False, True)
@@ -130,7 +132,10 @@ def test_other_tiling_shows_in_ids_and_shapes(checkpoints, ours, pictures):
 
 
 def test_nan_is_drift(checkpoints, ours, pictures):
-    edit_weights(ours, lambda weights: weights | {"model.image_newline": weights["model.image_newline"] * torch.nan})
+    edit_weights(
+        ours,
+        lambda weights: weights | {"model.image_newline.weight": weights["model.image_newline.weight"] * torch.nan},
+    )
     report = verify(ours, ours, images=pictures, tolerance=math.inf)
     assert not report.passed
     assert differences(report)["packed features"] is None
@@ -138,7 +143,7 @@ def test_nan_is_drift(checkpoints, ours, pictures):
 
 def test_missing_weights_are_refused(checkpoints, ours):
     edit_weights(ours, lambda weights: {name: weight for name, weight in weights.items() if "newline" not in name})
-    with pytest.raises(ValueError, match=r"lacks weights of its own model: model\.image_newline"):
+    with pytest.raises(ValueError, match=r"lacks weights of its own model: model\.image_newline\.weight"):
         verify(ours, checkpoints / "theirs")
 
 

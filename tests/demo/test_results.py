@@ -61,7 +61,7 @@ def test_the_table_has_a_row_a_stage():
 
 def saved(folder, **changes):
     weights = {
-        "model.connector.linear_1.weight": torch.ones(2),
+        "model.multi_modal_projector.linear_1.weight": torch.ones(2),
         "model.vision_tower.embeddings.weight": torch.ones(2),
         "lm_head.weight": torch.ones(2),
     }

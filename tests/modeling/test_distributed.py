@@ -33,7 +33,7 @@ def connector_only(model):
     """Stage 1, with checkpointing: the case that hung with stock LLaVA-NeXT."""
     model.train().gradient_checkpointing_enable()
     for name, parameter in model.named_parameters():
-        parameter.requires_grad = "connector" in name or "image_newline" in name
+        parameter.requires_grad = "multi_modal_projector" in name or "image_newline" in name
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     return torch.optim.SGD(trained, lr=0.5)
 
@@ -57,8 +57,8 @@ def work(rank, directory):
         parallel(**rank_batch(rank)).loss.backward()
         optimizer.step()
     result = {
-        "weights": [parameter.tolist() for parameter in model.model.connector.parameters()],
-        "newline": model.model.image_newline.tolist(),
+        "weights": [parameter.tolist() for parameter in model.model.multi_modal_projector.parameters()],
+        "newline": model.model.image_newline.weight.tolist(),
         "evaluation": evaluate(gathering(model), [rank_batch(rank)])[0],
     }
     (Path(directory) / f"{rank}.json").write_text(json.dumps(result))
@@ -69,7 +69,7 @@ def gathering(model):
     """Shards the model over the ranks (FSDP2): each layer's forward gathers its weights from all of them."""
     mesh = torch.distributed.device_mesh.init_device_mesh("cpu", (2,))
     tower, decoder = model.model.vision_tower.encoder, model.model.language_model
-    for module in (*tower.layers, model.model.connector, *decoder.layers, model):
+    for module in (*tower.layers, model.model.multi_modal_projector, *decoder.layers, model):
         fully_shard(module, mesh=mesh)
     return model
 
@@ -106,14 +106,14 @@ def single():
 
 def test_training_with_a_text_only_rank_matches_one_process(ranks, single):
     assert ranks[0]["weights"] == ranks[1]["weights"]
-    before = tiny_model().model.connector
+    before = tiny_model().model.multi_modal_projector
     for parameter, expected, start in zip(
-        ranks[0]["weights"], single.model.connector.parameters(), before.parameters(), strict=True
+        ranks[0]["weights"], single.model.multi_modal_projector.parameters(), before.parameters(), strict=True
     ):
         torch.testing.assert_close(torch.tensor(parameter), expected.data, atol=1e-6, rtol=1e-5)
         assert not torch.equal(expected, start)
     torch.testing.assert_close(
-        torch.tensor(ranks[0]["newline"]), single.model.image_newline.data, atol=1e-6, rtol=1e-5
+        torch.tensor(ranks[0]["newline"]), single.model.image_newline.weight.data, atol=1e-6, rtol=1e-5
     )
 
 

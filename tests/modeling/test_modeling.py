@@ -71,7 +71,7 @@ def test_modules_run_in_one_order(samples):
     parts = {
         "embeddings": model.get_input_embeddings(),
         "tower": model.model.vision_tower,
-        "connector": model.model.connector,
+        "connector": model.model.multi_modal_projector,
         "decoder": model.model.language_model.layers[0],
     }
     for name, module in parts.items():
@@ -192,8 +192,9 @@ def test_features_are_as_many_as_the_processor_counts(tile, patch, max_tiles):
     read = split_tile_layouts(rows, len(rows), side)
     with torch.device("meta"):
         model = AmaliaVLForConditionalGeneration(config).model
+        newline = torch.empty(32)
         for layout, own in zip(layouts, read, strict=True):
-            packed = model._pack_image(torch.empty(own.tiles, side**2, 32), own)
+            packed = model._pack_image(torch.empty(own.tiles, side**2, 32), own, newline)
             assert packed.shape == (num_visual_tokens(layout, side), 32)
 
 

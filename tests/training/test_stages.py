@@ -50,7 +50,7 @@ def test_the_pattern_of_linear_layers_matches_exactly_those_of_its_modules():
         pattern = re.compile(linear_layers(model, modules))
         matched = {name for name, _ in model.named_modules() if pattern.fullmatch(name)}
         assert matched == {name for name in linears if module_of(f"{name}.") in modules and name != "lm_head"}
-    assert module_of("base_model.model.model.connector.linear_1.lora_A.default.weight") == "connector"
+    assert module_of("base_model.model.model.multi_modal_projector.linear_1.lora_A.default.weight") == "connector"
 
 
 def test_a_module_without_linear_layers_takes_no_adapters():

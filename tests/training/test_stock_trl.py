@@ -46,4 +46,4 @@ def test_stock_trainers_take_two_steps_on_images(base, samples, tmp_path, method
     trainer.train()
     assert [entry["step"] for entry in trainer.state.log_history if "loss" in entry] == [1, 2]
     moved = {name for name, weight in model.state_dict().items() if not torch.equal(weight, before[name])}
-    assert {"model.image_newline", "model.connector.linear_1.weight", "lm_head.weight"} <= moved
+    assert {"model.image_newline.weight", "model.multi_modal_projector.linear_1.weight", "lm_head.weight"} <= moved

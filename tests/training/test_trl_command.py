@@ -56,7 +56,7 @@ def test_both_commands_train_adapters_of_connector_and_decoder(base, samples, tm
         assert done.returncode == 0, done.stderr[-2000:]
         adapters = load_file(tmp_path / method / "adapter_model.safetensors")
         assert any("language_model" in name for name in adapters)
-        assert any("connector" in name for name in adapters)
+        assert any("multi_modal_projector" in name for name in adapters)
         assert not any("vision_tower" in name for name in adapters)
         moved = [name for name, weight in adapters.items() if "lora_B" in name and weight.any()]
         assert moved, "B begins as zero"

@@ -136,7 +136,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_the_weights_change(recip
 
 def test_a_gradient_that_is_not_finite_stops_the_run_too(recipe_for, tmp_path):
     trainer = build_trainer(recipe_for("2_instruct", "workers=0"), tmp_path / "checkpoints")
-    trainer.model.model.image_newline.register_hook(lambda gradient: gradient * float("inf"))
+    trainer.model.model.image_newline.weight.register_hook(lambda gradient: gradient * float("inf"))
     with pytest.raises(StoppedError, match=r"the gradient norm is (inf|nan) in step 1"):
         trainer.train()
 

@@ -290,8 +290,9 @@ def _new_weights(config: AmaliaVLConfig, seed: int) -> dict[str, LazyTensor]:
     """Draw connector and newline, normal with variance 1 / inputs, so that features keep their scale; biases are 0."""
     generator = torch.Generator().manual_seed(seed)
     d_vision, d_text = config.vision_config.hidden_size, config.text_config.hidden_size
-    weights = {"model.image_newline": torch.randn(d_text, generator=generator) * d_text**-0.5}
+    weights = {"model.image_newline.weight": torch.randn(d_text, generator=generator) * d_text**-0.5}
     for name, inputs in (("linear_1", d_vision), ("linear_2", d_text)):
         weight = torch.randn(d_text, inputs, generator=generator) * inputs**-0.5
-        weights |= {f"model.connector.{name}.weight": weight, f"model.connector.{name}.bias": torch.zeros(d_text)}
+        layer = f"model.multi_modal_projector.{name}"
+        weights |= {f"{layer}.weight": weight, f"{layer}.bias": torch.zeros(d_text)}
     return {name: in_memory(weight) for name, weight in weights.items()}

@@ -48,8 +48,8 @@ def import_rules(kept_layers: int, source_layers: int, *, tied: bool) -> tuple[T
     decoder = r"(?:language_model\.model|model\.language_model)"
     return (
         *_decoder_rules(decoder, r"(?:language_model\.)?lm_head", tied=tied),
-        TensorRule(r"(?:model\.)?multi_modal_projector\.(linear_[12]\..+)", r"model.connector.\1"),
-        TensorRule(r"(?:model\.)?image_newline", "model.image_newline"),
+        TensorRule(r"(?:model\.)?multi_modal_projector\.(linear_[12]\..+)", r"model.multi_modal_projector.\1"),
+        TensorRule(r"(?:model\.)?image_newline", "model.image_newline.weight"),
         *_tower_rules(r"(?:model\.)?vision_tower\.(?:vision_model\.)?", kept_layers, source_layers),
     )
 
@@ -57,8 +57,8 @@ def import_rules(kept_layers: int, source_layers: int, *, tied: bool) -> tuple[T
 EXPORT_RULES = (
     TensorRule(r"lm_head\.weight", "language_model.lm_head.weight"),
     TensorRule(r"model\.language_model\.(.+)", r"language_model.model.\1"),
-    TensorRule(r"model\.connector\.(.+)", r"multi_modal_projector.\1"),
-    TensorRule(r"model\.image_newline", "image_newline"),
+    TensorRule(r"model\.(multi_modal_projector\..+)", r"\1"),
+    TensorRule(r"model\.image_newline\.weight", "image_newline"),
     TensorRule(r"model\.vision_tower\.(.+)", r"vision_tower.vision_model.\1"),
 )
 

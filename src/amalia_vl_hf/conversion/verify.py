@@ -234,9 +234,8 @@ def _watch(model: PreTrainedModel, stages: dict[str, torch.Tensor], slots: torch
         stages["packed features"] = options["inputs_embeds"][slots]
 
     body = model.model
-    connector = body.connector if hasattr(body, "connector") else body.multi_modal_projector
     return [
-        connector.register_forward_hook(keep_features),
+        body.multi_modal_projector.register_forward_hook(keep_features),
         body.language_model.register_forward_pre_hook(keep_packed, with_kwargs=True),
     ]
 

@@ -16,6 +16,7 @@ from transformers.core_model_loading import WeightRenaming
 from transformers.modeling_outputs import BaseModelOutputWithPast, BaseModelOutputWithPooling, CausalLMOutputWithPast
 from transformers.utils.generic import can_return_tuple
 
+from .adapter_targets_amalia_vl import require_targets
 from .configuration_amalia_vl import AmaliaVLConfig
 
 # `save_pretrained` would name only the class that is saved; a repository must answer every Auto class.
@@ -110,6 +111,21 @@ class AmaliaVLConnector(nn.Module):
         return self.linear_2(self.act(self.linear_1(patches)))  # (..., d_vision) -> (..., d_text)
 
 
+class AmaliaVLNewline(nn.Module):
+    """The vector that closes each row of an image.
+
+    A module of its own, not a bare parameter of the model: what moves weights by module (offloading, ZeRO-3, adapters'
+    `modules_to_save`) sees it.
+    """
+
+    def __init__(self, config: AmaliaVLConfig) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(config.text_config.hidden_size))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return self.weight.to(features)  # (d_text,)
+
+
 class AmaliaVLPreTrainedModel(PreTrainedModel):
     """Flags, initialisation and saving shared by the two models."""
 
@@ -127,8 +143,14 @@ class AmaliaVLPreTrainedModel(PreTrainedModel):
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
-        if isinstance(module, AmaliaVLModel):
-            init.normal_(module.image_newline, mean=0.0, std=1 / math.sqrt(self.config.text_config.hidden_size))
+        if isinstance(module, AmaliaVLNewline):
+            init.normal_(module.weight, mean=0.0, std=1 / math.sqrt(self.config.text_config.hidden_size))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "peft_config":  # which PEFT sets once it has put adapters in
+            for config in value.values():
+                require_targets(config, (name for name, _ in self.named_modules()))
+        super().__setattr__(name, value)
 
     def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> None:
         """Saves weights under the names they have here, with the code that loads them.
@@ -153,8 +175,8 @@ class AmaliaVLModel(AmaliaVLPreTrainedModel):
         super().__init__(config)
         self.vision_tower = AutoModel.from_config(config.vision_config)
         self.vision_tower.post_layernorm = nn.Identity()  # features are taken before it
-        self.connector = AmaliaVLConnector(config)
-        self.image_newline = nn.Parameter(torch.empty(config.text_config.hidden_size))
+        self.multi_modal_projector = AmaliaVLConnector(config)  # the paper's connector; the LLaVA family's name
+        self.image_newline = AmaliaVLNewline(config)
         self.language_model = AutoModel.from_config(config.text_config)
         self._keys_to_ignore_on_load_unexpected = [
             *(self._keys_to_ignore_on_load_unexpected or []),
@@ -172,7 +194,7 @@ class AmaliaVLModel(AmaliaVLPreTrainedModel):
             `(tiles, side**2, d_text)`.
         """
         patches = self.vision_tower(pixel_values.to(self.vision_tower.dtype)).last_hidden_state
-        return self.connector(patches)
+        return self.multi_modal_projector(patches)
 
     @can_return_tuple
     def get_image_features(
@@ -197,7 +219,8 @@ class AmaliaVLModel(AmaliaVLPreTrainedModel):
         layouts = split_tile_layouts(tile_layouts, len(pixel_values), self.config.patches_per_side)
         tiles = self.encode_tiles(pixel_values)  # (tiles, side**2, d_text)
         images = torch.split(tiles, [layout.tiles for layout in layouts])
-        packed = [self._pack_image(image, layout) for image, layout in zip(images, layouts, strict=True)]
+        newline = self.image_newline(tiles)  # once, however many images: ranks must run each module equally often
+        packed = [self._pack_image(image, layout, newline) for image, layout in zip(images, layouts, strict=True)]
         return BaseModelOutputWithPooling(last_hidden_state=tiles, pooler_output=packed)
 
     def forward(
@@ -280,7 +303,7 @@ class AmaliaVLModel(AmaliaVLPreTrainedModel):
                 "was normalisation left out?"
             )
 
-    def _pack_image(self, tiles: torch.Tensor, layout: ImageLayout) -> torch.Tensor:
+    def _pack_image(self, tiles: torch.Tensor, layout: ImageLayout, newline: torch.Tensor) -> torch.Tensor:
         """Joins one image's `(tiles, side**2, d_text)` into its `(visual tokens, d_text)`.
 
         The thumbnail, then the grid row by row, cut to the picture, each row closed by the newline vector. An image
@@ -288,14 +311,14 @@ class AmaliaVLModel(AmaliaVLPreTrainedModel):
         """
         thumbnail, grid = tiles[0], tiles[1:]
         if layout.rows == 0:
-            return torch.cat((thumbnail, self.image_newline[None].to(tiles)))
+            return torch.cat((thumbnail, newline[None]))
         rows, cols, pad_rows, pad_cols = layout
         side, width = self.config.patches_per_side, tiles.shape[-1]
         grid = grid.reshape(rows, cols, side, side, width).transpose(1, 2)  # (rows, side, cols, side, d_text)
         grid = grid.reshape(rows * side, cols * side, width)
         grid = grid[pad_rows : rows * side - pad_rows, pad_cols : cols * side - pad_cols]
-        newline = self.image_newline.to(grid).expand(grid.shape[0], 1, width)
-        return torch.cat((thumbnail, torch.cat((grid, newline), dim=1).flatten(0, 1)))
+        ends = newline.expand(grid.shape[0], 1, width)
+        return torch.cat((thumbnail, torch.cat((grid, ends), dim=1).flatten(0, 1)))
 
     def _image_slots(self, inputs_embeds: torch.Tensor, input_ids: torch.Tensor | None) -> torch.Tensor:
         """Marks the `<image>` positions, `(batch, tokens)`."""
@@ -339,7 +362,8 @@ class AmaliaVLModel(AmaliaVLPreTrainedModel):
             return inputs_embeds
         vision = self.config.vision_config
         blank = inputs_embeds.new_zeros(1, vision.num_channels, vision.image_size, vision.image_size)
-        touched = self._pack_image(self.encode_tiles(blank), ImageLayout(0, 0, 0, 0))
+        tiles = self.encode_tiles(blank)
+        touched = self._pack_image(tiles, ImageLayout(0, 0, 0, 0), self.image_newline(tiles))
         return inputs_embeds + (0 * touched).sum().to(inputs_embeds.dtype)
 
 
@@ -460,14 +484,14 @@ def _llava_next_renamings(prefix: str) -> list[WeightRenaming]:
         WeightRenaming(r"^language_model\.lm_head", "lm_head"),
         WeightRenaming(r"^language_model\.model\.", f"{prefix}language_model."),
         WeightRenaming(r"^vision_tower\.(vision_model\.)?", f"{prefix}vision_tower."),
-        WeightRenaming(r"^(model\.)?multi_modal_projector\.", f"{prefix}connector."),
-        WeightRenaming(r"^image_newline", f"{prefix}image_newline"),
+        WeightRenaming(r"^(model\.)?multi_modal_projector\.", f"{prefix}multi_modal_projector."),
+        WeightRenaming(r"^(model\.)?image_newline(?!\.)", f"{prefix}image_newline.weight"),
     ]
 
 
-register_checkpoint_conversion_mapping(
-    "AmaliaVLForConditionalGeneration", _llava_next_renamings("model."), overwrite=True
-)
+# transformers looks them up by the class's name, PEFT by the model type.
+for _name in ("AmaliaVLForConditionalGeneration", AmaliaVLConfig.model_type):
+    register_checkpoint_conversion_mapping(_name, _llava_next_renamings("model."), overwrite=True)
 register_checkpoint_conversion_mapping("AmaliaVLModel", _llava_next_renamings(""), overwrite=True)
 
 AmaliaVLModel.register_for_auto_class("AutoModel")

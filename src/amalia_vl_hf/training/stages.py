@@ -12,7 +12,7 @@ from torch import nn
 # Name prefixes of the three parts of the model that the paper trains at different rates (section 5).
 MODULES: Mapping[str, tuple[str, ...]] = {
     "tower": ("model.vision_tower.",),
-    "connector": ("model.connector.", "model.image_newline"),
+    "connector": ("model.multi_modal_projector.", "model.image_newline."),
     "decoder": ("model.language_model.", "lm_head."),
 }
 _PEFT_PREFIX = "base_model.model."  # which a model with adapters puts before every name
@@ -55,7 +55,7 @@ STAGES: Mapping[str, Stage] = {stage.name: stage for stage in (ALIGN, INSTRUCT, 
 def module_of(parameter_name: str) -> str:
     """Name the module a parameter belongs to, in a model with or without adapters.
 
-    >>> module_of("model.image_newline")
+    >>> module_of("model.image_newline.weight")
     'connector'
 
     Raises:
@@ -100,7 +100,7 @@ def linear_layers(model: nn.Module, modules: tuple[str, ...]) -> str:
     }
     if empty := [module for module, names in found.items() if not names]:
         raise ValueError(f"modules {empty} have no linear layer to adapt; there are {found}")
-    # A module's first prefix is its submodule, with a dot at the end: `model.connector.`.
+    # A module's first prefix is its submodule, with a dot at the end: `model.multi_modal_projector.`.
     patterns = (rf"{re.escape(MODULES[module][0])}(.*\.)?({'|'.join(found[module])})" for module in modules)
     return "|".join(patterns)
 

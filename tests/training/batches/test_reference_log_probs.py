@@ -149,7 +149,7 @@ def nudged(model):
     """The same model but for one number, which its reference keeps."""
     changed = copy.deepcopy(model)
     with torch.no_grad():
-        changed.base_model.image_newline[0] += 1e-3
+        changed.base_model.image_newline.weight[0] += 1e-3
     return changed
 
 
