@@ -23,7 +23,7 @@ from datatrove.pipeline.inference.run_inference import InferenceConfig, Inferenc
 from datatrove.pipeline.writers import JsonlWriter
 from huggingface_hub.utils import httpx
 
-from amalia_vl_hf.asking.inference import Endpoint, Request, answer_all
+from amalia_vl_hf.asking.inference import Endpoint, ModelRequest, answer_all
 from tests.asking.model_server import Fault, ModelServer
 from tests.asking.test_inference import (
     BRIEF,
@@ -41,7 +41,7 @@ LIMIT = 5  # % of the requests that may be repeated
 LONGEST = 600.0  # s, of the last, undisturbed part of a run
 COLUMNS = "{:<29}{:<13}{:>6}{:>10}{:>6}{:>8}{:>10}{:>10}{:>19}{:>8}"
 
-Work = Callable[[list[Request], Endpoint, Path, str], object]
+Work = Callable[[list[ModelRequest], Endpoint, Path, str], object]
 
 
 class Outcome(NamedTuple):
@@ -62,7 +62,7 @@ class Outcome(NamedTuple):
         return 100 * self.repeated / COUNT
 
 
-def plain(requests: list[Request], endpoint: Endpoint, folder: Path, name: str) -> None:
+def plain(requests: list[ModelRequest], endpoint: Endpoint, folder: Path, name: str) -> None:
     """Ask as one would with datatrove alone."""
     sys.modules.setdefault("httpx", httpx)  # the same library under the name by which datatrove wants it
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sandbox import PR_SET_CHILD_SUBREAPER, processor_seconds
 
-from amalia_vl_hf.data.building.recipe import Plan
+from amalia_vl_hf.data.building.recipe import BuildRecipe
 from amalia_vl_hf.data.building.shards import draw_row, materials_of, write_shard
 from amalia_vl_hf.data.code.program_runs import run_checked
 from amalia_vl_hf.data.dataset import FAMILIES
@@ -23,17 +23,17 @@ SAMPLES, ROUNDS = 60, 3
 
 def measure(name: str, seed: int) -> tuple[float, float, float]:
     """Processor seconds a sample of a whole shard and of drawing alone, and kilobytes a sample on disk."""
-    plan = Plan(name, SAMPLES, seed, shard_size=SAMPLES)
-    materials = materials_of(plan)
+    recipe = BuildRecipe(name, SAMPLES, seed, shard_size=SAMPLES)
+    materials = materials_of(recipe)
     with tempfile.TemporaryDirectory() as folder:
         start = processor_seconds()
-        write_shard(plan, Path(folder), 0)
+        write_shard(recipe, Path(folder), 0)
         run_checked.cache_clear()
         middle = processor_seconds()
-        for index in plan.rows(0):
-            draw_row(plan, index, materials)
+        for index in recipe.rows(0):
+            draw_row(recipe, index, materials)
         end = processor_seconds()
-        size = plan.shard_path(Path(folder), 0).stat().st_size
+        size = recipe.shard_path(Path(folder), 0).stat().st_size
     return (middle - start) / SAMPLES, (end - middle) / SAMPLES, size / SAMPLES / 1000
 
 

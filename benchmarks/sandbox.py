@@ -19,11 +19,11 @@ from collections.abc import Callable
 
 import psutil
 
-from amalia_vl_hf.sandbox import Limits, bubblewrap, wasm
+from amalia_vl_hf.sandbox import SnippetLimits, bubblewrap, wasm
 
 RUNS, ROUNDS = 100, 5
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
-LIMITS = Limits(wall_seconds=60)
+LIMITS = SnippetLimits(wall_seconds=60)
 SNIPPET = b"""
 def conta(texto):
     return {letra: texto.count(letra) for letra in sorted(set(texto))}

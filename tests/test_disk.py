@@ -168,6 +168,15 @@ def test_a_device_or_a_folder_is_never_replaced(tmp_path):
             write_file(path, "x")
 
 
+def test_writers_of_one_name_have_a_file_each_whatever_their_process(tmp_path):
+    """Two machines or containers that share a file system may give two processes one number."""
+    with whole_file(tmp_path / "a.txt") as first, whole_file(tmp_path / "a.txt") as second:
+        first.write_text("first")
+        second.write_text("second")
+        assert first.read_text() == "first"
+    assert contents(tmp_path) == {"a.txt": b"first"}
+
+
 def hold(path, ready):
     with whole_file(path) as scratch:
         scratch.write_text("half")

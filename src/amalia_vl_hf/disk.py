@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import socket
 from collections.abc import Iterator
@@ -34,8 +35,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     if path.exists() and not path.is_file():
         raise OSError(f"{path} is no plain file, so no file is written in its place")
     _remove_stale(path)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
-    lock = _create_locked(scratch)
+    scratch, lock = _create_locked(path)
     try:
         yield scratch
         sync(scratch)
@@ -152,14 +152,18 @@ def sync_tree(directory: Path) -> None:
         sync(path)
 
 
-def _create_locked(scratch: Path) -> int:
-    """Create a file and lock it; another writer may take it for stale before that, so it is looked at again."""
+def _create_locked(path: Path) -> tuple[Path, int]:
+    """Create a file beside another and lock it; a writer may take it for stale before that, so it is looked at again.
+
+    Its name is drawn: on a shared file system, processes of two machines or containers may have one number.
+    """
     while True:
-        lock = os.open(scratch, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o666)
+        scratch = path.with_name(f".{path.name}.{secrets.token_hex(8)}{PARTIAL}")
+        lock = os.open(scratch, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         fcntl.flock(lock, fcntl.LOCK_EX)
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(lock), scratch.stat()):
-                return lock
+                return scratch, lock
         os.close(lock)
 
 

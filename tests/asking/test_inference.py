@@ -17,21 +17,9 @@ import pytest
 
 from amalia_vl_hf.asking import endpoint as endpoint_module
 from amalia_vl_hf.asking.endpoint import Client, Reply
-from amalia_vl_hf.asking.inference import (
-    Answer,
-    Endpoint,
-    EndpointError,
-    Request,
-    answer_all,
-)
+from amalia_vl_hf.asking.inference import Endpoint, EndpointError, ModelAnswer, ModelRequest, answer_all
 
-from .model_server import (
-    GREETING,
-    Fault,
-    ModelServer,
-    completion,
-    error,
-)
+from .model_server import GREETING, Fault, ModelServer, completion, error
 
 TURNED_AWAY = Fault(429, error("later"), {"Retry-After": "0"})
 YEAR = "turned away for a year"  # waited for a minute, where a test does not shorten it
@@ -76,20 +64,20 @@ def _impatient(monkeypatch):
     monkeypatch.setattr(endpoint_module, "PATIENCE", 0.3)
 
 
-def asking(*texts: str) -> list[Request]:
+def asking(*texts: str) -> list[ModelRequest]:
     """Ask texts, each under its number."""
-    return [Request(f"r{number}", [{"role": "user", "content": text}]) for number, text in enumerate(texts)]
+    return [ModelRequest(f"r{number}", [{"role": "user", "content": text}]) for number, text in enumerate(texts)]
 
 
-def questions(count: int) -> list[Request]:
+def questions(count: int) -> list[ModelRequest]:
     return asking(*(f"Pergunta n.º {number}?" for number in range(count)))
 
 
-def right(requests: list[Request], endpoint: Endpoint) -> list[Answer]:
+def right(requests: list[ModelRequest], endpoint: Endpoint) -> list[ModelAnswer]:
     """Give the answers that this endpoint's model gives under this sampling."""
     said = [{**endpoint.record(), "text": request.messages[-1]["content"]} for request in requests]
     texts = [json.dumps(text, ensure_ascii=False) for text in said]
-    return [Answer(request.id, text, None) for request, text in zip(requests, texts, strict=True)]
+    return [ModelAnswer(request.id, text, None) for request, text in zip(requests, texts, strict=True)]
 
 
 @contextmanager
@@ -103,7 +91,7 @@ def closed_after(count: int, models: tuple[str, ...] = ("amalia",)) -> Iterator[
         yield server
 
 
-def stop_halfway(server: ModelServer, requests: list[Request], endpoint: Endpoint, folder: Path) -> None:
+def stop_halfway(server: ModelServer, requests: list[ModelRequest], endpoint: Endpoint, folder: Path) -> None:
     """Begin a run that a closed server ends."""
     with pytest.raises(EndpointError, match="answers 403: closed"):
         answer_all(requests, endpoint, folder, "a")
@@ -200,7 +188,7 @@ def test_a_problem_is_one_requests_own(tmp_path):
     with ModelServer(script=lambda text, _: PROBLEMS.get(text)) as server:
         endpoint = Endpoint(server.url, "amalia", parallel=1)
         answers = answer_all(requests, endpoint, tmp_path, "a")
-        assert answers[1:-1] == [Answer(f"r{number}", None, told) for number, told in enumerate(PROBLEMS, 1)]
+        assert answers[1:-1] == [ModelAnswer(f"r{number}", None, told) for number, told in enumerate(PROBLEMS, 1)]
         assert [answers[0], answers[-1]] == right([requests[0], requests[-1]], endpoint)
         assert set(server.asked.values()) == {1}
         assert answer_all(requests, endpoint, tmp_path, "a") == answers
@@ -278,7 +266,7 @@ def test_answers_are_kept_until_their_file_is_there(tmp_path):
     (tmp_path / "a.b.0123456789abcdef.partial").mkdir()  # another name's
     with ModelServer() as server:
         endpoint = Endpoint(server.url, "amalia")
-        with pytest.raises(IsADirectoryError):
+        with pytest.raises(OSError, match=r"a\.jsonl is no plain file"):
             answer_all(requests, endpoint, tmp_path, "a")
         (tmp_path / "a.jsonl").rmdir()
         assert answer_all(requests, endpoint, tmp_path, "a") == right(requests, endpoint)
@@ -292,9 +280,9 @@ def test_answers_are_kept_until_their_file_is_there(tmp_path):
     ("requests", "told"),
     [
         ([*asking("a", "b"), *asking("c")], "1 ids are asked for more than once: r0"),
-        ([Request("x", [{"role": "user", "content": "\ud800"}])], "request 'x': its messages are no JSON"),
-        ([Request("x", [{"role": "user", "content": {1}}])], "request 'x': its messages are no JSON: .* set"),
-        ([Request("x", [{"role": "user", "content": float("nan")}])], "request 'x': its messages are no JSON"),
+        ([ModelRequest("x", [{"role": "user", "content": "\ud800"}])], "request 'x': its messages are no JSON"),
+        ([ModelRequest("x", [{"role": "user", "content": {1}}])], "request 'x': its messages are no JSON: .* set"),
+        ([ModelRequest("x", [{"role": "user", "content": float("nan")}])], "request 'x': its messages are no JSON"),
     ],
 )
 def test_requests_that_cannot_be_told_apart_or_sent_are_refused(tmp_path, requests, told):
@@ -401,7 +389,7 @@ def test_an_answer_may_not_take_or_be_too_much(tmp_path, monkeypatch, says, prob
         monkeypatch.setattr(endpoint_module, "TIMEOUT", 0.2)
     with ModelServer(script=lambda text, _: says if text == "a" else None) as server:
         answers = answer_all(asking("a"), Endpoint(server.url, "amalia"), tmp_path, "a")
-    assert answers == [Answer("r0", None, problem)]
+    assert answers == [ModelAnswer("r0", None, problem)]
 
 
 def test_a_model_that_is_not_there_ends_the_run_and_those_that_are_get_named(tmp_path):
@@ -514,8 +502,8 @@ def kill(server: ModelServer, process: multiprocessing.process.BaseProcess, with
 
 
 def kill_and_resume(
-    server: ModelServer, requests: list[Request], endpoint: Endpoint, folder: Path, kills: int, rng: random.Random
-) -> list[Answer]:
+    server: ModelServer, requests: list[ModelRequest], endpoint: Endpoint, folder: Path, kills: int, rng: random.Random
+) -> list[ModelAnswer]:
     """Kill a run so often, and let it end."""
     for _ in range(kills):
         process = fresh(answer_all, requests, endpoint, folder, "a")

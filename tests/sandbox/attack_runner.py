@@ -27,7 +27,7 @@ def main() -> None:
     sandbox = sandbox_module("sandbox")
     os.set_inheritable(os.open(os.environ["SECRET_PATH"], os.O_RDONLY), True)
     job = json.load(sys.stdin)
-    limits = sandbox.Limits(**job["limits"])
+    limits = sandbox.SnippetLimits(**job["limits"])
 
     def attack(code):
         return sandbox.run_snippet(code, limits, job["backend"], seeds=1)[:3]

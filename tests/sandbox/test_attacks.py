@@ -54,7 +54,7 @@ CASES = [
     pytest.param(0, "bubblewrap", marks=[needs_bubblewrap, NEEDS_ROOT], id="root, bubblewrap"),
     pytest.param(PLAIN_USER, "bubblewrap", marks=needs_bubblewrap, id="plain user, bubblewrap"),
     pytest.param(PLAIN_USER, "wasm", id="plain user, wasm"),
-    # Root's workers become plain users; that they do is cheaper to see in `test_sandbox_wasm`.
+    # Root's workers become plain users; that they do is cheaper to see in `test_wasm`.
     pytest.param(0, "wasm", marks=[pytest.mark.slow, NEEDS_ROOT], id="root, wasm"),
 ]
 

@@ -11,8 +11,8 @@ import pytest
 
 from amalia_vl_hf.sandbox import (
     MAX_CODE_BYTES,
-    Limits,
     SandboxUnavailableError,
+    SnippetLimits,
     SnippetResult,
     bubblewrap,
     run_snippet,
@@ -24,7 +24,7 @@ from amalia_vl_hf.sandbox.process import run_bounded
 from .bubblewrap import needs_bubblewrap
 
 BACKENDS = [pytest.param("bubblewrap", marks=needs_bubblewrap), "wasm"]
-PATIENT = Limits(wall_seconds=60)
+PATIENT = SnippetLimits(wall_seconds=60)
 FUNCTION = """
 from collections import Counter
 
@@ -75,8 +75,8 @@ def test_how_a_snippet_ends(backend, code, status, stdout, stderr):
 @pytest.mark.parametrize(
     ("code", "limits"),
     [
-        ("import time; time.sleep(1000)", Limits(wall_seconds=0.3)),
-        ("while True: pass", Limits(wall_seconds=60, cpu_seconds=1)),
+        ("import time; time.sleep(1000)", SnippetLimits(wall_seconds=0.3)),
+        ("while True: pass", SnippetLimits(wall_seconds=60, cpu_seconds=1)),
     ],
 )
 def test_time_runs_out(backend, code, limits):
@@ -88,7 +88,7 @@ def test_time_runs_out(backend, code, limits):
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 def test_a_stream_is_cut_at_the_limit(backend, stream):
     code = f"import sys\nsys.{stream}.write('x' * SIZE); sys.{stream}.flush()"
-    limits = Limits(wall_seconds=60, output_bytes=1000)
+    limits = SnippetLimits(wall_seconds=60, output_bytes=1000)
     assert getattr(run_snippet(code.replace("SIZE", "1000"), limits, backend), stream) == "x" * 1000
     result = run_snippet(code.replace("SIZE", "1001"), limits, backend)
     assert (result.status, getattr(result, stream)) == ("too_much_output", "x" * 1000)
@@ -133,7 +133,7 @@ def test_the_same_seed_gives_the_same_run(backend):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_least_memory_is_enough_to_start(backend):
-    limits = Limits(wall_seconds=60, memory_bytes=LEAST_MEMORY)
+    limits = SnippetLimits(wall_seconds=60, memory_bytes=LEAST_MEMORY)
     assert run_snippet("import json, re; print('a')", limits, backend)[:2] == ("ok", "a\n")
 
 
@@ -200,14 +200,14 @@ def test_unknown_backends_and_too_few_seeds_are_refused():
 @pytest.mark.parametrize("name", ["wall_seconds", "cpu_seconds", "memory_bytes", "output_bytes"])
 def test_limits_are_positive_numbers(name, wrong):
     with pytest.raises(ValueError, match=f"{name}={wrong!r}: expected a "):
-        Limits(**{name: wrong})
+        SnippetLimits(**{name: wrong})
 
 
 def test_whole_limits_and_enough_memory():
     with pytest.raises(ValueError, match=r"cpu_seconds=0\.5: expected a whole number"):
-        Limits(cpu_seconds=0.5)
+        SnippetLimits(cpu_seconds=0.5)
     with pytest.raises(ValueError, match=r"memory_bytes=1000000: the interpreter alone takes more"):
-        Limits(memory_bytes=1_000_000)
+        SnippetLimits(memory_bytes=1_000_000)
 
 
 def test_without_a_sandbox_nothing_runs(unprobed, monkeypatch, tmp_path):
@@ -247,7 +247,7 @@ def test_bubblewrap_without_an_interpreter_to_show_is_no_sandbox(unprobed, monke
 
 def test_a_command_that_closes_its_streams_is_still_stopped():
     command = ["/bin/sh", "-c", "exec >&- 2>&-; exec sleep 1000"]
-    ended = run_bounded(command, (), Limits(wall_seconds=0.5))
+    ended = run_bounded(command, (), SnippetLimits(wall_seconds=0.5))
     assert (ended.stopped, ended.code) == ("timeout", -signal.SIGKILL)
 
 
@@ -259,7 +259,7 @@ def test_an_interrupt_ends_the_snippet(backend):
     signal.setitimer(signal.ITIMER_REAL, 0.3)
     try:
         with pytest.raises(KeyboardInterrupt):
-            run_snippet("import time; time.sleep(1000)", Limits(wall_seconds=600), backend)
+            run_snippet("import time; time.sleep(1000)", SnippetLimits(wall_seconds=600), backend)
     finally:
         signal.signal(signal.SIGALRM, before)
     assert set(psutil.Process().children()) <= kept

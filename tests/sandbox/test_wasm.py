@@ -18,12 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from amalia_vl_hf.sandbox import (
-    Limits,
-    run_snippet,
-    wasm,
-    wasm_build,
-)
+from amalia_vl_hf.sandbox import SnippetLimits, run_snippet, wasm, wasm_build
 from amalia_vl_hf.sandbox.wasm_build import (
     COMPILED,
     INTERPRETER,
@@ -36,7 +31,7 @@ from amalia_vl_hf.sandbox.wasm_worker import FIRST_CODE_BYTES, IMAGES, PRELOADED
 
 from .bubblewrap import needs_bubblewrap
 
-PATIENT = Limits(wall_seconds=60)
+PATIENT = SnippetLimits(wall_seconds=60)
 
 
 def test_a_worker_is_kept_and_a_stopped_one_replaced():
@@ -75,7 +70,7 @@ def test_a_worker_that_is_killed_at_work_ends_its_snippet():
         seen = psutil.Process(worker.process.pid)
         before, deadline = seen.cpu_times(), time.monotonic() + 30
         code = "import time; sum(range(3_000_000)); time.sleep(1000)"  # processor time is counted by hundredths
-        running = pool.submit(run_snippet, code, Limits(wall_seconds=60), "wasm")
+        running = pool.submit(run_snippet, code, SnippetLimits(wall_seconds=60), "wasm")
         while seen.cpu_times() == before:  # taken but not yet at work, it would only be replaced
             assert time.monotonic() < deadline, "the worker did not begin"
             time.sleep(0.01)

@@ -118,7 +118,7 @@ class _FailedTryError(Exception):
         self.wait = wait
 
 
-class _RefusedError(Exception):
+class _RefusedRequestError(Exception):
     """The server will not answer this request, however often it is asked."""
 
 
@@ -159,7 +159,7 @@ class Client:
         while failures < TRIES:
             try:
                 return await self._try(payload)
-            except _RefusedError as refusal:
+            except _RefusedRequestError as refusal:
                 if self.answered_at == -math.inf:
                     await self._prove(payload, -math.inf)
                 return Reply(None, f"refused with {refusal}")
@@ -186,7 +186,7 @@ class Client:
         said = f"{status}: {self._excerpt(body)}"
         if status in BAD_REQUEST:
             self.away_since = math.inf  # it is there, after all
-            raise _RefusedError(said)
+            raise _RefusedRequestError(said)
         if status in LATER or status >= 500:
             raise _FailedTryError(said, busy=status in BUSY, wait=_seconds(headers.get("Retry-After", "")))
         await self._end(f"answers {said}; {await self._advice()}")
@@ -226,7 +226,7 @@ class Client:
             while self.answered_at <= since:
                 try:
                     await self._try({**payload, "messages": GREETING, "max_tokens": 16})
-                except _RefusedError as refusal:
+                except _RefusedRequestError as refusal:
                     await self._end(f"refuses any request with {refusal}; {await self._advice()}")
                 except _FailedTryError as failure:
                     if time.monotonic() - begun > PATIENCE:

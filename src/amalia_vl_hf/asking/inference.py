@@ -9,13 +9,12 @@ text; one exception ends all; and what has ended once never runs again.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from glob import escape
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,14 +27,10 @@ from datatrove.pipeline.inference.types import InferenceResult, ServerError
 from datatrove.pipeline.writers import JsonlWriter
 from loguru import logger as datatrove_logger
 
-from .endpoint import (
-    Client,
-    Endpoint,
-    EndpointError,
-    Reply,
-)
+from ..disk import in_turn, write_file
+from .endpoint import Client, Endpoint, EndpointError, Reply
 
-__all__ = ["Answer", "Endpoint", "EndpointError", "Request", "answer_all", "under_way"]
+__all__ = ["Endpoint", "EndpointError", "ModelAnswer", "ModelRequest", "answer_all", "under_way"]
 
 CHECKPOINT = "00000/chunk_00000.jsonl"  # where datatrove keeps answers, one a line
 ANSWERED = "stop"  # why an answer ended, where nothing is the matter with it
@@ -45,11 +40,11 @@ datatrove_logger.disable("datatrove")  # its lines would break the progress bar 
 Generate = Callable[[dict[str, Any]], Awaitable[InferenceResult]]
 
 
-class Request(NamedTuple):
+class ModelRequest(NamedTuple):
     """What is asked.
 
     Args:
-        id: A name of its own among those asked together.
+        id: A name of its own among the requests of a call.
         messages: OpenAI chat messages; a content is text or a list of parts.
     """
 
@@ -57,7 +52,7 @@ class Request(NamedTuple):
     messages: list[dict[str, Any]]
 
 
-class Answer(NamedTuple):
+class ModelAnswer(NamedTuple):
     """What came back.
 
     Args:
@@ -71,7 +66,7 @@ class Answer(NamedTuple):
     problem: str | None
 
 
-def answer_all(requests: Sequence[Request], endpoint: Endpoint, folder: Path, name: str) -> list[Answer]:
+def answer_all(requests: Sequence[ModelRequest], endpoint: Endpoint, folder: Path, name: str) -> list[ModelAnswer]:
     """Ask for all; killed, the same call goes on and repeats at most what was in flight.
 
     `folder/name.jsonl` appears when every request has its answer or a reason why there is none. One that is there
@@ -95,13 +90,13 @@ def answer_all(requests: Sequence[Request], endpoint: Endpoint, folder: Path, na
     path = folder / f"{name}.jsonl"
     partial = folder / f"{name}.{_digest(keys)[:16]}.partial"  # no other model's answers get in here
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder / f"{name}.lock"):
+    with in_turn(folder / f"{name}.lock"):  # a process that outlived a killed build may ask for the same
         answers = _read(path, keys)
         if answers is None:
             partial.mkdir(exist_ok=True)
             answers = _run(requests, endpoint, partial)
-            _write(partial / "answers.jsonl", answers, keys)
-            (partial / "answers.jsonl").replace(path)
+            records = [{**answer._asdict(), "key": key} for answer, key in zip(answers, keys, strict=True)]
+            write_file(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
         for left in folder.glob(f"{escape(name)}.{'[0-9a-f]' * 16}.partial"):  # of other models, too
             shutil.rmtree(left, ignore_errors=True)
     return answers
@@ -169,7 +164,7 @@ class _Runner(InferenceRunner):
         folder: Of cache and checkpoints.
     """
 
-    def __init__(self, requests: Sequence[Request], endpoint: Endpoint, folder: Path) -> None:
+    def __init__(self, requests: Sequence[ModelRequest], endpoint: Endpoint, folder: Path) -> None:
         super().__init__(
             rollout_fn=self.answer,
             config=InferenceConfig(
@@ -191,12 +186,11 @@ class _Runner(InferenceRunner):
     async def answer(self, document: Document, generate: Generate) -> dict[str, str | None]:
         """Ask for one document; with model and sampling in the payload, they are part of the cache's key."""
         result = await generate({"messages": self.requests[int(document.id)].messages, **self.endpoint.record()})
-        return (
-            Reply(result.text) if result.finish_reason == ANSWERED else Reply(None, result.finish_reason)
-        )._asdict()
+        answered = result.finish_reason == ANSWERED
+        return Reply(result.text)._asdict() if answered else Reply(None, result.finish_reason)._asdict()
 
 
-def _run(requests: Sequence[Request], endpoint: Endpoint, folder: Path) -> list[Answer]:
+def _run(requests: Sequence[ModelRequest], endpoint: Endpoint, folder: Path) -> list[ModelAnswer]:
     """Ask for what the folder does not know yet."""
     if not requests:
         return []
@@ -210,26 +204,18 @@ def _run(requests: Sequence[Request], endpoint: Endpoint, folder: Path) -> list[
     return _collect(requests, folder / "00000-0.jsonl")
 
 
-def _collect(requests: Sequence[Request], path: Path) -> list[Answer]:
+def _collect(requests: Sequence[ModelRequest], path: Path) -> list[ModelAnswer]:
     """Read what the runner wrote, in the order of the requests."""
-    found = {}
+    replies = {}
     for line in _lines(path) if path.is_file() else ():
         document = json.loads(line)
-        found[int(document["id"])] = document["metadata"]["rollout_results"][0]
-    if missing := len(requests) - len(found):  # the runner goes on when it cannot write
+        replies[int(document["id"])] = document["metadata"]["rollout_results"][0]
+    if missing := len(requests) - len(replies):  # the runner goes on when it cannot write
         raise OSError(f"{missing} of {len(requests)} answers could not be kept in {path.parent}; is the disk full?")
-    return [Answer(request.id, **found[number]) for number, request in enumerate(requests)]
+    return [ModelAnswer(request.id, **replies[number]) for number, request in enumerate(requests)]
 
 
-@contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """Wait for another process that asks for the same: it may have outlived a build that was killed."""
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _keys(requests: Sequence[Request], endpoint: Endpoint) -> list[str]:
+def _keys(requests: Sequence[ModelRequest], endpoint: Endpoint) -> list[str]:
     """Name each request by all that decides on its answer."""
     ids = Counter(request.id for request in requests)
     if duplicates := [name for name, count in ids.items() if count > 1]:
@@ -248,7 +234,7 @@ def _digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _read(path: Path, keys: Sequence[str]) -> list[Answer] | None:
+def _read(path: Path, keys: Sequence[str]) -> list[ModelAnswer] | None:
     """Read a file of answers, if it is of the requests of these keys."""
     if not path.is_file():
         return None
@@ -256,7 +242,7 @@ def _read(path: Path, keys: Sequence[str]) -> list[Answer] | None:
         lines = [json.loads(line) for line in _lines(path)]
         if [line["key"] for line in lines] != list(keys):
             return None
-        return [Answer(line["id"], line["text"], line["problem"]) for line in lines]
+        return [ModelAnswer(line["id"], line["text"], line["problem"]) for line in lines]
     except (ValueError, LookupError, TypeError):
         return None
 
@@ -264,9 +250,3 @@ def _read(path: Path, keys: Sequence[str]) -> list[Answer] | None:
 def _lines(path: Path) -> list[str]:
     """Read lines; `splitlines` would cut them where a text has a line separator of Unicode's."""
     return path.read_text(encoding="utf-8").split("\n")[:-1]
-
-
-def _write(path: Path, answers: Sequence[Answer], keys: Sequence[str]) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        for answer, key in zip(answers, keys, strict=True):
-            file.write(json.dumps({**answer._asdict(), "key": key}, ensure_ascii=False) + "\n")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
     from ..asking.inference import Endpoint
-    from ..data.building.recipe import Plan
+    from ..data.building.recipe import BuildRecipe
     from ..samples.checking import Report
 
 # Heavy imports are inside the commands, so that `--help` answers at once.
@@ -216,7 +216,7 @@ def _filter(arguments: argparse.Namespace) -> int:
 
 def _build(arguments: argparse.Namespace) -> int:
     from ..data.building.executors import SlurmJob
-    from ..data.building.recipe import INPUTS, OWN_LICENCE, Plan
+    from ..data.building.recipe import INPUTS, OWN_LICENCE, BuildRecipe
     from ..data.building.run import build
 
     given = {name: getattr(arguments, name) for name in INPUTS}
@@ -224,7 +224,7 @@ def _build(arguments: argparse.Namespace) -> int:
     if bool(texts) != (arguments.licence is not None):
         named = f"--{texts[0]}" if texts else "--texts, --functions or --invoices"
         raise ValueError(f"{named} and --licence go together: what samples are made of, and the licence it is under")
-    plan = Plan(
+    recipe = BuildRecipe(
         name=arguments.name,
         count=arguments.count,
         seed=arguments.seed,
@@ -234,13 +234,13 @@ def _build(arguments: argparse.Namespace) -> int:
         **given,
     )
     if arguments.dry_run:
-        return _show_prompts(plan)
+        return _show_prompts(recipe)
     slurm = SlurmJob(arguments.partition, arguments.time) if arguments.partition else None
-    made = build(plan, Path(arguments.out), arguments.executor, arguments.workers, slurm, arguments.preview)
+    made = build(recipe, Path(arguments.out), arguments.executor, arguments.workers, slurm, arguments.preview)
     if made is None:
         print("Slurm builds the shards; the same command says how far it is, and finishes the folder")
         return 0
-    print(f"{made.made} of {plan.count} samples are in {arguments.out}, every one checked")
+    print(f"{made.made} of {recipe.count} samples are in {arguments.out}, every one checked")
     if made.rejected:
         print(made.table())
     return 0 if made.made else 1
@@ -263,17 +263,19 @@ def _endpoint(arguments: argparse.Namespace) -> Endpoint | None:
     )
 
 
-def _show_prompts(plan: Plan) -> int:
+def _show_prompts(recipe: BuildRecipe) -> int:
     """Show what the first step asks for the first sample; later steps need its answers."""
     from ..data.building.shards import materials_of
     from ..data.building.stages import prompts_of
 
-    for number, step in enumerate(plan.steps, 1):
-        print(f"step {number}, {step.name}: up to {plan.count} requests to {plan.endpoint and plan.endpoint.model}")
-    if not plan.steps:
-        print(f"{plan.name} asks no model here; {plan.count} samples would be drawn")
+    for number, step in enumerate(recipe.steps, 1):
+        print(
+            f"step {number}, {step.name}: up to {recipe.count} requests to {recipe.endpoint and recipe.endpoint.model}"
+        )
+    if not recipe.steps:
+        print(f"{recipe.name} asks no model here; {recipe.count} samples would be drawn")
         return 0
-    for index, asked in prompts_of(plan, Path(), plan.steps[0], 0, materials_of(plan)):
+    for index, asked in prompts_of(recipe, Path(), recipe.steps[0], 0, materials_of(recipe)):
         print(f"sample {index}: {asked}" if isinstance(asked, Exception) else asked[0]["content"])
         break
     return 0

@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-Format = Literal["plain", "json", "markdown", "tagged"]
-FORMATS: tuple[Format, ...] = ("plain", "json", "markdown", "tagged")
+AnswerFormat = Literal["plain", "json", "markdown", "tagged"]
+FORMATS: tuple[AnswerFormat, ...] = ("plain", "json", "markdown", "tagged")
 Fields = dict[str, Any]  # text, whole numbers, and yes or no, by their Portuguese names
 
 VERDICT = "correta"  # the field that is yes or no; a text may stand beside it
@@ -17,7 +17,7 @@ REFUTED = "Não, a transcrição não está correta. O texto correto é:\n"
 _YES_NO = {True: "sim", False: "não"}
 
 
-def request(names: Sequence[str], kind: Format) -> str:
+def request(names: Sequence[str], kind: AnswerFormat) -> str:
     """Ask for fields in a format; nothing is said of plain text.
 
     >>> request(["frase"], "tagged")
@@ -33,7 +33,7 @@ def request(names: Sequence[str], kind: Format) -> str:
     return f"Responde com etiquetas, assim: {', '.join(f'<{name}>…</{name}>' for name in names)}"
 
 
-def write(fields: Mapping[str, Any], kind: Format) -> str:
+def write(fields: Mapping[str, Any], kind: AnswerFormat) -> str:
     """Write fields in a format.
 
     >>> write({"frase": "Chove."}, "markdown")
@@ -51,7 +51,7 @@ def write(fields: Mapping[str, Any], kind: Format) -> str:
     return "\n\n".join(texts.values())
 
 
-def read(answer: str, kind: Format, like: Mapping[str, Any]) -> Fields | None:
+def read(answer: str, kind: AnswerFormat, like: Mapping[str, Any]) -> Fields | None:
     """Read an answer back.
 
     Args:
@@ -116,7 +116,7 @@ def _matched(pattern: str, answer: str, names: list[str]) -> Fields | None:
     return dict(zip(names, match.groups(), strict=True)) if match else None
 
 
-_READERS: dict[Format, Callable[[str, list[str]], Fields | None]] = {
+_READERS: dict[AnswerFormat, Callable[[str, list[str]], Fields | None]] = {
     "plain": _read_plain,
     "json": _read_json,
     "markdown": _read_markdown,

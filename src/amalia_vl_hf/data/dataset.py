@@ -22,7 +22,7 @@ FAMILIES = {
     "simple-code-ocr": "code",
 }
 
-Row = dict[str, Any]
+DatasetRow = dict[str, Any]
 
 
 class RejectedError(Exception):
@@ -74,7 +74,7 @@ class Materials(NamedTuple):
     answers: Mapping[str, str] = {}
 
 
-class Step(NamedTuple):
+class ModelStep(NamedTuple):
     """One thing a model is asked for each sample.
 
     Args:
@@ -94,7 +94,7 @@ class Exchange(NamedTuple):
     answer: str
 
 
-class Drawn(NamedTuple):
+class DrawnSample(NamedTuple):
     """One sample as a dataset draws it.
 
     Args:
@@ -112,7 +112,7 @@ class Drawn(NamedTuple):
     language: Language = "pt"
 
 
-class Rendered(Protocol):
+class RenderedDataset(Protocol):
     """A module that makes a dataset; `pt_render_text` and `pt_ocr` are two."""
 
     NAME: str  # on the command line and of its folder
@@ -120,20 +120,20 @@ class Rendered(Protocol):
     VERSION: int  # counts changes of what a seed gives
     USES: tuple[str, ...]  # of the user's: "fonts", "texts", "functions", "invoices"
     SUMMARY: str  # for the dataset card, and help
-    STEPS: tuple[Step, ...]  # what a model is asked, in order, if there is one
+    STEPS: tuple[ModelStep, ...]  # what a model is asked, in order, if there is one
 
-    def draw(self, rng: Random, index: int, materials: Materials) -> Drawn:
+    def draw(self, rng: Random, index: int, materials: Materials) -> DrawnSample:
         """Draw a sample; the same generator state, number and materials give the same bytes.
 
         Raises:
             RejectedError: It cannot be made, of a model's answer above all.
         """
 
-    def faults(self, row: Row) -> list[str]:
+    def faults(self, row: DatasetRow) -> list[str]:
         """Say what is wrong with a row as it was written; nothing if its answer is what its picture shows."""
 
 
-def import_dataset(name: str) -> Rendered:
+def import_dataset(name: str) -> RenderedDataset:
     """Import the module that makes a dataset.
 
     Raises:
@@ -141,4 +141,4 @@ def import_dataset(name: str) -> Rendered:
     """
     if name not in FAMILIES:
         raise ValueError(f"no dataset {name}; there are {', '.join(FAMILIES)}")
-    return cast(Rendered, import_module(f"{__package__}.{FAMILIES[name]}.{name.replace('-', '_')}"))
+    return cast(RenderedDataset, import_module(f"{__package__}.{FAMILIES[name]}.{name.replace('-', '_')}"))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 
-from .dataset import FAMILIES, Step
+from .dataset import FAMILIES, ModelStep
 
 FOLDER = Path(__file__).parent
 _VERSION = "versão: "  # begins the first line, for people; the model does not get it
@@ -26,7 +26,7 @@ def read_prompt(dataset: str, step: str) -> Template:
     return Template(rest.strip())
 
 
-def prompt_hash(dataset: str, steps: Sequence[Step]) -> str:
+def prompt_hash(dataset: str, steps: Sequence[ModelStep]) -> str:
     """Hash the prompts of the steps, SHA-256; nothing where no model is asked."""
     if not steps:
         return ""

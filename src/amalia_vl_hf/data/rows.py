@@ -9,7 +9,7 @@ from typing import Any
 from datasets import Features, Image, List, Value
 from PIL import Image as Pictures
 
-from .dataset import Drawn, Exchange, Rendered, Row
+from .dataset import DatasetRow, DrawnSample, Exchange, RenderedDataset
 
 FEATURES = Features(
     {
@@ -43,13 +43,13 @@ def jpeg(picture: Pictures.Image, quality: int) -> bytes:
     return buffer.getvalue()
 
 
-def open_picture(row: Row) -> Pictures.Image:
+def open_picture(row: DatasetRow) -> Pictures.Image:
     """Decode the one picture of a row."""
     (cell,) = row["images"]
     return Pictures.open(io.BytesIO(cell["bytes"])).convert("RGB")
 
 
-def write_row(dataset: Rendered, drawn: Drawn, index: int, **provenance: Any) -> Row:
+def write_row(dataset: RenderedDataset, drawn: DrawnSample, index: int, **provenance: Any) -> DatasetRow:
     """Write a sample as a row, with where it comes from: the columns of `FEATURES` after `index`."""
     suffix = "png" if drawn.picture.startswith(b"\x89PNG") else "jpg"
     turns = [turn for said in drawn.exchanges for turn in zip(("user", "assistant"), said, strict=True)]
@@ -65,7 +65,7 @@ def write_row(dataset: Rendered, drawn: Drawn, index: int, **provenance: Any) ->
     }
 
 
-def exchanges(row: Row) -> list[Exchange]:
+def exchanges(row: DatasetRow) -> list[Exchange]:
     """Give the conversation of a row.
 
     Raises:
@@ -78,7 +78,7 @@ def exchanges(row: Row) -> list[Exchange]:
     return [Exchange(*pair) for pair in zip(texts[::2], texts[1::2], strict=True)]
 
 
-def exchange(row: Row) -> Exchange:
+def exchange(row: DatasetRow) -> Exchange:
     """Give the only exchange of a row.
 
     Raises:
@@ -90,7 +90,7 @@ def exchange(row: Row) -> Exchange:
     return found[0]
 
 
-def truth_of(row: Row) -> dict[str, Any]:
+def truth_of(row: DatasetRow) -> dict[str, Any]:
     """Read what the picture of a row shows."""
     truth: dict[str, Any] = json.loads(row["truth"])
     return truth

@@ -11,9 +11,9 @@ import time
 from typing import Literal, NamedTuple, get_args
 
 from . import bubblewrap, wasm
-from .limits import Limits, Run, Status
+from .limits import SnippetLimits, Status
 
-__all__ = ["Backend", "Limits", "SandboxUnavailableError", "SnippetResult", "Status", "run_snippet"]
+__all__ = ["Backend", "SandboxUnavailableError", "SnippetLimits", "SnippetResult", "Status", "run_snippet"]
 
 Backend = Literal["bubblewrap", "wasm"]
 
@@ -44,7 +44,7 @@ class SnippetResult(NamedTuple):
 
 
 def run_snippet(
-    code: str, limits: Limits | None = None, backend: Backend | None = None, seeds: int = 2
+    code: str, limits: SnippetLimits | None = None, backend: Backend | None = None, seeds: int = 2
 ) -> SnippetResult:
     """Run Python code in a sandbox, once for each hash seed.
 
@@ -70,18 +70,15 @@ def run_snippet(
     if seeds < 1:
         raise ValueError(f"seeds={seeds}: a snippet runs at least once")
     sandbox = _MODULES[_working_backend(backend)]
-    limits = limits or Limits()
+    limits = limits or SnippetLimits()
     start = time.monotonic()
     first = sandbox.run(source, 0, limits)
     status = first.status
-    if status == "ok" and not all(_agree(first, sandbox.run(source, seed, limits)) for seed in range(1, seeds)):
+    others = (sandbox.run(source, seed, limits) for seed in range(1, seeds))
+    if status == "ok" and any((run.status, run.stdout) != (status, first.stdout) for run in others):
         status = "unstable"
     seconds = time.monotonic() - start
     return SnippetResult(status, first.stdout.decode(errors="replace"), first.stderr.decode(errors="replace"), seconds)
-
-
-def _agree(first: Run, other: Run) -> bool:
-    return other.status == "ok" and other.stdout == first.stdout
 
 
 def _checked_source(code: str) -> bytes:

@@ -14,13 +14,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from .limits import (
-    Limits,
-    Run,
-    Status,
-    plain_user,
-)
-from .process import Ended, run_bounded
+from .limits import SandboxRun, SnippetLimits, Status, plain_user
+from .process import CommandEnd, run_bounded
 from .syscalls import seccomp_program
 
 SNIPPET = "/snippet.py"
@@ -34,7 +29,7 @@ LIBRARY_ONLY = ("-s", "-P", "-S")  # no user's, script's or site's packages; -I 
 _EXIT_BY_SIGNAL = 128  # what bubblewrap adds to the number of the signal that ended the snippet
 
 
-def run(source: bytes, seed: int, limits: Limits) -> Run:
+def run(source: bytes, seed: int, limits: SnippetLimits) -> SandboxRun:
     """Run a snippet once under the hash seed.
 
     Args:
@@ -48,12 +43,12 @@ def run(source: bytes, seed: int, limits: Limits) -> Run:
     with _readable(seccomp_program()) as program, _readable(source) as snippet:
         command = [*_namespaces(program, snippet), "--setenv", "PYTHONHASHSEED", str(seed), *_interpreter(limits)]
         ended = run_bounded(command, (program, snippet), limits)
-    return Run(_status(ended), ended.stdout, ended.stderr)
+    return SandboxRun(_status(ended), ended.stdout, ended.stderr)
 
 
 @functools.cache
 def problem() -> str | None:
-    """Why this backend cannot run here, None where it can: it has to print in the sandbox once."""
+    """Say why this backend cannot run here, None where it can: it has to print in the sandbox once."""
     if not sys.platform.startswith("linux"):
         return f"needs Linux, this is {sys.platform}"
     missing = [name for name in ("bwrap", "prlimit", "setpriv") if shutil.which(name) is None]
@@ -62,19 +57,21 @@ def problem() -> str | None:
     if not _python().is_file():
         return f"no {_python()}, the interpreter that a snippet is shown (apt install python3)"
     try:
-        trial = run(b"print('works')", 0, Limits(wall_seconds=60))
+        trial = run(b"print('works')", 0, SnippetLimits(wall_seconds=60))
     except (ImportError, RuntimeError) as error:
         return f"{error}; pip install pyseccomp (extra `data`), apt install libseccomp2"
     except OSError as error:
         return f"cannot start it: {error}"
-    if trial != Run("ok", b"works\n", b""):
+    if trial != SandboxRun("ok", b"works\n", b""):
         return f"a trial run ended as {trial.status}: {trial.stderr.decode(errors='replace').strip()[-300:]}"
     return None
 
 
 def _namespaces(program: int, snippet: int) -> list[str]:
-    """Bubblewrap and what the snippet sees; the numbers are file descriptors."""
-    command = [*_as_plain_user(), _program("bwrap"), *ALONE, "--seccomp", str(program)]
+    """Give bubblewrap and what the snippet sees; the numbers are file descriptors."""
+    user = plain_user()  # for root, whom no limit on processes binds
+    rights = [] if user is None else [_program("setpriv"), f"--reuid={user}", f"--regid={user}", "--clear-groups"]
+    command = [*rights, _program("bwrap"), *ALONE, "--seccomp", str(program)]
     for path in _visible():
         command += ["--ro-bind", path, path]
     for path in ("/lib", "/lib64"):
@@ -85,23 +82,17 @@ def _namespaces(program: int, snippet: int) -> list[str]:
     return [*command, "--ro-bind-data", str(snippet), SNIPPET, "--remount-ro", "/", "--chdir", "/"]
 
 
-def _as_plain_user() -> list[str]:
-    """For root, whom no limit on processes binds."""
-    user = plain_user()
-    return [] if user is None else [_program("setpriv"), f"--reuid={user}", f"--regid={user}", "--clear-groups"]
-
-
 @functools.cache
 def _visible() -> tuple[str, ...]:
-    """Host paths shown read only: two programs and the libraries."""
+    """List the host's paths that are shown, read only: two programs and the libraries."""
     python = _python()
     libraries = ("/usr/lib", "/usr/lib64", "/lib", "/lib64", str(python.parent.parent / "lib"))
     folders = [path for path in libraries if Path(path).is_dir() and not Path(path).is_symlink()]
     return tuple(dict.fromkeys([str(python), _program("prlimit"), *folders]))
 
 
-def _interpreter(limits: Limits) -> list[str]:
-    """The interpreter under the kernel's limits, set inside: the user's other processes do not count there."""
+def _interpreter(limits: SnippetLimits) -> list[str]:
+    """Give the interpreter under the kernel's limits, set inside: the user's other processes do not count there."""
     bounds = {
         "as": limits.memory_bytes,
         "cpu": f"{limits.cpu_seconds}:{limits.cpu_seconds + 1}",  # SIGXCPU, then SIGKILL
@@ -120,12 +111,12 @@ def _program(name: str) -> str:
 
 @functools.cache
 def _python() -> Path:
-    """The interpreter to show: the one that runs this if the system's folder has it, else the system's own."""
+    """Find the interpreter to show: the one that runs this if the system's folder has it, else the system's own."""
     here = Path(sys.executable).resolve()
     return here if here.is_relative_to("/usr") else Path("/usr/bin/python3").resolve()
 
 
-def _status(ended: Ended) -> Status:
+def _status(ended: CommandEnd) -> Status:
     if ended.stopped is not None:
         return ended.stopped
     if ended.code == _EXIT_BY_SIGNAL + signal.SIGXCPU:
@@ -137,7 +128,7 @@ def _status(ended: Ended) -> Status:
 
 @contextlib.contextmanager
 def _readable(content: bytes) -> Iterator[int]:
-    """A file descriptor, in memory and read from the start, for bubblewrap to take the content from."""
+    """Give a file descriptor, in memory and read from the start, for bubblewrap to take the content from."""
     descriptor = os.memfd_create("sandbox")
     try:
         os.write(descriptor, content)

@@ -13,7 +13,7 @@ PLAIN_USER = 65534  # `nobody`: root gives its rights up before anything of the 
 
 
 @dataclass(frozen=True)
-class Limits:
+class SnippetLimits:
     """What one run of a snippet may use.
 
     Args:
@@ -46,7 +46,7 @@ class Limits:
             )
 
 
-class Run(NamedTuple):
+class SandboxRun(NamedTuple):
     """How one run in a sandbox ended; the streams are cut at the limit."""
 
     status: Status
@@ -55,5 +55,5 @@ class Run(NamedTuple):
 
 
 def plain_user() -> int | None:
-    """The user id to take on, None where this process is no root."""
+    """Give the user id to take on, None where this process is no root."""
     return PLAIN_USER if os.geteuid() == 0 else None

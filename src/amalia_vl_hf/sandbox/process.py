@@ -6,13 +6,13 @@ import subprocess
 import time
 from typing import IO, Literal, NamedTuple, cast
 
-from .limits import Limits
+from .limits import SnippetLimits
 
 Stop = Literal["timeout", "too_much_output"]
 _CHUNK = 64 * 1024
 
 
-class Ended(NamedTuple):
+class CommandEnd(NamedTuple):
     """How a command ended.
 
     Attributes:
@@ -28,7 +28,7 @@ class Ended(NamedTuple):
     stderr: bytes
 
 
-def run_bounded(command: list[str], pass_fds: tuple[int, ...], limits: Limits) -> Ended:
+def run_bounded(command: list[str], pass_fds: tuple[int, ...], limits: SnippetLimits) -> CommandEnd:
     """Run a command without input or environment; it is killed when time or output run out.
 
     Args:
@@ -39,27 +39,26 @@ def run_bounded(command: list[str], pass_fds: tuple[int, ...], limits: Limits) -
     Returns:
         How it ended.
     """
-    process = (
-        subprocess.Popen(  # without a user: that would copy this process's page tables, 15 ms where torch is loaded
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={},
-            cwd="/",
-            pass_fds=pass_fds,
-            start_new_session=True,
-        )
+    # Without a user: that would copy this process's page tables, 15 ms where torch is loaded.
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={},
+        cwd="/",
+        pass_fds=pass_fds,
+        start_new_session=True,
     )
     with process:
         try:
             stopped, stdout, stderr = _read(process, limits)
         finally:
             process.kill()
-    return Ended(stopped, process.returncode, stdout[: limits.output_bytes], stderr[: limits.output_bytes])
+    return CommandEnd(stopped, process.returncode, stdout[: limits.output_bytes], stderr[: limits.output_bytes])
 
 
-def _read(process: subprocess.Popen[bytes], limits: Limits) -> tuple[Stop | None, bytes, bytes]:
+def _read(process: subprocess.Popen[bytes], limits: SnippetLimits) -> tuple[Stop | None, bytes, bytes]:
     """Read both streams to their ends and wait for the process, as long as it keeps to the limits."""
     deadline = time.monotonic() + limits.wall_seconds
     stdout, stderr = bytearray(), bytearray()

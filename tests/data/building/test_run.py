@@ -6,6 +6,8 @@ import stat
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -15,15 +17,15 @@ from datasets import load_dataset
 
 from amalia_vl_hf import cli
 from amalia_vl_hf.data.building.executors import SlurmJob
-from amalia_vl_hf.data.building.recipe import Plan
+from amalia_vl_hf.data.building.recipe import BuildRecipe
 from amalia_vl_hf.data.building.run import build
-from amalia_vl_hf.data.building.shards import check_shard
+from amalia_vl_hf.data.building.shards import check_shard, write_shard
 from amalia_vl_hf.data.dataset import FAMILIES, import_dataset
 from amalia_vl_hf.data.rows import FEATURES, exchange
 from amalia_vl_hf.data.text import pt_render_text
 from amalia_vl_hf.samples.loading import load_samples
 
-PLAN = Plan("pt-render-text", count=10, seed=3, shard_size=2)
+RECIPE = BuildRecipe("pt-render-text", count=10, seed=3, shard_size=2)
 # Slurm as far as datatrove needs it: runs the tasks of an array one after the other, and says a job's number.
 SLURM = {
     "scontrol": """#!/bin/bash
@@ -48,7 +50,7 @@ def shards(out: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     out = tmp_path_factory.mktemp("built") / "out"
-    assert build(PLAN, out, preview=2).made == 10
+    assert build(RECIPE, out, preview=2).made == 10
     return out
 
 
@@ -67,13 +69,13 @@ def test_datasets_loads_the_folder_with_its_pictures(built, tmp_path):
 
 
 def test_another_seed_gives_other_samples(built, tmp_path):
-    build(Plan("pt-render-text", count=2, seed=4, shard_size=2), tmp_path)
+    build(BuildRecipe("pt-render-text", count=2, seed=4, shard_size=2), tmp_path)
     assert shards(tmp_path)["train-00000-of-00001.parquet"] not in shards(built).values()
 
 
 @pytest.mark.slow
 def test_two_workers_killed_and_one_that_goes_on_write_what_one_writes(built, tmp_path):
-    words = ["data", "build", PLAN.name, "--out", str(tmp_path / "out"), "--count", "10", "--seed", "3"]
+    words = ["data", "build", RECIPE.name, "--out", str(tmp_path / "out"), "--count", "10", "--seed", "3"]
     words += ["--shard-size", "2"]
     first = tmp_path / "out" / "data" / "train-00000-of-00005.parquet"
     command = [sys.executable, "-m", "amalia_vl_hf.cli", *words, "--workers", "2"]
@@ -94,9 +96,9 @@ def test_two_workers_killed_and_one_that_goes_on_write_what_one_writes(built, tm
 
 
 def test_a_lost_shard_is_built_again(built, tmp_path):
-    build(PLAN, tmp_path)
+    build(RECIPE, tmp_path)
     (tmp_path / "data" / "train-00001-of-00005.parquet").unlink()
-    build(PLAN, tmp_path)
+    build(RECIPE, tmp_path)
     assert shards(tmp_path) == shards(built)
 
 
@@ -106,8 +108,8 @@ def test_slurm_gets_the_tasks_and_the_same_call_finishes(built, tmp_path, monkey
         (tmp_path / name).write_text(script, encoding="utf-8")
         (tmp_path / name).chmod(stat.S_IRUSR | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    plan = Plan("pt-render-text", count=2, seed=3, shard_size=2)
-    assert build(plan, tmp_path / "out", "slurm", slurm=SlurmJob("cpu")).made == 2
+    recipe = BuildRecipe("pt-render-text", count=2, seed=3, shard_size=2)
+    assert build(recipe, tmp_path / "out", "slurm", slurm=SlurmJob("cpu")).made == 2
     rows = pq.read_table(built / "data" / "train-00000-of-00005.parquet").to_pylist()
     assert pq.read_table(tmp_path / "out" / "data" / "train-00000-of-00001.parquet").to_pylist() == rows
     assert (tmp_path / "out" / "README.md").exists()
@@ -125,7 +127,7 @@ def test_card_and_sheet_say_what_is_there(built):
 
 def test_provenance_is_in_every_row(built):
     row = pq.read_table(built / "data" / "train-00000-of-00005.parquet").to_pylist()[0]
-    assert row["generator"].endswith(f"{PLAN.name} {pt_render_text.VERSION}")
+    assert row["generator"].endswith(f"{RECIPE.name} {pt_render_text.VERSION}")
     assert (row["seed"], row["licence"], row["source"]) == (3, "Apache-2.0", "PT-Render-Text")
 
 
@@ -135,9 +137,9 @@ def test_a_wrong_answer_is_never_written(built, tmp_path):
     rows = table.to_pylist()
     rows[1]["messages"][1]["content"] += "x"
     pq.write_table(table.from_pylist(rows, schema=table.schema), tmp_path / "wrong.parquet")
-    check_shard(PLAN, path)
+    check_shard(RECIPE, path)
     with pytest.raises(ValueError, match=r"pt-render-text, sample 1 of seed 3: the answer '.*x' is not"):
-        check_shard(PLAN, tmp_path / "wrong.parquet")
+        check_shard(RECIPE, tmp_path / "wrong.parquet")
 
 
 def test_turns_of_others_are_refused():
@@ -147,13 +149,40 @@ def test_turns_of_others_are_refused():
 
 def test_another_plan_does_not_go_on_in_a_folder(built):
     with pytest.raises(ValueError, match="was begun with count 10 and not 11, seed 3 and not 4; name another folder"):
-        build(Plan("pt-render-text", count=11, seed=4, shard_size=2), built)
+        build(BuildRecipe("pt-render-text", count=11, seed=4, shard_size=2), built)
+
+
+def test_a_folder_in_which_a_kill_left_nothing_but_half_a_record_is_begun_again(tmp_path):
+    (tmp_path / ".plan.json.0123456789abcdef.partial").write_text("{", encoding="utf-8")
+    assert build(replace(RECIPE, count=1), tmp_path).made == 1
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
+
+
+def test_a_record_is_written_as_it_was_before(tmp_path):
+    """Folders that were begun by earlier versions go on: names and values stay, and their order."""
+    recipe = replace(RECIPE, count=1)
+    build(recipe, tmp_path)
+    names = "name count shard_size fonts texts functions invoices endpoint seed generator model prompt_hash licence"
+    record = json.loads((tmp_path / "plan.json").read_text(encoding="utf-8"))
+    assert list(record) == names.split()
+    assert (tmp_path / "plan.json").read_text(encoding="utf-8") == json.dumps(record, indent=2) + "\n"
+    before = (tmp_path / "plan.json").stat().st_mtime_ns
+    build(recipe, tmp_path)
+    assert (tmp_path / "plan.json").stat().st_mtime_ns == before
+
+
+def test_two_that_build_one_shard_at_once_do_not_disturb_each_other(built, tmp_path):
+    """A process that outlived a killed build, or a task that Slurm started twice."""
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda _: write_shard(RECIPE, tmp_path, 0), range(3)))
+    assert shards(tmp_path)["train-00000-of-00005.parquet"] == shards(built)["train-00000-of-00005.parquet"]
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["train-00000-of-00005.parquet"]
 
 
 def test_a_folder_with_something_else_is_left_alone(tmp_path):
     (tmp_path / "letter.txt").write_text("...", encoding="utf-8")
     with pytest.raises(ValueError, match="holds something else"):
-        build(PLAN, tmp_path)
+        build(RECIPE, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 
 
@@ -168,18 +197,18 @@ def test_a_folder_with_something_else_is_left_alone(tmp_path):
 )
 def test_plans_that_cannot_be(words, reason):
     with pytest.raises(ValueError, match=reason):
-        Plan(**{"name": "pt-render-text", "count": 10, "seed": 0, "shard_size": 4, **words})
+        BuildRecipe(**{"name": "pt-render-text", "count": 10, "seed": 0, "shard_size": 4, **words})
 
 
 def test_executors_that_are_not_here_say_so(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="Slurm needs to know where: --partition NAME"):
-        build(PLAN, tmp_path / "a", "slurm")
+        build(RECIPE, tmp_path / "a", "slurm")
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ValueError, match="no sbatch here"):
-        build(PLAN, tmp_path / "a", "slurm", slurm=SlurmJob("cpu"))
+        build(RECIPE, tmp_path / "a", "slurm", slurm=SlurmJob("cpu"))
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ValueError, match="ray is not installed: pip install ray"):
-        build(PLAN, tmp_path / "a", "ray")
+        build(RECIPE, tmp_path / "a", "ray")
 
 
 def test_texts_need_their_licence(tmp_path, capsys):
@@ -192,8 +221,8 @@ def test_the_users_texts_and_licence_are_in_the_plan_and_the_rows(tmp_path):
     (tmp_path / "a.txt").write_text("Uma frase só minha.\n", encoding="utf-8")
     words = ["data", "build", "pt-render-text", "--out", str(tmp_path / "out"), "--count", "3", "--seed", "1"]
     assert cli.main([*words, "--texts", str(tmp_path / "a.txt"), "--licence", "CC-BY-4.0"]) == 0
-    plan = json.loads((tmp_path / "out" / "plan.json").read_text(encoding="utf-8"))
-    assert len(plan["texts"]) == 64, "a SHA-256, not a path"
+    recipe = json.loads((tmp_path / "out" / "plan.json").read_text(encoding="utf-8"))
+    assert len(recipe["texts"]) == 64, "a SHA-256, not a path"
     rows = load_samples(tmp_path / "out", "sft").with_format(None)
     assert len(rows) == 3
     (path,) = (tmp_path / "out" / "data").iterdir()
@@ -211,9 +240,9 @@ def test_a_task_that_fails_ends_the_build_with_its_reason(tmp_path, capsys):
 
 
 def test_a_task_that_ends_without_its_shard_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr("amalia_vl_hf.data.building.shards.write_shard", lambda plan, out, shard: None)
+    monkeypatch.setattr("amalia_vl_hf.data.building.shards.write_shard", lambda recipe, out, shard: None)
     with pytest.raises(RuntimeError, match=r"5 of 5 shards are missing in .*; see .*logs"):
-        build(PLAN, tmp_path)
+        build(RECIPE, tmp_path)
 
 
 def test_help_and_the_engine_name_the_same_datasets(capsys):

@@ -17,19 +17,12 @@ import pytest
 from amalia_vl_hf import cli
 from amalia_vl_hf.asking.inference import Endpoint
 from amalia_vl_hf.data import prompts
-from amalia_vl_hf.data.building.recipe import Plan
-from amalia_vl_hf.data.building.run import Task, build
+from amalia_vl_hf.data.brazilian import BRAZILIAN
+from amalia_vl_hf.data.building.recipe import BuildRecipe
+from amalia_vl_hf.data.building.run import ShardTask, build
 from amalia_vl_hf.data.building.shards import materials_of
 from amalia_vl_hf.data.building.stages import NO_ANSWER, ask_model, prompts_of
-from amalia_vl_hf.data.building.tally import BRAZILIAN, refuse_brazilian
-from amalia_vl_hf.data.dataset import (
-    FAMILIES,
-    Drawn,
-    Exchange,
-    RejectedError,
-    Step,
-    import_dataset,
-)
+from amalia_vl_hf.data.dataset import FAMILIES, DrawnSample, Exchange, ModelStep, RejectedError, import_dataset
 from amalia_vl_hf.data.prompts import prompt_hash, read_prompt
 from amalia_vl_hf.data.rows import exchange, png, truth_of
 from amalia_vl_hf.data.text.text_pictures import Image
@@ -63,7 +56,7 @@ def _draw(rng, index, materials):
     word = _word(rng)
     answer = materials.answers["check"] if materials.answers else f"o {word}"
     said = Exchange("O que é?", answer)
-    return Drawn(png(Image.new("RGB", (8, 8))), (said,), "toy", {"answer": answer, "index": index})
+    return DrawnSample(png(Image.new("RGB", (8, 8))), (said,), "toy", {"answer": answer, "index": index})
 
 
 TOY = SimpleNamespace(
@@ -72,7 +65,7 @@ TOY = SimpleNamespace(
     VERSION=1,
     USES=(),
     SUMMARY="Two steps.",
-    STEPS=(Step("colour", _ask_colour), Step("check", _ask_check)),
+    STEPS=(ModelStep("colour", _ask_colour), ModelStep("check", _ask_check)),
     draw=_draw,
     faults=lambda row: [] if exchange(row).answer == truth_of(row)["answer"] else ["wrong"],
 )
@@ -97,7 +90,7 @@ def toy(tmp_path, monkeypatch):
     (folder / "colour.md").write_text("versão: 1\n\nDiz uma cor para o $word número $number\n", encoding="utf-8")
     (folder / "check.md").write_text("versão: 2\nConfirma: $colour e $word\n", encoding="utf-8")
     monkeypatch.setattr(prompts, "FOLDER", tmp_path)
-    return Plan("toy", count=COUNT, seed=1, shard_size=6)
+    return BuildRecipe("toy", count=COUNT, seed=1, shard_size=6)
 
 
 @pytest.fixture
@@ -106,8 +99,8 @@ def server():
         yield server
 
 
-def with_model(plan, server, **changes):
-    return replace(plan, endpoint=Endpoint(server.url, "amalia", **changes))
+def with_model(recipe, server, **changes):
+    return replace(recipe, endpoint=Endpoint(server.url, "amalia", **changes))
 
 
 def rows_of(out):
@@ -115,8 +108,8 @@ def rows_of(out):
 
 
 def test_every_sample_is_made_or_has_its_reason(toy, server, tmp_path):
-    plan = with_model(toy, server)
-    made = build(plan, tmp_path / "out")
+    recipe = with_model(toy, server)
+    made = build(recipe, tmp_path / "out")
     assert made.rejected == {
         "nothing to ask": 2,
         "no colour": 1,
@@ -139,8 +132,8 @@ def test_every_sample_is_made_or_has_its_reason(toy, server, tmp_path):
 
 
 def test_rows_say_which_model_and_which_prompts(toy, server, tmp_path):
-    plan = with_model(toy, server)
-    build(plan, tmp_path / "out")
+    recipe = with_model(toy, server)
+    build(recipe, tmp_path / "out")
     row = rows_of(tmp_path / "out")[0]
     assert row["model"] == "amalia"
     assert row["prompt_hash"] == prompt_hash("toy", TOY.STEPS)
@@ -158,11 +151,11 @@ def test_another_prompt_has_another_hash(toy):
 
 
 def test_answers_are_kept_when_a_shard_is_lost(toy, server, tmp_path):
-    plan = with_model(toy, server)
-    build(plan, tmp_path / "out")
+    recipe = with_model(toy, server)
+    build(recipe, tmp_path / "out")
     rows, asked = rows_of(tmp_path / "out"), server.requests
-    plan.shard_path(tmp_path / "out", 1).unlink()
-    build(plan, tmp_path / "out")
+    recipe.shard_path(tmp_path / "out", 1).unlink()
+    build(recipe, tmp_path / "out")
     assert rows_of(tmp_path / "out") == rows
     assert server.requests == asked
 
@@ -217,9 +210,9 @@ def test_the_bar_counts_answers_before_their_shard_is_complete(toy, tmp_path):
         return say(text, count)
 
     with ModelServer(script=slow) as server:
-        plan = with_model(toy, server)
-        task = Task(plan, tmp_path / "out", "colour")
-        building = threading.Thread(target=build, args=(plan, tmp_path / "out"))
+        recipe = with_model(toy, server)
+        task = ShardTask(recipe, tmp_path / "out", "colour")
+        building = threading.Thread(target=build, args=(recipe, tmp_path / "out"))
         building.start()
         started = time.monotonic()
         while task.samples() < 2 and time.monotonic() - started < 30:
@@ -238,7 +231,7 @@ def test_half_an_endpoint_is_refused(toy, tmp_path, capsys):
 
 def test_a_dataset_without_steps_takes_no_model():
     with pytest.raises(ValueError, match="pt-render-text asks no model; leave --endpoint and --model out"):
-        Plan("pt-render-text", 1, 0, endpoint=Endpoint("http://127.0.0.1:1", "m"))
+        BuildRecipe("pt-render-text", 1, 0, endpoint=Endpoint("http://127.0.0.1:1", "m"))
 
 
 def test_a_step_without_a_model_is_an_error(toy, tmp_path):
@@ -254,23 +247,12 @@ def test_a_prompt_without_its_version_is_an_error(toy):
 
 @pytest.mark.parametrize("dataset", ASKING, ids=lambda dataset: dataset.NAME)
 def test_the_prompts_of_the_package_are_filled_and_european(dataset):
-    plan = Plan(dataset.NAME, 8, 0, endpoint=Endpoint("http://127.0.0.1:1", "m"))
-    asked = [said for _, said in prompts_of(plan, None, dataset.STEPS[0], 0, materials_of(plan))]
+    recipe = BuildRecipe(dataset.NAME, 8, 0, endpoint=Endpoint("http://127.0.0.1:1", "m"))
+    asked = [said for _, said in prompts_of(recipe, None, dataset.STEPS[0], 0, materials_of(recipe))]
     texts = [said[0]["content"] for said in asked if not isinstance(said, RejectedError)]
     assert len(set(texts)) > 1
     for step in dataset.STEPS:
         assert judge(read_prompt(dataset.NAME, step.name).template).is_pt_pt
-
-
-def test_brazilian_dialogues_are_refused_and_other_languages_are_not_judged():
-    brazilian = "O ônibus está chegando ao ponto e as pessoas estão entrando."
-    row = {
-        "language": "pt",
-        "messages": [{"role": "user", "content": "?"}, {"role": "assistant", "content": brazilian}],
-    }
-    with pytest.raises(RejectedError, match=f"{BRAZILIAN}: pt-BR"):
-        refuse_brazilian(row)
-    refuse_brazilian({**row, "language": "en"})
 
 
 def program(text, count):

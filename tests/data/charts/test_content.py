@@ -8,7 +8,7 @@ import pytest
 from amalia_vl_hf.data.charts.content import (
     MAX_MARKS,
     UNITS,
-    Shape,
+    ChartShape,
     check_shape,
     from_record,
     grid_step,
@@ -18,27 +18,15 @@ from amalia_vl_hf.data.charts.content import (
     write_value,
 )
 from amalia_vl_hf.data.charts.templates import TEMPLATES
-from amalia_vl_hf.data.charts.topics import (
-    PAIRS,
-    POOLS,
-    SERIES,
-    TOPICS,
-    WHOLES,
-)
+from amalia_vl_hf.data.charts.topics import PAIRS, POOLS, SERIES, TOPICS, WHOLES
 from amalia_vl_hf.data.dataset import RejectedError
 from amalia_vl_hf.data.languages import LANGUAGES
 from amalia_vl_hf.variety import judge
 
-from .charts import (
-    RAIN,
-    TOWNS,
-    as_model,
-    dump,
-    seeded,
-)
+from .charts import RAIN, TOWNS, as_model, dump, seeded
 
 NUMBERS = ("0", "7", "12.5", "999", "1000", "1250.05", "9999999.99", "10000000")
-FOUR = Shape((4, 4))
+FOUR = ChartShape((4, 4))
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -173,17 +161,17 @@ def numbers(*rows, unit=""):
 @pytest.mark.parametrize(
     ("reason", "content", "shape"),
     [
-        ("shares that are not 100 %", numbers((50, 40), unit="%"), Shape((2, 4), whole=True)),
-        ("a slice too thin to see", numbers((97, 3), unit="%"), Shape((2, 4), whole=True)),
-        ("values between gridlines", numbers((97, 3)), Shape((2, 4), stepped=True)),
-        ("values between gridlines", numbers((97, 3), (1, 2)), Shape((2, 4), (2, 2), apart=True)),
-        ("points at the same height", numbers((5, 5), (1, 2)), Shape((2, 4), (2, 2), distinct=True)),
-        ("one unit for two measures", numbers((5, 6), (1, 2), unit="h"), Shape((2, 4), (2, 2), distinct=True)),
-        ("lines that cover one another", numbers((5, 6), (5, 2)), Shape((2, 4), (2, 2), apart=True)),
-        ("a sum that means nothing", numbers((5, 6), unit="°C"), Shape((2, 4), added=True)),
+        ("shares that are not 100 %", numbers((50, 40), unit="%"), ChartShape((2, 4), whole=True)),
+        ("a slice too thin to see", numbers((97, 3), unit="%"), ChartShape((2, 4), whole=True)),
+        ("values between gridlines", numbers((97, 3)), ChartShape((2, 4), stepped=True)),
+        ("values between gridlines", numbers((97, 3), (1, 2)), ChartShape((2, 4), (2, 2), apart=True)),
+        ("points at the same height", numbers((5, 5), (1, 2)), ChartShape((2, 4), (2, 2), distinct=True)),
+        ("one unit for two measures", numbers((5, 6), (1, 2), unit="h"), ChartShape((2, 4), (2, 2), distinct=True)),
+        ("lines that cover one another", numbers((5, 6), (5, 2)), ChartShape((2, 4), (2, 2), apart=True)),
+        ("a sum that means nothing", numbers((5, 6), unit="°C"), ChartShape((2, 4), added=True)),
     ],
 )
 def test_values_that_a_template_cannot_show_are_rejected(reason, content, shape):
     with pytest.raises(RejectedError, match=reason):
         check_shape(content, shape)
-    check_shape(content, Shape((2, 4)))
+    check_shape(content, ChartShape((2, 4)))

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from amalia_vl_hf.asking.inference import Endpoint
-from amalia_vl_hf.data.building.recipe import Plan
+from amalia_vl_hf.data.building.recipe import BuildRecipe
 from amalia_vl_hf.data.building.run import build
 from amalia_vl_hf.data.charts import infographic_synth
 from amalia_vl_hf.data.charts.panels import ACROSS, join_charts
@@ -28,22 +28,12 @@ from amalia_vl_hf.data.charts.wording import questions, steps
 from amalia_vl_hf.data.dataset import RejectedError
 from amalia_vl_hf.data.languages import LANGUAGES
 from amalia_vl_hf.data.prompts import read_prompt
-from amalia_vl_hf.data.rows import (
-    exchanges,
-    open_picture,
-    png,
-    write_row,
-)
+from amalia_vl_hf.data.rows import exchanges, open_picture, png, write_row
 from amalia_vl_hf.variety import judge
 
 from ...asking.model_server import Fault, ModelServer, completion
 from ..rows import MATERIALS, drawn_row, with_truth
-from .charts import (
-    as_model,
-    as_model_query,
-    dump,
-    seeded,
-)
+from .charts import as_model, as_model_query, dump, seeded
 
 SAMPLES = 20
 
@@ -281,16 +271,16 @@ def test_prompts_are_filled_and_speak_of_what_is_drawn():
 def test_a_build_asks_a_model_for_charts_and_for_questions(tmp_path):
     """Six samples through a server on loopback: one gets no JSON, the others what is asked for."""
     answers = {}
-    plan = Plan(infographic_synth.NAME, count=6, seed=4)
+    recipe = BuildRecipe(infographic_synth.NAME, count=6, seed=4)
     for index in range(6):
-        subject = infographic_synth._subject(plan.rng(index))
+        subject = infographic_synth._subject(recipe.rng(index))
         said = told(index, subject, {"content": "Não sei."} if index == 2 else None)
         materials = MATERIALS._replace(answers=said)
         for step in infographic_synth.STEPS[: 1 if index == 2 else 2]:
-            slots = step.ask(plan.rng(index), index, materials)
-            answers[read_prompt(plan.name, step.name).substitute(slots)] = said[step.name]
+            slots = step.ask(recipe.rng(index), index, materials)
+            answers[read_prompt(recipe.name, step.name).substitute(slots)] = said[step.name]
     with ModelServer(script=lambda text, count: Fault(body=completion(answers[text]))) as server:
-        made = build(replace(plan, endpoint=Endpoint(server.url, "amalia")), tmp_path / "out")
+        made = build(replace(recipe, endpoint=Endpoint(server.url, "amalia")), tmp_path / "out")
     assert made.rejected["no JSON"] == 1
     assert made.made + made.rejected.total() == 6
     (shard,) = (tmp_path / "out" / "data").iterdir()

@@ -10,19 +10,12 @@ import pytest
 
 from amalia_vl_hf.data.charts.candidates import MOST, read_candidates, read_query
 from amalia_vl_hf.data.charts.checks import derive, says
-from amalia_vl_hf.data.charts.dialogue import (
-    CHOICES,
-    SHORT,
-    choose_form,
-    read_answer,
-    requests,
-    write_exchange,
-)
+from amalia_vl_hf.data.charts.dialogue import CHOICES, SHORT, choose_form, read_answer, requests, write_exchange
 from amalia_vl_hf.data.charts.infographic_synth import _write_content
 from amalia_vl_hf.data.charts.questions import (
     _ANSWERS,
-    Answer,
     Cell,
+    ChartAnswer,
     Panel,
     Query,
     compute,
@@ -33,24 +26,13 @@ from amalia_vl_hf.data.charts.questions import (
     wrong_answers,
 )
 from amalia_vl_hf.data.charts.templates import TEMPLATES
-from amalia_vl_hf.data.charts.wording import (
-    QUESTIONS,
-    STEPS,
-    questions,
-    steps,
-)
+from amalia_vl_hf.data.charts.wording import QUESTIONS, STEPS, questions, steps
 from amalia_vl_hf.data.choices import final_answer
 from amalia_vl_hf.data.dataset import RejectedError
 from amalia_vl_hf.data.languages import LANGUAGES
 from amalia_vl_hf.variety import judge
 
-from .charts import (
-    RAIN,
-    TOWNS,
-    as_model_query,
-    dump,
-    seeded,
-)
+from .charts import RAIN, TOWNS, as_model_query, dump, seeded
 
 DRAWN = 500
 ONE = (Panel("columns", TOWNS),)
@@ -246,13 +228,13 @@ def test_counts_in_thousands_are_not_compared_with_others():
 
 def test_forms_come_in_their_shares():
     rng = random.Random(0)
-    number = Counter(choose_form(Answer("number", "3", Decimal(3)), True, rng) for _ in range(4_000))
+    number = Counter(choose_form(ChartAnswer("number", "3", Decimal(3)), True, rng) for _ in range(4_000))
     assert number["choices"] / 4_000 == pytest.approx(CHOICES, abs=0.02)
     assert number["short"] / 4_000 == pytest.approx(SHORT, abs=0.02)
-    texts = Counter(choose_form(Answer("text", "Sol"), False, rng) for _ in range(4_000))
+    texts = Counter(choose_form(ChartAnswer("text", "Sol"), False, rng) for _ in range(4_000))
     assert texts["short"] / 4_000 == pytest.approx(SHORT, abs=0.02)
     assert set(texts) == {"short", "reasoned"}
-    verdicts = Counter(choose_form(Answer("verdict", "Sim"), True, rng) for _ in range(4_000))
+    verdicts = Counter(choose_form(ChartAnswer("verdict", "Sim"), True, rng) for _ in range(4_000))
     assert set(verdicts) == {"choices", "verdict", "reasoned"}
 
 

@@ -12,16 +12,7 @@ import pytest
 from amalia_vl_hf.data.charts import matplotlib_charts, vega_charts
 from amalia_vl_hf.data.charts.checks import check_chart
 from amalia_vl_hf.data.charts.content import write_number
-from amalia_vl_hf.data.charts.style import (
-    FACES,
-    THEMES,
-    TextBox,
-    clashes,
-    draw_style,
-    grown,
-    text_width,
-    wrap,
-)
+from amalia_vl_hf.data.charts.style import FACES, THEMES, TextBox, clashes, draw_style, grown, text_width, wrap
 from amalia_vl_hf.data.charts.templates import TEMPLATES, draw_chart
 from amalia_vl_hf.data.dataset import RejectedError
 from amalia_vl_hf.data.languages import LANGUAGES

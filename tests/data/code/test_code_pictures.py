@@ -9,23 +9,11 @@ from pygments.lexers.python import PythonLexer
 from pygments.styles import get_style_by_name
 from pygments.token import Error, Text
 
-from amalia_vl_hf.data.code.code_pictures import (
-    FAMILIES,
-    MAX_LETTERS,
-    MAX_LINES,
-    THEMES,
-    draw_code,
-    picture_faults,
-)
+from amalia_vl_hf.data.code.code_pictures import CODE_FONTS, MAX_LETTERS, MAX_LINES, THEMES, draw_code, picture_faults
 from amalia_vl_hf.data.dataset import RejectedError
 from amalia_vl_hf.data.rows import png
 from amalia_vl_hf.data.text.text_pictures import contrast
-from amalia_vl_hf.data.typefaces import (
-    GLYPHS,
-    find_typefaces,
-    load,
-    missing_glyphs,
-)
+from amalia_vl_hf.data.typefaces import GLYPHS, find_typefaces, load, missing_glyphs
 
 SOURCE = '''@cached
 def conta(palavras, *resto, limite=0xFF, **nomes):
@@ -162,7 +150,7 @@ def test_words_stand_out_from_the_paper(theme):
     assert contrast(ImageColor.getrgb("#" + (style.style_for_token(Text)["color"] or "000")), paper) >= 4.5
 
 
-@pytest.mark.parametrize("path", sorted({path for family in FAMILIES for path in family}))
+@pytest.mark.parametrize("path", sorted({path for family in CODE_FONTS for path in family}))
 def test_fonts_have_every_glyph_all_equally_wide(path):
     assert missing_glyphs(path) == ""
     for size in (14, 17, 22):

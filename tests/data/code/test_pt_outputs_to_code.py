@@ -9,25 +9,13 @@ from PIL import Image
 
 from amalia_vl_hf.data.code import pt_outputs_to_code
 from amalia_vl_hf.data.code.functions import Function
-from amalia_vl_hf.data.code.pt_outputs_to_code import (
-    LETTER,
-    LETTER_AND_CALL,
-    OPTIONS,
-    PAIR,
-    QUESTIONS,
-)
+from amalia_vl_hf.data.code.pt_outputs_to_code import LETTER, LETTER_AND_CALL, OPTIONS, PAIR, QUESTIONS
 from amalia_vl_hf.data.dataset import RejectedError
 from amalia_vl_hf.data.prompts import read_prompt
 from amalia_vl_hf.data.rows import open_picture, png
 from amalia_vl_hf.sandbox import run_snippet
 from amalia_vl_hf.variety import judge
-from tests.data.rows import (
-    MATERIALS,
-    asked,
-    drawn_row,
-    said,
-    with_truth,
-)
+from tests.data.rows import MATERIALS, asked, drawn_row, said, with_truth
 
 SAMPLES = 24
 CALLS = json.dumps(["f(1, 2)", "f(7, 2)", "f(2, 'a')", "f(2, 3.5)"])

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from amalia_vl_hf.asking.inference import Endpoint
-from amalia_vl_hf.data.building.recipe import Plan
+from amalia_vl_hf.data.building.recipe import BuildRecipe
 from amalia_vl_hf.data.building.run import build
 from amalia_vl_hf.data.choices import YES_NO
 from amalia_vl_hf.data.code import pt_simple_code_outputs as dataset
@@ -25,13 +25,7 @@ from amalia_vl_hf.data.rows import exchange, open_picture, png
 from amalia_vl_hf.variety import judge
 
 from ...asking.model_server import Fault, ModelServer, completion
-from ..rows import (
-    MATERIALS,
-    asked,
-    drawn_row,
-    said,
-    with_truth,
-)
+from ..rows import MATERIALS, asked, drawn_row, said, with_truth
 
 SAMPLES = 24
 DIGEST = """
@@ -158,7 +152,7 @@ def test_a_build_asks_a_server_for_programs(tmp_path):
         return Fault(body=completion(block if int(lines) > 3 else f"Aqui está:\n{block}"))
 
     with ModelServer(script=say) as server:
-        made = build(Plan(dataset.NAME, 5, 1, endpoint=Endpoint(server.url, "amalia")), tmp_path / "out")
+        made = build(BuildRecipe(dataset.NAME, 5, 1, endpoint=Endpoint(server.url, "amalia")), tmp_path / "out")
     rows = pq.read_table(tmp_path / "out" / "data").to_pylist()
     assert made.rejected == {"the answer is not one block of Python": 5 - len(rows)}
     assert 0 < len(rows) < 5

@@ -10,26 +10,13 @@ from PIL import Image
 from amalia_vl_hf.data.choices import final_answer
 from amalia_vl_hf.data.code import sepic
 from amalia_vl_hf.data.code.functions import Function, statement
-from amalia_vl_hf.data.code.sepic import (
-    DIRECT,
-    EXPLAINED,
-    LONGEST_TRACE,
-    QUESTIONS,
-    TRACED,
-    WHY,
-)
+from amalia_vl_hf.data.code.sepic import DIRECT, EXPLAINED, LONGEST_TRACE, QUESTIONS, TRACED, WHY
 from amalia_vl_hf.data.dataset import RejectedError
 from amalia_vl_hf.data.prompts import read_prompt
 from amalia_vl_hf.data.rows import open_picture, png
 from amalia_vl_hf.sandbox import run_snippet
 from amalia_vl_hf.variety import judge
-from tests.data.rows import (
-    MATERIALS,
-    asked,
-    drawn_row,
-    said,
-    with_truth,
-)
+from tests.data.rows import MATERIALS, asked, drawn_row, said, with_truth
 
 SAMPLES = 24
 THEIRS = Function("f", "def f(x, y):\n    if x > y:\n        raise ValueError\n    return x * y")

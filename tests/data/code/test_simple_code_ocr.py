@@ -11,13 +11,7 @@ from amalia_vl_hf.data.code.simple_code_ocr import IN_FENCE, NO_NUMBERS, QUESTIO
 from amalia_vl_hf.data.dataset import RejectedError
 from amalia_vl_hf.data.rows import open_picture, png
 from amalia_vl_hf.variety import judge
-from tests.data.rows import (
-    MATERIALS,
-    asked,
-    drawn_row,
-    said,
-    with_truth,
-)
+from tests.data.rows import MATERIALS, asked, drawn_row, said, with_truth
 
 SAMPLES = 60
 

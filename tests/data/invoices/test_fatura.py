@@ -12,15 +12,7 @@ from PIL import Image
 from amalia_vl_hf.data.invoices import fatura
 from amalia_vl_hf.data.invoices.fatura import PassedOverError, read_invoices, read_page
 
-from .fatura_folder import (
-    FIELDS,
-    HEIGHT,
-    WIDTH,
-    annotate,
-    draw_page,
-    write_folder,
-    write_page,
-)
+from .fatura_folder import FIELDS, HEIGHT, WIDTH, annotate, draw_page, write_folder, write_page
 
 NAME = "Template1_Instance0"
 

@@ -11,27 +11,13 @@ import pytest
 from PIL import Image
 
 from amalia_vl_hf.data.answer_formats import FORMATS
-from amalia_vl_hf.data.building.recipe import Plan
+from amalia_vl_hf.data.building.recipe import BuildRecipe
 from amalia_vl_hf.data.building.run import build
 from amalia_vl_hf.data.dataset import RejectedError
 from amalia_vl_hf.data.invoices import invoice_qa, questions
 from amalia_vl_hf.data.invoices.fatura import read_invoices
-from amalia_vl_hf.data.invoices.questions import (
-    NOUNS,
-    Asked,
-    bodies,
-    endings,
-    write_box,
-)
-from amalia_vl_hf.data.invoices.typeset import (
-    FONTS,
-    LAYOUTS,
-    RULES,
-    InvoicePage,
-    draw_invoice,
-    money,
-    set_invoice,
-)
+from amalia_vl_hf.data.invoices.questions import NOUNS, InvoiceQuestion, bodies, endings, write_box
+from amalia_vl_hf.data.invoices.typeset import FONTS, LAYOUTS, RULES, InvoicePage, draw_invoice, money, set_invoice
 from amalia_vl_hf.data.rows import exchanges, open_picture, png
 from amalia_vl_hf.samples.loading import load_samples
 from amalia_vl_hf.variety import judge
@@ -55,7 +41,7 @@ def fatura_rows(tmp_path_factory):
 
 
 def asked_in(row):
-    return [Asked.of(known) for known in json.loads(row["truth"])["asked"]]
+    return [InvoiceQuestion.of(known) for known in json.loads(row["truth"])["asked"]]
 
 
 def of_task(rows, task):
@@ -235,7 +221,7 @@ def test_every_wording_is_a_sentence_in_european_portuguese():
     written = []
     for name in NOUNS:
         for task in ("extraction", "box", "confirmation", "rejection"):
-            asked = Asked(task, (name,), "iban" if task == "rejection" else None)
+            asked = InvoiceQuestion(task, (name,), "iban" if task == "rejection" else None)
             asking = bodies(asked, box)
             answering = questions.answers(asked, fields, box)
             assert len(set(asking)) == len(asking)
@@ -251,16 +237,18 @@ def test_names_of_formats_are_one_word():
     names = [questions.key(name) for name in NOUNS]
     assert len(set(names)) == len(names)
     assert all(name.isidentifier() for name in names)
-    assert endings(Asked("fields", ("number", "date"), kind="tagged"))[0].startswith("Responde com etiquetas")
+    assert endings(InvoiceQuestion("fields", ("number", "date"), kind="tagged"))[0].startswith(
+        "Responde com etiquetas"
+    )
 
 
 def test_an_exchange_survives_json():
-    asked = Asked("fields", ("number", "date"), kind="json")
-    assert Asked.of(json.loads(json.dumps(asked._asdict()))) == asked
+    asked = InvoiceQuestion("fields", ("number", "date"), kind="json")
+    assert InvoiceQuestion.of(json.loads(json.dumps(asked._asdict()))) == asked
 
 
 def test_trainers_read_what_is_built_from_ours_and_from_fatura(tmp_path):
     write_folder(tmp_path / "fatura")
     for name, invoices in (("ours", None), ("theirs", str(tmp_path / "fatura"))):
-        build(Plan("invoice-qa", 3, 0, invoices=invoices), tmp_path / name)
+        build(BuildRecipe("invoice-qa", 3, 0, invoices=invoices), tmp_path / name)
         assert len(load_samples(tmp_path / name, "sft")) == 3

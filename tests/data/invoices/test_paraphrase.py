@@ -9,42 +9,26 @@ import pyarrow.parquet as pq
 import pytest
 
 from amalia_vl_hf.asking.inference import Endpoint
-from amalia_vl_hf.data.building.recipe import Plan
+from amalia_vl_hf.data.building.recipe import BuildRecipe
 from amalia_vl_hf.data.building.run import build
 from amalia_vl_hf.data.dataset import Exchange, RejectedError
 from amalia_vl_hf.data.invoices import invoice_qa
-from amalia_vl_hf.data.invoices.paraphrase import (
-    is_free,
-    paraphrase_faults,
-    read_paraphrase,
-    write_request,
-)
-from amalia_vl_hf.data.invoices.questions import (
-    NOUNS,
-    Asked,
-    answers,
-    bodies,
-    write_box,
-)
+from amalia_vl_hf.data.invoices.paraphrase import is_free, paraphrase_faults, read_paraphrase, write_request
+from amalia_vl_hf.data.invoices.questions import NOUNS, InvoiceQuestion, answers, bodies, write_box
 from amalia_vl_hf.data.prompts import read_prompt
 from amalia_vl_hf.data.rows import exchanges
 from amalia_vl_hf.variety import judge
 
 from ...asking.model_server import Fault, ModelServer, completion
-from ..rows import (
-    MATERIALS,
-    drawn_row,
-    said,
-    with_truth,
-)
+from ..rows import MATERIALS, drawn_row, said, with_truth
 
 FIELDS = {"total": "12,40 €", "date": "03/05/2021", "seller": "Padaria Estrela, Lda.", "number": "FT 2021/7"}
 BOXES = {name: (0.1, 0.1 * place, 0.3, 0.1 * place + 0.05) for place, name in enumerate(FIELDS)}
-TOTAL = Asked("extraction", ("total",))
-ALONE = Asked("extraction", ("date",), alone=True)
-BOX = Asked("box", ("seller",))
-REJECTION = Asked("rejection", ("total",), "date")
-CONFIRMATION = Asked("confirmation", ("number",), "number")
+TOTAL = InvoiceQuestion("extraction", ("total",))
+ALONE = InvoiceQuestion("extraction", ("date",), alone=True)
+BOX = InvoiceQuestion("box", ("seller",))
+REJECTION = InvoiceQuestion("rejection", ("total",), "date")
+CONFIRMATION = InvoiceQuestion("confirmation", ("number",), "number")
 REGION = write_box(BOXES["date"])
 AT_TOTAL = f"Em {REGION} lê-se o total a pagar?"
 AT_NUMBER = f"Em {write_box(BOXES['number'])}, há o número da fatura?"
@@ -94,7 +78,7 @@ def test_they_are_about_the_same_as_without_a_model(rows):
 def test_the_validator_holds_paraphrased_rows_to_values_and_boxes(rows):
     found = Counter()
     for row in rows:
-        asked = Asked.of(json.loads(row["truth"])["asked"][-1])
+        asked = InvoiceQuestion.of(json.loads(row["truth"])["asked"][-1])
         faults = invoice_qa.faults(said(row, exchanges(row)[-1].answer + " 7"))
         if is_free(asked):
             assert faults == ["the paraphrase puts a number into an answer"]
@@ -138,7 +122,7 @@ def test_a_build_asks_a_server_and_rejects_what_is_not_as_asked(tmp_path):
         return Fault(body=completion(f"Claro! {said}" if len(given) == 2 else said))
 
     with ModelServer(script=say) as server:
-        made = build(Plan("invoice-qa", 6, 0, endpoint=Endpoint(server.url, "amalia")), tmp_path / "out")
+        made = build(BuildRecipe("invoice-qa", 6, 0, endpoint=Endpoint(server.url, "amalia")), tmp_path / "out")
     rows = pq.read_table(tmp_path / "out" / "data").to_pylist()
     assert made.rejected == {"the paraphrase is no JSON": 6 - len(rows)}
     assert 0 < len(rows) < 6
@@ -220,11 +204,11 @@ def test_our_own_wordings_are_paraphrases_of_one_another():
     for name in NOUNS:
         other = "iban" if name != "iban" else "total"
         for asked in (
-            Asked("extraction", (name,)),
-            Asked("box", (name,)),
-            Asked("confirmation", (name,), name),
-            Asked("rejection", (name,), other),
-            Asked("fields", (name, other), kind="plain"),
+            InvoiceQuestion("extraction", (name,)),
+            InvoiceQuestion("box", (name,)),
+            InvoiceQuestion("confirmation", (name,), name),
+            InvoiceQuestion("rejection", (name,), other),
+            InvoiceQuestion("fields", (name, other), kind="plain"),
         ):
             for question in bodies(asked, boxes):
                 for answer in answers(asked, fields, boxes):
@@ -232,7 +216,7 @@ def test_our_own_wordings_are_paraphrases_of_one_another():
 
 
 def test_several_fields_are_named_in_their_order():
-    asked = Asked("fields", ("total", "date"), kind="json")
+    asked = InvoiceQuestion("fields", ("total", "date"), kind="json")
     assert paraphrase_faults(asked, Exchange("Dá-me o total a pagar e a data de emissão.", "{}"), FIELDS, BOXES) == []
     assert paraphrase_faults(asked, Exchange("Dá-me a data de emissão e o total a pagar.", "{}"), FIELDS, BOXES) == [
         "the paraphrase asks for another field"

@@ -7,36 +7,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from amalia_vl_hf.data.answer_formats import (
-    ACCEPTED,
-    FORMATS,
-    REFUTED,
-    VERDICT,
-    read,
-    request,
-    write,
-)
+from amalia_vl_hf.data.answer_formats import ACCEPTED, FORMATS, REFUTED, VERDICT, read, request, write
 from amalia_vl_hf.data.dataset import Materials, Passage
 from amalia_vl_hf.data.rows import jpeg, open_picture, png
 from amalia_vl_hf.data.text import pt_ocr
 from amalia_vl_hf.data.text.misreadings import MISREADINGS, misread
 from amalia_vl_hf.data.text.passages import split_sentences
-from amalia_vl_hf.data.text.pt_ocr import (
-    ORDERS,
-    ORDINALS,
-    PLACES,
-    TASKS,
-)
+from amalia_vl_hf.data.text.pt_ocr import ORDERS, ORDINALS, PLACES, TASKS
 from amalia_vl_hf.data.text.wear import WEARS, wear
 from amalia_vl_hf.data.typefaces import find_typefaces
 from amalia_vl_hf.variety import judge
 
-from ..rows import (
-    asked,
-    drawn_row,
-    said,
-    with_truth,
-)
+from ..rows import asked, drawn_row, said, with_truth
 
 SAMPLES = 60
 

@@ -10,35 +10,12 @@ from PIL import Image, ImageFont
 
 from amalia_vl_hf.data.rows import open_picture
 from amalia_vl_hf.data.text import pt_render_text
-from amalia_vl_hf.data.text.passages import (
-    Passage,
-    fill,
-    read_passages,
-    split_sentences,
-    write_passage,
-)
-from amalia_vl_hf.data.text.text_pictures import (
-    MIN_CONTRAST,
-    PATTERNS,
-    contrast,
-    draw_style,
-    draw_text,
-    wrap,
-)
-from amalia_vl_hf.data.typefaces import (
-    GLYPHS,
-    OWN,
-    find_typefaces,
-    missing_glyphs,
-)
+from amalia_vl_hf.data.text.passages import Passage, fill, read_passages, split_sentences, write_passage
+from amalia_vl_hf.data.text.text_pictures import MIN_CONTRAST, PATTERNS, contrast, draw_style, draw_text, wrap
+from amalia_vl_hf.data.typefaces import GLYPHS, OWN, find_typefaces, missing_glyphs
 from amalia_vl_hf.variety import judge
 
-from ..rows import (
-    asked,
-    drawn_row,
-    said,
-    with_truth,
-)
+from ..rows import asked, drawn_row, said, with_truth
 
 
 @pytest.fixture(scope="module")

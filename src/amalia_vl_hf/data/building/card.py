@@ -5,17 +5,18 @@ from __future__ import annotations
 import base64
 import html
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from ..dataset import Rendered, Row
+from ...disk import write_file
+from ..dataset import DatasetRow, RenderedDataset
 from ..languages import ENGLISH_NAMES
 from ..rows import exchanges
-from .recipe import Plan
-from .tally import Yield
+from .recipe import BuildRecipe
+from .tally import Tally
 
 _CARD = """\
 ---
@@ -61,48 +62,44 @@ _SAMPLE = """\
 _EXCHANGE = '<pre>{question}</pre><pre class="answer">{answer}</pre>'
 
 
-def write_card(path: Path, plan: Plan, files: Sequence[Path], made: Yield) -> None:
+def write_card(path: Path, recipe: BuildRecipe, files: Sequence[Path], tally: Tally) -> None:
     """Write the dataset card, with how many samples each task has, and how many were rejected."""
     columns = [pq.read_table(file, columns=["task", "language"]) for file in files]
     tasks = Counter(task.as_py() for table in columns for task in table["task"])
     languages = sorted({language.as_py() for table in columns for language in table["language"]})
     card = _CARD.format(
-        title=plan.dataset.TITLE,
+        title=recipe.dataset.TITLE,
         languages=", ".join(languages),
-        summary=plan.dataset.SUMMARY,
-        licence=plan.licence.lower(),
-        size=_size(made.made),
-        count=made.made,
+        summary=recipe.dataset.SUMMARY,
+        licence=recipe.licence.lower(),
+        size=_size(tally.made),
+        count=tally.made,
         names=" and ".join(ENGLISH_NAMES[language] for language in languages),
-        generator=plan.generator,
-        seed=plan.seed,
-        model=f" A model, `{plan.endpoint.model}`, wrote parts of them." if plan.endpoint else "",
+        generator=recipe.generator,
+        seed=recipe.seed,
+        model=f" A model, `{recipe.endpoint.model}`, wrote parts of them." if recipe.endpoint else "",
         tasks="\n".join(f"| {task} | {count} |" for task, count in sorted(tasks.items())),
-        rejected=f"\nNot made, of {plan.count}:\n\n```\n{made.table()}\n```\n" if made.rejected else "",
+        rejected=f"\nNot made, of {recipe.count}:\n\n```\n{tally.table()}\n```\n" if tally.rejected else "",
     )
-    path.write_text(card, encoding="utf-8")
+    write_file(path, card)
 
 
-def write_sheet(path: Path, dataset: Rendered, files: Sequence[Path], count: int) -> None:
+def write_sheet(path: Path, dataset: RenderedDataset, files: Sequence[Path], count: int) -> None:
     """Write a page with the first samples, pictures inside."""
-    samples = "\n".join(_sample(row) for row in islice(_rows(files), count))
-    path.write_text(_SHEET.format(title=html.escape(dataset.TITLE), samples=samples), encoding="utf-8")
+    batches = (batch for file in files for batch in pq.ParquetFile(file).iter_batches(batch_size=20))
+    rows = (row for batch in batches for row in batch.to_pylist())
+    samples = "\n".join(_sample(row) for row in islice(rows, count))
+    write_file(path, _SHEET.format(title=html.escape(dataset.TITLE), samples=samples))
 
 
-def _rows(files: Iterable[Path]) -> Iterable[Row]:
-    for file in files:
-        for batch in pq.ParquetFile(file).iter_batches(batch_size=20):
-            yield from batch.to_pylist()
-
-
-def _sample(row: Row) -> str:
+def _sample(row: DatasetRow) -> str:
     return _SAMPLE.format(
         picture=base64.b64encode(row["images"][0]["bytes"]).decode(),
         index=row["index"],
         task=html.escape(row["task"]),
         exchanges="\n".join(
-            _EXCHANGE.format(question=html.escape(said.question), answer=html.escape(said.answer))
-            for said in exchanges(row)
+            _EXCHANGE.format(question=html.escape(question), answer=html.escape(answer))
+            for question, answer in exchanges(row)
         ),
     )
 

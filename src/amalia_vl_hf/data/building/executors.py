@@ -16,7 +16,7 @@ from datatrove.executor import LocalPipelineExecutor, RayPipelineExecutor, Slurm
 from datatrove.executor.base import PipelineExecutor
 from loguru import logger as datatrove_logger
 
-from .shards import Task
+from .shards import ShardTask
 
 LOGS = "logs"
 
@@ -49,7 +49,7 @@ class LocalExecutor(LocalPipelineExecutor):
                 task(rank)
             return
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([Task.__module__])  # imported once, not once a worker
+        context.set_forkserver_preload([ShardTask.__module__])  # imported once, not once a worker
         with context.Pool(min(self.workers, len(ranks))) as pool:
             for _ in pool.imap_unordered(task, ranks):
                 pass
@@ -57,7 +57,7 @@ class LocalExecutor(LocalPipelineExecutor):
 
 def executors(
     name: str, workers: int, slurm: SlurmJob | None
-) -> Callable[[Task, PipelineExecutor | None], PipelineExecutor]:
+) -> Callable[[ShardTask, PipelineExecutor | None], PipelineExecutor]:
     """Give what makes datatrove's executor of a task, after another one."""
     if name == "slurm":
         if slurm is None:
@@ -68,7 +68,7 @@ def executors(
             **_arguments(task),
             workers=workers,
             depends=before,
-            job_name=f"{task.plan.name}-{task.name}",
+            job_name=f"{task.recipe.name}-{task.name}",
             time=slurm.time,
             partition=slurm.partition,
             env_command=f'export PATH="{Path(sys.executable).parent}:$PATH"',  # where datatrove's launcher is
@@ -81,11 +81,11 @@ def executors(
     return lambda task, before: LocalExecutor(**_arguments(task), workers=workers)
 
 
-def _arguments(task: Task) -> dict[str, Any]:
+def _arguments(task: ShardTask) -> dict[str, Any]:
     """Give what every executor of a task needs: one task a shard, and those done are skipped."""
-    task = Task(task.plan, task.out.absolute(), task.step)
+    task = ShardTask(task.recipe, task.out.absolute(), task.step)
     logs = task.out / LOGS / task.name
-    for shard in range(task.plan.shards):  # a shard that was lost is made again
+    for shard in range(task.recipe.shards):  # a shard that was lost is made again
         if not task.product(shard).exists():
             (logs / "completions" / f"{shard:05}").unlink(missing_ok=True)
-    return {"pipeline": [task], "tasks": task.plan.shards, "logging_dir": str(logs)}
+    return {"pipeline": [task], "tasks": task.recipe.shards, "logging_dir": str(logs)}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...disk import fingerprint
-from ..dataset import Rendered, Step, import_dataset
+from ..dataset import ModelStep, RenderedDataset, import_dataset
 from ..prompts import prompt_hash
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ OWN_LICENCE = "Apache-2.0"  # of pictures made of the package's own texts
 
 
 @dataclass(frozen=True)
-class Plan:
+class BuildRecipe:
     """What is built, and all that its bytes depend on.
 
     Args:
@@ -57,12 +57,12 @@ class Plan:
             raise ValueError(f"{self.name} asks no model; leave --endpoint and --model out")
 
     @property
-    def dataset(self) -> Rendered:
+    def dataset(self) -> RenderedDataset:
         """Give the module that makes it."""
         return import_dataset(self.name)
 
     @property
-    def steps(self) -> tuple[Step, ...]:
+    def steps(self) -> tuple[ModelStep, ...]:
         """List what a model is asked."""
         return self.dataset.STEPS if self.endpoint else ()
 
@@ -72,7 +72,7 @@ class Plan:
         return -(-self.count // self.shard_size)
 
     def rows(self, shard: int) -> range:
-        """Number the samples of a shard."""
+        """List the numbers of a shard's samples."""
         return range(shard * self.shard_size, min((shard + 1) * self.shard_size, self.count))
 
     def shard_path(self, out: Path, shard: int) -> Path:
@@ -100,7 +100,7 @@ class Plan:
 
     def record(self) -> dict[str, Any]:
         """Give everything that decides on the bytes, with fingerprints of the user's files."""
-        given = {name: getattr(self, name) and fingerprint(getattr(self, name)) for name in INPUTS}
+        inputs = {name: getattr(self, name) and fingerprint(getattr(self, name)) for name in INPUTS}
         model = self.endpoint.record() if self.endpoint else None
         sizes = {"name": self.name, "count": self.count, "shard_size": self.shard_size}
-        return {**sizes, **given, "endpoint": model, **self.provenance()}
+        return {**sizes, **inputs, "endpoint": model, **self.provenance()}

@@ -16,31 +16,20 @@ from ..choices import final_answer
 from ..dataset import RejectedError
 from ..languages import Language
 from .content import read_json_list, read_value, write_number
-from .questions import (
-    LETTERS,
-    Answer,
-    Cell,
-    Panel,
-    Query,
-    compute,
-    is_whole,
-    look_up,
-    panel_name,
-    result_unit,
-)
+from .questions import LETTERS, Cell, ChartAnswer, Panel, Query, compute, is_whole, look_up, panel_name, result_unit
 
 MOST = 3  # questions that are kept
 QUESTION_LENGTH, STEPS_LENGTH = (8, 260), (5, 1_500)  # letters, from and to
 NAMING = ("value", "difference", "sum", "share", "greater", "rises")  # their questions name categories
-_Said = Mapping[Language, tuple[str, ...]]
+_Words = Mapping[Language, tuple[str, ...]]
 # What a question says that asks for an operation, one of the first, and what it then does not say.
-_HIGH: _Said = {
+_HIGH: _Words = {
     "pt": ("mais alt", "mais elevad", "maior", "superior", "máximo"),
     "en": ("high", "great", "large", "most"),
 }
-_LOW: _Said = {"pt": ("mais baix", "menor", "inferior", "mínimo", "menos"), "en": ("lowe", "less", "small", "least")}
-_SECOND: _Said = {"pt": ("segund",), "en": ("second",)}
-_WORDS: dict[str, tuple[_Said, _Said]] = {
+_LOW: _Words = {"pt": ("mais baix", "menor", "inferior", "mínimo", "menos"), "en": ("lowe", "less", "small", "least")}
+_SECOND: _Words = {"pt": ("segund",), "en": ("second",)}
+_WORDS: dict[str, tuple[_Words, _Words]] = {
     "value": ({"pt": ("valor", "quant"), "en": ("value", "how m")}, {"pt": ("difer",), "en": ("differ",)}),
     "difference": ({"pt": ("difer",), "en": ("differ",)}, {}),
     "sum": ({"pt": ("soma", "total"), "en": ("sum", "total", "add up")}, {"pt": ("médi",), "en": ("average",)}),
@@ -71,7 +60,7 @@ class Candidate(NamedTuple):
     question: str
     steps: str
     query: Query
-    answer: Answer
+    answer: ChartAnswer
 
 
 def read_candidates(answer: str, panels: Sequence[Panel], language: Language) -> tuple[Candidate, ...]:
@@ -156,7 +145,7 @@ def _text(text: Any, length: tuple[int, int]) -> str:
     return text.strip()
 
 
-def _agree(given: str, answer: Answer, query: Query, panels: Sequence[Panel], language: Language) -> bool:
+def _agree(given: str, answer: ChartAnswer, query: Query, panels: Sequence[Panel], language: Language) -> bool:
     """Tell whether two answers are the same: the same number, or the same words but for case, marks and spaces."""
     if answer.kind in ("number", "count"):
         unit = panels[query.cells[0].panel].content.unit if query.cells else ""

@@ -20,15 +20,15 @@ from ..languages import Language
 from .content import from_record, grid_step, read_value
 from .style import TextBox, clashes
 
-Record = Mapping[str, Any]
-Result = Fraction | bool | str | list[str]
+ChartRecord = Mapping[str, Any]
+AnswerValue = Fraction | bool | str | list[str]
 
 MIN_INK_STEP = 40  # of 255, between letters and what they stand on
 END = 0.3  # share of a box's width: both ends must have ink, or the box is too wide
 PERCENTAGE_POINTS = {"pt": " p.p.", "en": " pp"}
 
 
-def derive(query: Record, panels: Sequence[Record], language: Language) -> Result | None:
+def derive(query: ChartRecord, panels: Sequence[ChartRecord], language: Language) -> AnswerValue | None:
     """Work an answer out; None if the charts do not decide it."""
     op = query["op"]
     values = [_table(panels[panel])[series, category] for panel, series, category in query["cells"]]
@@ -53,7 +53,9 @@ def derive(query: Record, panels: Sequence[Record], language: Language) -> Resul
     }.get(op)
 
 
-def says(text: str, result: Result, query: Record, panels: Sequence[Record], language: Language) -> bool:
+def says(
+    text: str, result: AnswerValue, query: ChartRecord, panels: Sequence[ChartRecord], language: Language
+) -> bool:
     """Tell whether an answer's words say a result, with its unit."""
     if isinstance(result, bool):
         return text == YES_NO[language][0 if result else 1]
@@ -67,7 +69,7 @@ def says(text: str, result: Result, query: Record, panels: Sequence[Record], lan
     return number is not None and Fraction(number) == result and (not unit or unit.strip() in text)
 
 
-def check_chart(panel: Record, grey: np.ndarray) -> list[str]:
+def check_chart(panel: ChartRecord, grey: np.ndarray) -> list[str]:
     """Say what of a chart is not in the picture: its texts, or what its values can be read from."""
     boxes = [TextBox(*box) for box in panel["texts"]]
     height, width = grey.shape
@@ -81,7 +83,7 @@ def check_chart(panel: Record, grey: np.ndarray) -> list[str]:
     return found
 
 
-def _table(panel: Record) -> dict[tuple[str, str], Fraction]:
+def _table(panel: ChartRecord) -> dict[tuple[str, str], Fraction]:
     content = panel["content"]
     return {
         (series, category): Fraction(value)
@@ -90,7 +92,7 @@ def _table(panel: Record) -> dict[tuple[str, str], Fraction]:
     }
 
 
-def _rank(op: str, named: dict[str, Fraction]) -> Result | None:
+def _rank(op: str, named: dict[str, Fraction]) -> AnswerValue | None:
     """Name what has the asked rank, if nothing shares it."""
     order = sorted(named, key=lambda name: named[name])
     if op == "order":
@@ -101,7 +103,7 @@ def _rank(op: str, named: dict[str, Fraction]) -> Result | None:
     return alike[0] if len(alike) == 1 else None
 
 
-def _read(op: str, content: Record) -> Result:
+def _read(op: str, content: ChartRecord) -> AnswerValue:
     if op == "title":
         return str(content["title"])
     if op == "legend":
@@ -112,7 +114,7 @@ def _read(op: str, content: Record) -> Result:
     return f"{content['measure']}{unit}"
 
 
-def _best_panel(op: str, panels: Sequence[Record], language: Language) -> Result | None:
+def _best_panel(op: str, panels: Sequence[ChartRecord], language: Language) -> AnswerValue | None:
     most = op == "panel of most"
     ranks = [Fraction(len(one["content"]["categories"])) if most else max(_table(one).values()) for one in panels]
     first = max(range(len(ranks)), key=lambda number: ranks[number])
@@ -120,7 +122,7 @@ def _best_panel(op: str, panels: Sequence[Record], language: Language) -> Result
     return f"{word} {'ABC'[first]}" if ranks.count(ranks[first]) == 1 else None
 
 
-def _unit(query: Record, panels: Sequence[Record], language: Language) -> str:
+def _unit(query: ChartRecord, panels: Sequence[ChartRecord], language: Language) -> str:
     if query["op"] in ("count", "above"):
         return ""
     if query["op"] == "share":
@@ -148,7 +150,7 @@ def _holds(text: str, name: str) -> bool:
     return text == name or text.startswith(f"{name} ")
 
 
-def _readable(panel: Record, texts: Sequence[str]) -> bool:
+def _readable(panel: ChartRecord, texts: Sequence[str]) -> bool:
     """Tell whether each value is printed, or on a gridline with its number, or a count of symbols that have one."""
     content = from_record(panel["content"])
     flat = [value for row in content.values for value in row]

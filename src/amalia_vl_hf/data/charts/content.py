@@ -17,7 +17,7 @@ from ..dataset import RejectedError
 from ..languages import Language
 from ..typefaces import GLYPHS
 
-Values = tuple[tuple[Decimal, ...], ...]
+ChartValues = tuple[tuple[Decimal, ...], ...]
 
 # Of values, with whether adding them up says something.
 UNITS = {
@@ -33,7 +33,7 @@ _KEYS = {"title", "category", "measure", "unit", "categories", "series"}
 _SERIES_KEYS = {"name", "values"}
 
 
-class Shape(NamedTuple):
+class ChartShape(NamedTuple):
     """How much a chart template holds.
 
     Args:
@@ -77,7 +77,7 @@ class Content:
     unit: str
     categories: tuple[str, ...]
     series: tuple[str, ...]
-    values: Values
+    values: ChartValues
     language: Language
 
     @property
@@ -146,7 +146,7 @@ def read_value(text: str, unit: str, language: Language) -> Decimal | None:
     return Decimal(bare.replace(group, "").replace(point, "."))
 
 
-def grid_step(values: Values) -> Decimal | None:
+def grid_step(values: ChartValues) -> Decimal | None:
     """Find a step of gridlines so that each value is on one, at most `MAX_MARKS` above zero; None if there is none."""
     flat = [value for row in values for value in row]
     highest = max(flat)
@@ -162,7 +162,7 @@ def grid_step(values: Values) -> Decimal | None:
     return None
 
 
-def find_step(values: Values) -> Decimal:
+def find_step(values: ChartValues) -> Decimal:
     """Find the step of gridlines of values that have one.
 
     Raises:
@@ -174,7 +174,7 @@ def find_step(values: Values) -> Decimal:
     return step
 
 
-def read_contents(answer: str, shapes: Sequence[Shape], language: Language) -> tuple[Content, ...]:
+def read_contents(answer: str, shapes: Sequence[ChartShape], language: Language) -> tuple[Content, ...]:
     """Read a model's answer: a JSON list of charts, and nothing else.
 
     Args:
@@ -206,7 +206,7 @@ def read_json_list(answer: str) -> list[Any]:
     return found
 
 
-def _read_content(chart: Any, shape: Shape, language: Language) -> Content:
+def _read_content(chart: Any, shape: ChartShape, language: Language) -> Content:
     if not isinstance(chart, dict) or set(chart) != _KEYS:
         raise RejectedError("other keys of a chart", str(chart)[:80])
     title = _text(chart["title"], TITLE_LENGTH)
@@ -228,7 +228,7 @@ def _read_content(chart: Any, shape: Shape, language: Language) -> Content:
     return content
 
 
-def check_shape(content: Content, shape: Shape) -> None:
+def check_shape(content: Content, shape: ChartShape) -> None:
     """Hold a chart's values to what the template can show.
 
     Raises:
@@ -277,7 +277,7 @@ def _names(items: Any, length: tuple[int, int], what: str) -> tuple[str, ...]:
     return names
 
 
-def _read_values(rows: Sequence[Any], width: int) -> Values:
+def _read_values(rows: Sequence[Any], width: int) -> ChartValues:
     """Read numbers, and give all of them the same number of places."""
     for row in rows:
         if not isinstance(row, list) or len(row) != width:

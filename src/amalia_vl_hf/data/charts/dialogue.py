@@ -23,7 +23,7 @@ from ..choices import (
 )
 from ..dataset import Exchange
 from ..languages import Language
-from .questions import Answer
+from .questions import ChartAnswer
 
 Form = Literal["reasoned", "choices", "short", "verdict"]
 
@@ -35,7 +35,7 @@ SHORT_ALONE: dict[Language, str] = {
 }
 
 
-class Asked(NamedTuple):
+class ChartExchange(NamedTuple):
     """A question and its answer in a form, with the options it has as multiple choice."""
 
     exchange: Exchange
@@ -43,7 +43,7 @@ class Asked(NamedTuple):
     options: tuple[str, ...] = ()
 
 
-def choose_form(answer: Answer, options: bool, rng: random.Random) -> Form:
+def choose_form(answer: ChartAnswer, options: bool, rng: random.Random) -> Form:
     """Draw the form of an answer, one that has options or not."""
     share = rng.random()
     if options and share < CHOICES:
@@ -54,17 +54,17 @@ def choose_form(answer: Answer, options: bool, rng: random.Random) -> Form:
 
 
 def write_exchange(
-    question: str, steps: str, answer: Answer, wrong: Sequence[str], language: Language, rng: random.Random
-) -> Asked:
+    question: str, steps: str, answer: ChartAnswer, wrong: Sequence[str], language: Language, rng: random.Random
+) -> ChartExchange:
     """Put a question and its answer into a form."""
     form = choose_form(answer, bool(wrong), rng)
     if form == "choices":
         choices = shuffle_choices(answer.text, wrong, rng)
         (asked,) = requests(question, form, choices.texts, language)
-        return Asked(Exchange(asked, choices.letter), form, choices.texts)
+        return ChartExchange(Exchange(asked, choices.letter), form, choices.texts)
     asked = rng.choice(requests(question, form, (), language))
     text = reasoned(steps, answer.text, language) if form == "reasoned" else answer.text
-    return Asked(Exchange(asked, text), form)
+    return ChartExchange(Exchange(asked, text), form)
 
 
 def requests(question: str, form: Form, options: Sequence[str], language: Language) -> list[str]:

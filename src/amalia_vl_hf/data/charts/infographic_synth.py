@@ -16,41 +16,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from ..dataset import (
-    Drawn,
-    Exchange,
-    Materials,
-    RejectedError,
-    Row,
-    Step,
-)
+from ..dataset import DatasetRow, DrawnSample, Exchange, Materials, ModelStep, RejectedError
 from ..languages import LANGUAGE_NAMES, LANGUAGES, Language
-from ..rows import (
-    exchanges,
-    open_picture,
-    png,
-    truth_of,
-)
+from ..rows import exchanges, open_picture, png, truth_of
 from .candidates import MOST, read_candidates
 from .checks import check_chart, derive, says
 from .content import UNITS, from_record, read_contents
-from .dialogue import (
-    Asked,
-    read_answer,
-    requests,
-    write_exchange,
-)
+from .dialogue import ChartExchange, read_answer, requests, write_exchange
 from .panels import join_charts
-from .questions import (
-    LETTERS,
-    Panel,
-    Query,
-    compute,
-    dimension,
-    draw_query,
-    query_of,
-    wrong_answers,
-)
+from .questions import LETTERS, Panel, Query, compute, dimension, draw_query, query_of, wrong_answers
 from .style import Chart, TextBox
 from .templates import TEMPLATES, draw_chart
 from .topics import write_content
@@ -81,7 +55,7 @@ PROMPTED = {
 }  # fmt: skip
 
 
-class Subject(NamedTuple):
+class ChartSubject(NamedTuple):
     """What a sample is about, settled before anything is drawn or a model is asked.
 
     Args:
@@ -97,7 +71,7 @@ class Subject(NamedTuple):
     hint: str
 
 
-def draw(rng: random.Random, index: int, materials: Materials) -> Drawn:
+def draw(rng: random.Random, index: int, materials: Materials) -> DrawnSample:
     """Draw one to three charts, and ask about them."""
     subject = _subject(rng)
     if materials.answers:
@@ -116,10 +90,10 @@ def draw(rng: random.Random, index: int, materials: Materials) -> Drawn:
         _check_shown(shown, picture)
     truth = {"panels": shown, "asked": [record for _, record in asked]}
     task = panels[0].template if len(panels) == 1 else f"{len(panels)} panels"
-    return Drawn(png(picture), tuple(exchange for exchange, _ in asked), task, truth, subject.asked)
+    return DrawnSample(png(picture), tuple(exchange for exchange, _ in asked), task, truth, subject.asked)
 
 
-def faults(row: Row) -> list[str]:
+def faults(row: DatasetRow) -> list[str]:
     """Hold a row to its truth: texts and values are in the picture, and each answer is what the charts give."""
     truth, said, language = truth_of(row), exchanges(row), row["language"]
     grey = np.asarray(open_picture(row).convert("L"))
@@ -152,18 +126,18 @@ def ask_questions(rng: random.Random, index: int, materials: Materials) -> dict[
     return {"charts": written, "language": LANGUAGE_NAMES[subject.asked], "most": str(MOST)}
 
 
-STEPS = (Step("content", ask_content), Step("questions", ask_questions))
+STEPS = (ModelStep("content", ask_content), ModelStep("questions", ask_questions))
 
 
-def _subject(rng: random.Random) -> Subject:
+def _subject(rng: random.Random) -> ChartSubject:
     count = rng.choice((2, 3)) if rng.random() < SEVERAL else 1
     templates = tuple(rng.choice(sorted(TEMPLATES)) for _ in range(count))
     language = rng.choice(LANGUAGES)
     other: Language = "en" if language == "pt" else "pt"
-    return Subject(templates, language, other if rng.random() < CROSSED else language, rng.choice(HINTS))
+    return ChartSubject(templates, language, other if rng.random() < CROSSED else language, rng.choice(HINTS))
 
 
-def _write_panels(subject: Subject, rng: random.Random) -> tuple[list[Panel], list[Chart]]:
+def _write_panels(subject: ChartSubject, rng: random.Random) -> tuple[list[Panel], list[Chart]]:
     """Draw contents until each fits its template; often those that can be compared with the first."""
     panels: list[Panel] = []
     charts: list[Chart] = []
@@ -200,7 +174,7 @@ def _write_content(name: str, like: Panel | None, language: Language, rng: rando
     return panel
 
 
-def _ask(panels: Sequence[Panel], subject: Subject, rng: random.Random) -> list[tuple[Exchange, dict[str, Any]]]:
+def _ask(panels: Sequence[Panel], subject: ChartSubject, rng: random.Random) -> list[tuple[Exchange, dict[str, Any]]]:
     """Draw one to three questions, no two of them the same."""
     asked: dict[Query, tuple[Exchange, dict[str, Any]]] = {}
     language = subject.asked
@@ -216,7 +190,7 @@ def _ask(panels: Sequence[Panel], subject: Subject, rng: random.Random) -> list[
     return list(asked.values())
 
 
-def _told_panels(subject: Subject, materials: Materials) -> list[Panel]:
+def _told_panels(subject: ChartSubject, materials: Materials) -> list[Panel]:
     """Read what a model made the charts say.
 
     Raises:
@@ -228,7 +202,7 @@ def _told_panels(subject: Subject, materials: Materials) -> list[Panel]:
 
 
 def _told_questions(
-    panels: Sequence[Panel], subject: Subject, materials: Materials, rng: random.Random
+    panels: Sequence[Panel], subject: ChartSubject, materials: Materials, rng: random.Random
 ) -> list[tuple[Exchange, dict[str, Any]]]:
     """Keep a model's questions whose answer is right.
 
@@ -254,7 +228,7 @@ def _check_shown(panels: Sequence[Mapping[str, Any]], picture: Image.Image) -> N
         raise RejectedError("a chart that does not show what it says", found[0])
 
 
-def _record(query: Query, question: str, written: Asked, author: str) -> dict[str, Any]:
+def _record(query: Query, question: str, written: ChartExchange, author: str) -> dict[str, Any]:
     options = list(written.options)
     return {"query": query.record(), "question": question, "form": written.form, "options": options, "by": author}
 

@@ -13,29 +13,15 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from ..dataset import RejectedError
-from .content import (
-    MAX_MARKS,
-    Content,
-    find_step,
-    write_number,
-    write_value,
-)
-from .style import (
-    PAD,
-    Chart,
-    Style,
-    TextBox,
-    readable_on,
-    text_width,
-    wrap,
-)
+from .content import MAX_MARKS, Content, find_step, write_number, write_value
+from .style import PAD, Chart, ChartStyle, TextBox, readable_on, text_width, wrap
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.text import Text
 
-Compose = Callable[["Axes", Content, Style], None]
+Compose = Callable[["Axes", Content, ChartStyle], None]
 
 SIDE, ABOVE = 360, 230  # pixels around the plot, for what stands there
 DOTS = 72  # an inch: a point is a pixel
@@ -45,7 +31,7 @@ EACH_SYMBOL = {"pt": "cada símbolo vale", "en": "each symbol stands for"}
 SYMBOLS = ("o", "s", "^")
 
 
-def draw_matplotlib(compose: Compose, content: Content, style: Style) -> Chart:
+def draw_matplotlib(compose: Compose, content: Content, style: ChartStyle) -> Chart:
     """Draw a chart, and cut the picture around it."""
     from matplotlib import rc_context, rcdefaults, rcParams
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -75,7 +61,7 @@ def draw_matplotlib(compose: Compose, content: Content, style: Style) -> Chart:
     return Chart(picture.crop((left, top, right, bottom)), [box.moved(-left, -top) for box in texts])
 
 
-def columns(axes: Axes, content: Content, style: Style) -> None:
+def columns(axes: Axes, content: Content, style: ChartStyle) -> None:
     """Draw a column a category."""
     row = content.values[0]
     axes.bar(range(len(row)), _floats(row), width=0.5 + 0.15 * style.shape, color=_colours(content, style), zorder=2)
@@ -86,7 +72,7 @@ def columns(axes: Axes, content: Content, style: Style) -> None:
             _label(axes, x, value, content, style)
 
 
-def bars(axes: Axes, content: Content, style: Style) -> None:
+def bars(axes: Axes, content: Content, style: ChartStyle) -> None:
     """Draw a horizontal bar a category, the first on top."""
     row = content.values[0]
     places = range(len(row))
@@ -102,7 +88,7 @@ def bars(axes: Axes, content: Content, style: Style) -> None:
             )  # fmt: skip
 
 
-def grouped(axes: Axes, content: Content, style: Style) -> None:
+def grouped(axes: Axes, content: Content, style: ChartStyle) -> None:
     """Draw a group of columns a category, a column a series."""
     count = len(content.series)
     width = 0.8 / count
@@ -118,7 +104,7 @@ def grouped(axes: Axes, content: Content, style: Style) -> None:
     _legend(axes, style)
 
 
-def stacked(axes: Axes, content: Content, style: Style) -> None:
+def stacked(axes: Axes, content: Content, style: ChartStyle) -> None:
     """Draw a column a category, a part of it a series, with its value inside."""
     floors = [Decimal(0)] * len(content.categories)
     highest = max(map(sum, zip(*content.values, strict=True)))
@@ -140,7 +126,7 @@ def stacked(axes: Axes, content: Content, style: Style) -> None:
     _legend(axes, style)
 
 
-def lines(axes: Axes, content: Content, style: Style) -> None:
+def lines(axes: Axes, content: Content, style: ChartStyle) -> None:
     """Draw a line a series, with a mark a value."""
     for number, (name, row) in enumerate(zip(content.series, content.values, strict=True)):
         axes.plot(
@@ -156,7 +142,7 @@ def lines(axes: Axes, content: Content, style: Style) -> None:
         _legend(axes, style)
 
 
-def area(axes: Axes, content: Content, style: Style) -> None:
+def area(axes: Axes, content: Content, style: ChartStyle) -> None:
     """Draw the area below a line, with a mark a value."""
     row = _floats(content.values[0])
     colour = style.theme.palette[style.shape]
@@ -169,7 +155,7 @@ def area(axes: Axes, content: Content, style: Style) -> None:
     _scale(axes, content, style, "y")
 
 
-def pie(axes: Axes, content: Content, style: Style) -> None:
+def pie(axes: Axes, content: Content, style: ChartStyle) -> None:
     """Draw a slice a category; names stand beside the slices, or in a legend and the values in the slices."""
     row = content.values[0]
     colours = style.theme.palette[: len(row)]
@@ -197,7 +183,7 @@ def pie(axes: Axes, content: Content, style: Style) -> None:
             text.set_verticalalignment("center" if abs(y) < 0.35 else "bottom" if y > 0 else "top")
 
 
-def cards(axes: Axes, content: Content, style: Style) -> None:
+def cards(axes: Axes, content: Content, style: ChartStyle) -> None:
     """Draw a card a category, its value in large figures."""
     from matplotlib.patches import FancyBboxPatch
 
@@ -228,7 +214,7 @@ def cards(axes: Axes, content: Content, style: Style) -> None:
     axes.text(across / 2, down + 0.12, content.measured, ha="center", va="top", zorder=5)
 
 
-def table(axes: Axes, content: Content, style: Style) -> None:
+def table(axes: Axes, content: Content, style: ChartStyle) -> None:
     """Draw a row a category and a column a series, and below what is measured."""
     face, theme, head = style.face, style.theme, style.theme.palette[0]
     cells = _cells(content)
@@ -265,7 +251,7 @@ def _cells(content: Content) -> list[list[str]]:
     return cells
 
 
-def pictogram(axes: Axes, content: Content, style: Style) -> None:
+def pictogram(axes: Axes, content: Content, style: ChartStyle) -> None:
     """Draw a row of symbols a category, each for the same amount."""
     step = find_step(content.values)
     across = min(style.width / (MAX_MARKS + 1), style.height / len(content.categories)) * 0.62
@@ -287,13 +273,13 @@ def _floats(row: Sequence[Decimal]) -> list[float]:
     return [float(value) for value in row]
 
 
-def _colours(content: Content, style: Style) -> list[str]:
+def _colours(content: Content, style: ChartStyle) -> list[str]:
     count = len(content.categories)
     palette = style.theme.palette
     return [palette[number % len(palette)] if style.varied else palette[style.shape] for number in range(count)]
 
 
-def _name_categories(axes: Axes, content: Content, style: Style) -> None:
+def _name_categories(axes: Axes, content: Content, style: ChartStyle) -> None:
     """Write the categories below, in lines that fit between their neighbours, or turned."""
     count = len(content.categories)
     room = style.width / count * 0.92
@@ -304,7 +290,7 @@ def _name_categories(axes: Axes, content: Content, style: Style) -> None:
     axes.set_xlim(-0.6, count - 0.4)
 
 
-def _scale(axes: Axes, content: Content, style: Style, side: str) -> None:
+def _scale(axes: Axes, content: Content, style: ChartStyle, side: str) -> None:
     """Put gridlines where the values are; or, where they are printed, a few ticks or none."""
     axis = axes.yaxis if side == "y" else axes.xaxis
     limit = axes.set_ylim if side == "y" else axes.set_xlim
@@ -329,7 +315,7 @@ def _rough_step(highest: Decimal) -> Decimal:
     return next(step for step in steps if highest / step <= 6)
 
 
-def _spines(axes: Axes, style: Style, kept: tuple[str, ...]) -> None:
+def _spines(axes: Axes, style: ChartStyle, kept: tuple[str, ...]) -> None:
     for side, spine in axes.spines.items():
         spine.set_visible(side in kept)
         spine.set_color(style.theme.ink)
@@ -337,7 +323,7 @@ def _spines(axes: Axes, style: Style, kept: tuple[str, ...]) -> None:
 
 
 def _label(
-    axes: Axes, x: float, value: Decimal, content: Content, style: Style, rise: int = 3, unit: bool = True
+    axes: Axes, x: float, value: Decimal, content: Content, style: ChartStyle, rise: int = 3, unit: bool = True
 ) -> None:
     """Print a value above its mark, on paper of its own where a line may cross it."""
     text = write_value(value, content.unit if unit else "", content.language)
@@ -347,7 +333,7 @@ def _label(
     )
 
 
-def _legend(axes: Axes, style: Style) -> None:
+def _legend(axes: Axes, style: ChartStyle) -> None:
     if style.legend:
         axes.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
     else:
@@ -355,13 +341,13 @@ def _legend(axes: Axes, style: Style) -> None:
     _colour_legend(axes, style)
 
 
-def _colour_legend(axes: Axes, style: Style) -> None:
+def _colour_legend(axes: Axes, style: ChartStyle) -> None:
     legend = axes.get_legend()
     for text in legend.get_texts() if legend else ():
         text.set_color(style.theme.ink)
 
 
-def _set_fonts(figure: Figure, style: Style) -> None:
+def _set_fonts(figure: Figure, style: ChartStyle) -> None:
     """Give every text the font, by its file: a font of that name on the machine may be another."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.text import Text
@@ -376,7 +362,7 @@ def _set_fonts(figure: Figure, style: Style) -> None:
                 text.set_color(style.theme.ink)
 
 
-def _write_title(figure: Figure, content: Content, style: Style, bounds: tuple[float, float, float]) -> Text:
+def _write_title(figure: Figure, content: Content, style: ChartStyle, bounds: tuple[float, float, float]) -> Text:
     """Write the title above all that was drawn; gives it."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.transforms import IdentityTransform

@@ -21,7 +21,7 @@ Op = Literal[
     "value", "difference", "sum", "average", "share", "highest", "lowest", "second", "order", "above", "greater",
     "rises", "title", "measure", "legend", "count", "panel of the highest", "panel of most",
 ]  # fmt: skip
-Kind = Literal["number", "count", "name", "names", "verdict", "text"]
+AnswerKind = Literal["number", "count", "name", "names", "verdict", "text"]
 
 UNNAMED = ("pie", "donut", "scatter plot", "pictogram")  # say not, or not alone, what their values measure
 LEGENDS = ("grouped columns", "stacked columns", "lines")  # of series
@@ -80,10 +80,10 @@ class Query(NamedTuple):
         }
 
 
-class Answer(NamedTuple):
+class ChartAnswer(NamedTuple):
     """The answer to a query: as it is written, and its number if it is one."""
 
-    kind: Kind
+    kind: AnswerKind
     text: str
     value: Decimal | None = None
 
@@ -120,7 +120,7 @@ def is_whole(query: Query, panels: Sequence[Panel]) -> bool:
     return set(query.cells) == set(whole_series(panels, first.panel, first.series))
 
 
-def compute(query: Query, panels: Sequence[Panel], language: Language) -> Answer:
+def compute(query: Query, panels: Sequence[Panel], language: Language) -> ChartAnswer:
     """Answer a query.
 
     Raises:
@@ -158,7 +158,7 @@ def draw_query(rng: random.Random, panels: Sequence[Panel]) -> Query:
 
 
 def wrong_answers(
-    query: Query, answer: Answer, panels: Sequence[Panel], rng: random.Random, language: Language
+    query: Query, answer: ChartAnswer, panels: Sequence[Panel], rng: random.Random, language: Language
 ) -> list[str]:
     """Think of up to three answers that are wrong and look right; none for texts."""
     if answer.kind == "name":
@@ -207,7 +207,7 @@ def panel_name(number: int, language: Language) -> str:
 
 
 def _wrong_numbers(
-    query: Query, answer: Answer, panels: Sequence[Panel], rng: random.Random, language: Language
+    query: Query, answer: ChartAnswer, panels: Sequence[Panel], rng: random.Random, language: Language
 ) -> list[str]:
     """Give numbers nearby, and others of the chart, written like the right one."""
     right = answer.value or Decimal(0)
@@ -304,29 +304,29 @@ def _values(query: Query, panels: Sequence[Panel]) -> list[Decimal]:
     return [look_up(cell, panels) for cell in query.cells]
 
 
-def _number(value: Decimal, query: Query, panels: Sequence[Panel], language: Language) -> Answer:
+def _number(value: Decimal, query: Query, panels: Sequence[Panel], language: Language) -> ChartAnswer:
     """Write a number with the unit of its cells, which must have one unit."""
     if len({dimension(panels[cell.panel], cell.series) for cell in query.cells}) > 1:
         raise RejectedError("values of different units", query.op)
     unit = result_unit(query, panels[query.cells[0].panel].content.unit, language)
-    return Answer("number", write_value(value, unit, language), value)
+    return ChartAnswer("number", write_value(value, unit, language), value)
 
 
-def _value(query: Query, panels: Sequence[Panel], language: Language) -> Answer:
+def _value(query: Query, panels: Sequence[Panel], language: Language) -> ChartAnswer:
     return _number(_values(query, panels)[0], query, panels, language)
 
 
-def _difference(query: Query, panels: Sequence[Panel], language: Language) -> Answer:
+def _difference(query: Query, panels: Sequence[Panel], language: Language) -> ChartAnswer:
     one, other = _values(query, panels)
     return _number(abs(one - other), query, panels, language)
 
 
-def _sum(query: Query, panels: Sequence[Panel], language: Language) -> Answer:
+def _sum(query: Query, panels: Sequence[Panel], language: Language) -> ChartAnswer:
     _check_additive(query, panels)
     return _number(sum(_values(query, panels), Decimal(0)), query, panels, language)
 
 
-def _average(query: Query, panels: Sequence[Panel], language: Language) -> Answer:
+def _average(query: Query, panels: Sequence[Panel], language: Language) -> ChartAnswer:
     values = _values(query, panels)
     total = sum(values, Decimal(0))
     average = (total / len(values)).quantize(Decimal(1).scaleb(-MAX_PLACES))
@@ -338,7 +338,7 @@ def _average(query: Query, panels: Sequence[Panel], language: Language) -> Answe
     )
 
 
-def _share(query: Query, panels: Sequence[Panel], language: Language) -> Answer:
+def _share(query: Query, panels: Sequence[Panel], language: Language) -> ChartAnswer:
     _check_additive(query, panels)
     values = _values(query, panels)
     total = sum(values, Decimal(0))
@@ -363,31 +363,31 @@ def _ranked(query: Query, panels: Sequence[Panel], rank: int) -> str:
     return name
 
 
-def _highest(query: Query, panels: Sequence[Panel], language: Language) -> Answer:
-    return Answer("name", _ranked(query, panels, 0))
+def _highest(query: Query, panels: Sequence[Panel], language: Language) -> ChartAnswer:
+    return ChartAnswer("name", _ranked(query, panels, 0))
 
 
-def _lowest(query: Query, panels: Sequence[Panel], language: Language) -> Answer:
-    return Answer("name", _ranked(query, panels, -1))
+def _lowest(query: Query, panels: Sequence[Panel], language: Language) -> ChartAnswer:
+    return ChartAnswer("name", _ranked(query, panels, -1))
 
 
-def _second(query: Query, panels: Sequence[Panel], language: Language) -> Answer:
+def _second(query: Query, panels: Sequence[Panel], language: Language) -> ChartAnswer:
     _ranked(query, panels, 0)
-    return Answer("name", _ranked(query, panels, 1))
+    return ChartAnswer("name", _ranked(query, panels, 1))
 
 
-def _order(query: Query, panels: Sequence[Panel], language: Language) -> Answer:
-    return Answer("names", ", ".join(_ranked(query, panels, rank) for rank in range(TOP)))
+def _order(query: Query, panels: Sequence[Panel], language: Language) -> ChartAnswer:
+    return ChartAnswer("names", ", ".join(_ranked(query, panels, rank) for rank in range(TOP)))
 
 
-def _above(query: Query, panels: Sequence[Panel], language: Language) -> Answer:
+def _above(query: Query, panels: Sequence[Panel], language: Language) -> ChartAnswer:
     if query.threshold is None:
         raise _undecided(query)
     count = sum(value > query.threshold for value in _values(query, panels))
-    return Answer("count", str(count), Decimal(count))
+    return ChartAnswer("count", str(count), Decimal(count))
 
 
-def _greater(query: Query, panels: Sequence[Panel], language: Language) -> Answer:
+def _greater(query: Query, panels: Sequence[Panel], language: Language) -> ChartAnswer:
     one, other = _values(query, panels)
     _number(one, query, panels, language)  # of one unit
     if one == other:
@@ -395,7 +395,7 @@ def _greater(query: Query, panels: Sequence[Panel], language: Language) -> Answe
     return _verdict(one > other, language)
 
 
-def _rising(query: Query, panels: Sequence[Panel], language: Language) -> Answer:
+def _rising(query: Query, panels: Sequence[Panel], language: Language) -> ChartAnswer:
     values = _values(query, panels)
     template, content = panels[query.cells[0].panel]
     places = [content.categories.index(cell.category) for cell in query.cells]
@@ -405,53 +405,53 @@ def _rising(query: Query, panels: Sequence[Panel], language: Language) -> Answer
     return _verdict(_rises(values), language)
 
 
-def _verdict(true: bool, language: Language) -> Answer:
-    return Answer("verdict", YES_NO[language][0 if true else 1])
+def _verdict(true: bool, language: Language) -> ChartAnswer:
+    return ChartAnswer("verdict", YES_NO[language][0 if true else 1])
 
 
-def _title(query: Query, panels: Sequence[Panel], language: Language) -> Answer:
-    return Answer("text", panels[query.panel or 0].content.title)
+def _title(query: Query, panels: Sequence[Panel], language: Language) -> ChartAnswer:
+    return ChartAnswer("text", panels[query.panel or 0].content.title)
 
 
-def _measure(query: Query, panels: Sequence[Panel], language: Language) -> Answer:
+def _measure(query: Query, panels: Sequence[Panel], language: Language) -> ChartAnswer:
     template, content = panels[query.panel or 0]
     if template in UNNAMED:
         raise _undecided(query)
-    return Answer("text", content.measured)
+    return ChartAnswer("text", content.measured)
 
 
-def _legend(query: Query, panels: Sequence[Panel], language: Language) -> Answer:
+def _legend(query: Query, panels: Sequence[Panel], language: Language) -> ChartAnswer:
     template, content = panels[query.panel or 0]
     if template not in LEGENDS or len(content.series) < 2:
         raise _undecided(query)
-    return Answer("names", ", ".join(content.series))
+    return ChartAnswer("names", ", ".join(content.series))
 
 
-def _count(query: Query, panels: Sequence[Panel], language: Language) -> Answer:
+def _count(query: Query, panels: Sequence[Panel], language: Language) -> ChartAnswer:
     count = len(panels[query.panel or 0].content.categories)
-    return Answer("count", str(count), Decimal(count))
+    return ChartAnswer("count", str(count), Decimal(count))
 
 
-def _panel_of_highest(query: Query, panels: Sequence[Panel], language: Language) -> Answer:
+def _panel_of_highest(query: Query, panels: Sequence[Panel], language: Language) -> ChartAnswer:
     if len({dimension(panel, series) for panel in panels for series in panel.content.series}) > 1:
         raise RejectedError("values of different units", query.op)
     return _first(query, [max(max(row) for row in panel.content.values) for panel in panels], language)
 
 
-def _panel_of_most(query: Query, panels: Sequence[Panel], language: Language) -> Answer:
+def _panel_of_most(query: Query, panels: Sequence[Panel], language: Language) -> ChartAnswer:
     return _first(query, [Decimal(len(panel.content.categories)) for panel in panels], language)
 
 
-def _first(query: Query, numbers: Sequence[Decimal], language: Language) -> Answer:
+def _first(query: Query, numbers: Sequence[Decimal], language: Language) -> ChartAnswer:
     if len(numbers) < 2 or numbers.count(max(numbers)) > 1:
         raise _undecided(query)
-    return Answer("name", panel_name(numbers.index(max(numbers)), language))
+    return ChartAnswer("name", panel_name(numbers.index(max(numbers)), language))
 
 
 _OF_A_SERIES = ("average", "share", "highest", "lowest", "second", "order", "above")
 _OF_CATEGORIES = ("order", "above", "count", "panel of most")  # their words count categories, which points are not
 # Fewest and most cells that each looks at, and what answers it.
-_ANSWERS: dict[str, tuple[int, int, Callable[[Query, Sequence[Panel], Language], Answer]]] = {
+_ANSWERS: dict[str, tuple[int, int, Callable[[Query, Sequence[Panel], Language], ChartAnswer]]] = {
     "value": (1, 1, _value),
     "difference": (2, 2, _difference),
     "sum": (2, MANY, _sum),

@@ -66,7 +66,7 @@ THEMES = (
 )  # fmt: skip
 
 
-class Style(NamedTuple):
+class ChartStyle(NamedTuple):
     """How one chart is drawn.
 
     Args:
@@ -117,9 +117,9 @@ class Chart(NamedTuple):
     texts: list[TextBox]
 
 
-def draw_style(rng: random.Random, labels: bool) -> Style:
+def draw_style(rng: random.Random, labels: bool) -> ChartStyle:
     """Draw how a chart looks."""
-    return Style(
+    return ChartStyle(
         face=rng.choice(FACES),
         theme=rng.choice(THEMES),
         size=rng.randint(13, 17),
@@ -134,7 +134,7 @@ def draw_style(rng: random.Random, labels: bool) -> Style:
     )
 
 
-def grown(style: Style, attempt: int) -> Style:
+def grown(style: ChartStyle, attempt: int) -> ChartStyle:
     """Give the style of a further attempt: names turned, then more room, and so on."""
     factor = 1.25 ** (attempt // 2)
     return style._replace(

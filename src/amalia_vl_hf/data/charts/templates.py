@@ -14,21 +14,15 @@ from typing import Literal, NamedTuple
 from ..dataset import RejectedError
 from . import matplotlib_charts as plots
 from . import vega_charts as specs
-from .content import Content, Shape, grid_step
-from .style import (
-    Chart,
-    Style,
-    clashes,
-    draw_style,
-    grown,
-)
+from .content import ChartShape, Content, grid_step
+from .style import Chart, ChartStyle, clashes, draw_style, grown
 
 ATTEMPTS = 8  # the last with the plot twice as wide and as high
 PRINTED = 0.5  # share of charts whose values are printed, where gridlines would tell them
-Labels = Literal["printed", "gridlines", "either"]
+ValueLabels = Literal["printed", "gridlines", "either"]
 
 
-class Template(NamedTuple):
+class ChartTemplate(NamedTuple):
     """One way to draw a chart.
 
     Args:
@@ -37,29 +31,31 @@ class Template(NamedTuple):
         draw: Draws a content in a style.
     """
 
-    shape: Shape
-    labels: Labels
-    draw: Callable[[Content, Style], Chart]
+    shape: ChartShape
+    labels: ValueLabels
+    draw: Callable[[Content, ChartStyle], Chart]
 
 
 _plot = partial(partial, plots.draw_matplotlib)
 _specify = partial(partial, specs.draw_vega)
 
-TEMPLATES: dict[str, Template] = {
-    "columns": Template(Shape((3, 8)), "either", _plot(plots.columns)),
-    "bars": Template(Shape((3, 10)), "either", _plot(plots.bars)),
-    "grouped columns": Template(Shape((2, 5), (2, 3)), "either", _plot(plots.grouped)),
-    "stacked columns": Template(Shape((2, 6), (2, 3), added=True), "printed", _plot(plots.stacked)),
-    "lines": Template(Shape((4, 7), (1, 3), apart=True), "either", _plot(plots.lines)),
-    "area": Template(Shape((4, 7)), "either", _plot(plots.area)),
-    "pie": Template(Shape((3, 6), whole=True), "printed", _plot(plots.pie)),
-    "cards": Template(Shape((2, 6)), "printed", _plot(plots.cards)),
-    "table": Template(Shape((3, 8), (1, 3)), "printed", _plot(plots.table)),
-    "pictogram": Template(Shape((3, 6), stepped=True, added=True), "gridlines", _plot(plots.pictogram)),
-    "donut": Template(Shape((3, 6), whole=True), "printed", _specify(specs.donut)),
-    "scatter plot": Template(Shape((4, 8), (2, 2), stepped=True, distinct=True), "gridlines", _specify(specs.scatter)),
-    "heat map": Template(Shape((3, 6), (3, 3)), "printed", _specify(specs.heat_map)),
-    "lollipops": Template(Shape((3, 9)), "either", _specify(specs.lollipops)),
+TEMPLATES: dict[str, ChartTemplate] = {
+    "columns": ChartTemplate(ChartShape((3, 8)), "either", _plot(plots.columns)),
+    "bars": ChartTemplate(ChartShape((3, 10)), "either", _plot(plots.bars)),
+    "grouped columns": ChartTemplate(ChartShape((2, 5), (2, 3)), "either", _plot(plots.grouped)),
+    "stacked columns": ChartTemplate(ChartShape((2, 6), (2, 3), added=True), "printed", _plot(plots.stacked)),
+    "lines": ChartTemplate(ChartShape((4, 7), (1, 3), apart=True), "either", _plot(plots.lines)),
+    "area": ChartTemplate(ChartShape((4, 7)), "either", _plot(plots.area)),
+    "pie": ChartTemplate(ChartShape((3, 6), whole=True), "printed", _plot(plots.pie)),
+    "cards": ChartTemplate(ChartShape((2, 6)), "printed", _plot(plots.cards)),
+    "table": ChartTemplate(ChartShape((3, 8), (1, 3)), "printed", _plot(plots.table)),
+    "pictogram": ChartTemplate(ChartShape((3, 6), stepped=True, added=True), "gridlines", _plot(plots.pictogram)),
+    "donut": ChartTemplate(ChartShape((3, 6), whole=True), "printed", _specify(specs.donut)),
+    "scatter plot": ChartTemplate(
+        ChartShape((4, 8), (2, 2), stepped=True, distinct=True), "gridlines", _specify(specs.scatter)
+    ),
+    "heat map": ChartTemplate(ChartShape((3, 6), (3, 3)), "printed", _specify(specs.heat_map)),
+    "lollipops": ChartTemplate(ChartShape((3, 9)), "either", _specify(specs.lollipops)),
 }
 
 
@@ -85,7 +81,7 @@ def draw_chart(name: str, content: Content, rng: random.Random) -> Chart:
     raise reason
 
 
-def _print_labels(labels: Labels, content: Content, rng: random.Random) -> bool:
+def _print_labels(labels: ValueLabels, content: Content, rng: random.Random) -> bool:
     """Choose whether values are printed; they are where no gridline could tell them."""
     if labels == "either":
         on_grid = grid_step(content.values) is not None

@@ -12,14 +12,7 @@ from typing import NamedTuple
 
 from ..dataset import RejectedError
 from ..languages import LANGUAGES, Language
-from .content import (
-    MAX_MARKS,
-    UNITS,
-    Content,
-    Shape,
-    Values,
-    check_shape,
-)
+from .content import MAX_MARKS, UNITS, ChartShape, ChartValues, Content, check_shape
 
 Words = tuple[str, str]  # in Portuguese and in English
 STEPPED = 0.4  # share of contents whose values are whole steps, of those that need not be
@@ -290,7 +283,7 @@ PAIRS: tuple[tuple[tuple[Words, ...], Words, tuple[Words, Words], tuple[int, int
 )  # fmt: skip
 
 
-def write_content(rng: random.Random, shape: Shape, language: Language) -> Content:
+def write_content(rng: random.Random, shape: ChartShape, language: Language) -> Content:
     """Draw contents until a template of the shape can show one; a pair of series where it takes points."""
     at = LANGUAGES.index(language)
     write = _write_pair if shape.distinct else _write_whole if shape.whole else _write_counts
@@ -303,7 +296,7 @@ def write_content(rng: random.Random, shape: Shape, language: Language) -> Conte
         return content
 
 
-def _write_counts(rng: random.Random, shape: Shape, at: int) -> Content:
+def _write_counts(rng: random.Random, shape: ChartShape, at: int) -> Content:
     """Draw a value a category, or one for each series."""
     count = rng.randint(*shape.categories)
     fitting = [one for one in TOPICS if len(POOLS[one.pool]) >= count and len(SERIES[one.series]) >= shape.series[0]]
@@ -320,7 +313,7 @@ def _write_counts(rng: random.Random, shape: Shape, at: int) -> Content:
     return Content(title, topic.category[at], measure, topic.unit, categories, series, values, LANGUAGES[at])
 
 
-def _write_whole(rng: random.Random, shape: Shape, at: int) -> Content:
+def _write_whole(rng: random.Random, shape: ChartShape, at: int) -> Content:
     """Share 100 % out, at least 5 % each."""
     count = rng.randint(*shape.categories)
     titles, category, measure, pool = rng.choice(WHOLES)
@@ -332,7 +325,7 @@ def _write_whole(rng: random.Random, shape: Shape, at: int) -> Content:
     return Content(_title(rng, titles, at), category[at], name, "%", categories, (name,), (shares,), LANGUAGES[at])
 
 
-def _write_pair(rng: random.Random, shape: Shape, at: int) -> Content:
+def _write_pair(rng: random.Random, shape: ChartShape, at: int) -> Content:
     """Draw two measures of each thing; no two things share either."""
     count = rng.randint(*shape.categories)
     titles, category, measures, highest, pool = rng.choice(PAIRS)
@@ -358,7 +351,7 @@ def _title(rng: random.Random, titles: tuple[Words, ...], at: int) -> str:
     return rng.choice(titles)[at].format(place=place[at], year=year[at])
 
 
-def _stepped(rng: random.Random, topic: Topic, count: int, rows: int) -> Values:
+def _stepped(rng: random.Random, topic: Topic, count: int, rows: int) -> ChartValues:
     """Draw whole steps of which ten reach the topic's highest value."""
     rough = topic.values[1] / MAX_MARKS
     steps = [factor * 10**power for power in range(5) for factor in (1, 2, 5)]
@@ -367,7 +360,7 @@ def _stepped(rng: random.Random, topic: Topic, count: int, rows: int) -> Values:
     return tuple(tuple(step * mark for mark in row) for row in marks)
 
 
-def _free(rng: random.Random, topic: Topic, count: int, rows: int) -> Values:
+def _free(rng: random.Random, topic: Topic, count: int, rows: int) -> ChartValues:
     """Draw values anywhere between a topic's lowest and highest."""
     scale = 10**topic.places
     low, high = topic.values

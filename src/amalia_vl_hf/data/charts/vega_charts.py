@@ -14,27 +14,11 @@ from xml.etree import ElementTree
 from PIL import Image
 
 from ..typefaces import OWN
-from .content import (
-    MAX_MARKS,
-    Content,
-    Values,
-    find_step,
-    write_number,
-    write_value,
-)
-from .style import (
-    PAD,
-    Chart,
-    Face,
-    Style,
-    TextBox,
-    readable_on,
-    text_width,
-    wrap,
-)
+from .content import MAX_MARKS, ChartValues, Content, find_step, write_number, write_value
+from .style import PAD, Chart, ChartStyle, Face, TextBox, readable_on, text_width, wrap
 
 Spec = dict[str, Any]
-Specify = Callable[[Content, Style], Spec]
+Specify = Callable[[Content, ChartStyle], Spec]
 VERSION = "5.20"  # of Vega-Lite; vl-convert holds several
 HEAT = (("#eef4fb", "#08519c"), ("#f4f9ee", "#1b6e2d"), ("#fdf3e7", "#a33803"))
 ABOVE, BELOW = 0.95, 0.25  # letter heights over and under the line that letters stand on
@@ -43,7 +27,7 @@ _TURN = re.compile(r"rotate\((?:-90|270)\)(?: translate\(0,([-\d.]+)\))?")
 _MOVE = re.compile(r"(translate|rotate)\(([^)]*)\)")
 
 
-def draw_vega(specify: Specify, content: Content, style: Style) -> Chart:
+def draw_vega(specify: Specify, content: Content, style: ChartStyle) -> Chart:
     """Draw a content by its specification."""
     converter = _converter()
     svg = converter.vegalite_to_svg(json.dumps(specify(content, style)), vl_version=VERSION)
@@ -51,7 +35,7 @@ def draw_vega(specify: Specify, content: Content, style: Style) -> Chart:
     return Chart(picture, list(_boxes(ElementTree.fromstring(svg), style.face)))  # noqa: S314 (it was written by vl-convert just now)
 
 
-def donut(content: Content, style: Style) -> Spec:
+def donut(content: Content, style: ChartStyle) -> Spec:
     """Specify a ring with a part a category, its value in it, and a legend."""
     row, theme = content.values[0], style.theme
     colours = list(theme.palette[: len(row)])
@@ -80,7 +64,7 @@ def donut(content: Content, style: Style) -> Spec:
     return {**_frame(content, style), **size, "data": {"values": data}, "encoding": encoding, "layer": layers}
 
 
-def scatter(content: Content, style: Style) -> Spec:
+def scatter(content: Content, style: ChartStyle) -> Spec:
     """Specify named points, each on gridlines both ways."""
     data = [
         {"name": name, "x": float(x), "y": float(y)}
@@ -98,7 +82,7 @@ def scatter(content: Content, style: Style) -> Spec:
     return {**_frame(content, style), **size, "data": {"values": data}, "encoding": axes, "layer": layers}
 
 
-def heat_map(content: Content, style: Style) -> Spec:
+def heat_map(content: Content, style: ChartStyle) -> Spec:
     """Specify a cell a value, darker the higher it is, with the value in it."""
     room = style.width / len(content.categories) * 0.95
     columns = [wrap(name, room, style.face.body_path, style.size) for name in content.categories]
@@ -130,7 +114,7 @@ def heat_map(content: Content, style: Style) -> Spec:
     return {**frame, **size, "data": {"values": data}, "encoding": encoding, "layer": layers}
 
 
-def lollipops(content: Content, style: Style) -> Spec:
+def lollipops(content: Content, style: ChartStyle) -> Spec:
     """Specify a stem and a dot a category, the first on top."""
     data = [
         {"name": name, "value": float(value), "text": write_value(value, content.unit, content.language), "zero": 0}
@@ -157,7 +141,7 @@ def lollipops(content: Content, style: Style) -> Spec:
     return {**_frame(content, style), **size, "data": {"values": data}, "encoding": encoding, "layer": layers}
 
 
-def _grid_axis(values: Values, title: str, content: Content) -> Spec:
+def _grid_axis(values: ChartValues, title: str, content: Content) -> Spec:
     """Give an axis from zero with a gridline at each step, numbers written as the language does."""
     step = find_step(values)
     ticks = [step * number for number in range(MAX_MARKS + 1)]
@@ -169,7 +153,7 @@ def _grid_axis(values: Values, title: str, content: Content) -> Spec:
     return {"type": "quantitative", "axis": axis, "scale": {"domain": [0, float(ticks[-1])], "nice": False}}
 
 
-def _frame(content: Content, style: Style, subtitle: bool = False) -> Spec:
+def _frame(content: Content, style: ChartStyle, subtitle: bool = False) -> Spec:
     """Specify the title, the fonts and the colours."""
     face, theme = style.face, style.theme
     large = round(style.size * 1.3)

@@ -12,17 +12,7 @@ from typing import Any
 
 from ..languages import LANGUAGES, Language
 from .content import write_number, write_value
-from .questions import (
-    LETTERS,
-    TOP,
-    Answer,
-    Cell,
-    Panel,
-    Query,
-    is_whole,
-    look_up,
-    panel_name,
-)
+from .questions import LETTERS, TOP, Cell, ChartAnswer, Panel, Query, is_whole, look_up, panel_name
 
 # What the rows of values are in a template: "of the", "in the" and the noun, in each language.
 _Row = tuple[tuple[str, str, str], tuple[str, str, str]]
@@ -184,7 +174,7 @@ def questions(query: Query, panels: Sequence[Panel], language: Language) -> list
     return [_sentence(slots["where"] + wording.format(**slots)) for wording in QUESTIONS[language][op]]
 
 
-def steps(query: Query, panels: Sequence[Panel], answer: Answer, language: Language) -> str:
+def steps(query: Query, panels: Sequence[Panel], answer: ChartAnswer, language: Language) -> str:
     """Reason from what is seen to the answer, with the numbers."""
     slots = _names(query, panels, language)
     slots |= {"answer": answer.text, "quoted": quote(answer.text, language)}

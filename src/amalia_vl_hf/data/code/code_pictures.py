@@ -20,7 +20,7 @@ from ..dataset import RejectedError
 from ..text.text_pictures import Colour, Line
 from ..typefaces import GLYPHS, OWN, load
 
-Language = Literal["python", "text"]
+CodeLanguage = Literal["python", "text"]
 
 MAX_LINES = 50  # paper, section 5.1
 MAX_LETTERS = 110  # of a line: 1,760 pixels in the widest font, at the largest size
@@ -44,7 +44,7 @@ THEMES = (
 )  # fmt: skip
 
 
-class Family(NamedTuple):
+class CodeFont(NamedTuple):
     """The files of a monospaced font; those without a bold one draw keywords like the rest."""
 
     regular: Path
@@ -52,12 +52,12 @@ class Family(NamedTuple):
 
 
 _CODE = OWN / "code"
-FAMILIES = (
-    Family(_CODE / "AnonymousPro-Regular.ttf", _CODE / "AnonymousPro-Bold.ttf"),
-    Family(_CODE / "CourierPrimeCode.otf", _CODE / "CourierPrimeCode.otf"),
-    Family(_CODE / "CourierPrimeSans.otf", OWN / "CourierPrimeSans-Bold.otf"),
-    Family(_CODE / "LeagueMono-Regular.otf", _CODE / "LeagueMono-Bold.otf"),
-    Family(_CODE / "LeagueMono-NarrowRegular.otf", _CODE / "LeagueMono-NarrowBold.otf"),
+CODE_FONTS = (
+    CodeFont(_CODE / "AnonymousPro-Regular.ttf", _CODE / "AnonymousPro-Bold.ttf"),
+    CodeFont(_CODE / "CourierPrimeCode.otf", _CODE / "CourierPrimeCode.otf"),
+    CodeFont(_CODE / "CourierPrimeSans.otf", OWN / "CourierPrimeSans-Bold.otf"),
+    CodeFont(_CODE / "LeagueMono-Regular.otf", _CODE / "LeagueMono-Bold.otf"),
+    CodeFont(_CODE / "LeagueMono-NarrowRegular.otf", _CODE / "LeagueMono-NarrowBold.otf"),
 )
 
 
@@ -94,7 +94,7 @@ class CodePicture(NamedTuple):
         return {name: value for name, value in self._asdict().items() if name != "image"}
 
 
-def draw_code(source: str, rng: Random, language: Language) -> CodePicture:
+def draw_code(source: str, rng: Random, language: CodeLanguage) -> CodePicture:
     """Draw a program, or with `"text"` what one prints; tabs are four spaces wide.
 
     Raises:
@@ -103,7 +103,7 @@ def draw_code(source: str, rng: Random, language: Language) -> CodePicture:
     """
     check_drawable(source)
     text = source.expandtabs(TAB)
-    theme, family = rng.choice(THEMES), rng.choice(FAMILIES)
+    theme, family = rng.choice(THEMES), rng.choice(CODE_FONTS)
     numbered = language == "python" and rng.random() < NUMBERED
     formatter = _formatter(theme, family, numbered, len(text.splitlines()), rng)
     lexer = PythonLexer(stripnl=False) if language == "python" else TextLexer(stripnl=False)
@@ -167,7 +167,7 @@ def _texts(text: str) -> list[str]:
     return [line.rstrip() for line in text.split("\n") if line.strip()]
 
 
-def _formatter(theme: str, family: Family, numbered: bool, count: int, rng: Random) -> ImageFormatter:
+def _formatter(theme: str, family: CodeFont, numbered: bool, count: int, rng: Random) -> ImageFormatter:
     """Set up Pygments' formatter, with fonts laid out the same in every build of Pillow."""
     size, style = rng.randint(*SIZES), get_style_by_name(theme)
     formatter = ImageFormatter(

@@ -9,7 +9,7 @@ from ..languages import Language
 from .function_words import Options
 
 
-class Shape(NamedTuple):
+class FunctionShape(NamedTuple):
     """A function with gaps.
 
     Args:
@@ -25,10 +25,10 @@ class Shape(NamedTuple):
     body: str
 
 
-def _shape(pt: tuple[str, str], en: tuple[str, str], arguments: Mapping[str, str], body: str) -> Shape:
+def _shape(pt: tuple[str, str], en: tuple[str, str], arguments: Mapping[str, str], body: str) -> FunctionShape:
     """Make a shape from what it does, in sentences, and its names, divided by spaces."""
     names: Options = {"pt": tuple(pt[1].split()), "en": tuple(en[1].split())}
-    return Shape(names, {"pt": pt[0], "en": en[0]}, arguments, body)
+    return FunctionShape(names, {"pt": pt[0], "en": en[0]}, arguments, body)
 
 
 SHAPES = (

@@ -11,7 +11,7 @@ from ..languages import Language
 Options = dict[Language, tuple[str, ...]]
 
 
-class Kind(NamedTuple):
+class ArgumentKind(NamedTuple):
     """A kind of argument: how it is annotated, and how one is drawn, as Python writes it."""
 
     annotation: str
@@ -74,19 +74,19 @@ def _mixed(rng: Random, language: Language) -> str:
 
 
 KINDS = {
-    "integers": Kind("list[int]", _integers),
-    "things": Kind("list[str]", _things),
-    "stock": Kind("dict[str, int]", _stock),
-    "matrix": Kind("list[list[int]]", _matrix),
-    "prices": Kind("list[float]", _prices),
-    "sentence": Kind("str", lambda rng, language: f'"{rng.choice(SENTENCES[language])}"'),
-    "thing": Kind("str", lambda rng, language: f'"{rng.choice(THINGS[language])}"'),
-    "brackets": Kind("str", _brackets),
-    "mixed": Kind("str", _mixed),
-    "repeats": Kind("str", _repeats),
-    "few": Kind("int", lambda rng, language: str(rng.randint(2, 6))),
-    "some": Kind("int", lambda rng, language: str(rng.randint(0, 40))),
-    "number": Kind("int", lambda rng, language: str(rng.randint(12, 9999))),
+    "integers": ArgumentKind("list[int]", _integers),
+    "things": ArgumentKind("list[str]", _things),
+    "stock": ArgumentKind("dict[str, int]", _stock),
+    "matrix": ArgumentKind("list[list[int]]", _matrix),
+    "prices": ArgumentKind("list[float]", _prices),
+    "sentence": ArgumentKind("str", lambda rng, language: f'"{rng.choice(SENTENCES[language])}"'),
+    "thing": ArgumentKind("str", lambda rng, language: f'"{rng.choice(THINGS[language])}"'),
+    "brackets": ArgumentKind("str", _brackets),
+    "mixed": ArgumentKind("str", _mixed),
+    "repeats": ArgumentKind("str", _repeats),
+    "few": ArgumentKind("int", lambda rng, language: str(rng.randint(2, 6))),
+    "some": ArgumentKind("int", lambda rng, language: str(rng.randint(0, 40))),
+    "number": ArgumentKind("int", lambda rng, language: str(rng.randint(12, 9999))),
 }
 
 CONSTANTS: dict[str, Callable[[Random], str]] = {

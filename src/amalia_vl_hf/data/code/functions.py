@@ -17,13 +17,8 @@ from typing import Any, NamedTuple
 
 from ..dataset import Materials, RejectedError
 from ..languages import LANGUAGES, Language
-from .code_pictures import (
-    MAX_LETTERS,
-    MAX_LINES,
-    TAB,
-    check_drawable,
-)
-from .function_shapes import SHAPES, Shape
+from .code_pictures import MAX_LETTERS, MAX_LINES, TAB, check_drawable
+from .function_shapes import SHAPES, FunctionShape
 from .function_words import CONSTANTS, KINDS, WORDS
 from .program_runs import SEEDS, TOO_MUCH, run_programs
 
@@ -51,7 +46,7 @@ class Function(NamedTuple):
 
 
 # Gives the function of a number; the generator decides where the number does not.
-Source = Callable[[Random, int], Function]
+FunctionSource = Callable[[Random, int], Function]
 
 
 def draw_function(rng: Random, index: int, materials: Materials) -> tuple[Function, Language]:
@@ -76,7 +71,7 @@ def write_function(rng: Random, index: int) -> Function:
     return Function(name, source, _calls(name, shape, language, rng), language)
 
 
-def read_functions(path: Path) -> Source:
+def read_functions(path: Path) -> FunctionSource:
     """Open the user's functions: parquet as CodeSearchNet has it.
 
     One of the columns `COLUMNS` holds sources. Where there is a column `language`, other languages than Python are
@@ -176,7 +171,7 @@ def _checked(output: str) -> str | RejectedError:
     return shown
 
 
-def _fill(shape: Shape, language: Language, rng: Random) -> dict[str, str]:
+def _fill(shape: FunctionShape, language: Language, rng: Random) -> dict[str, str]:
     """Draw names, all different, and constants for the gaps of a shape."""
     slots: dict[str, str] = {}
     gaps = [*shape.arguments, *Template(shape.doc[language] + shape.body).get_identifiers()]
@@ -188,7 +183,7 @@ def _fill(shape: Shape, language: Language, rng: Random) -> dict[str, str]:
     return slots
 
 
-def _calls(name: str, shape: Shape, language: Language, rng: Random) -> tuple[str, ...]:
+def _calls(name: str, shape: FunctionShape, language: Language, rng: Random) -> tuple[str, ...]:
     """Draw calls, no two alike."""
     calls: dict[str, None] = {}
     while len(calls) < CALLS:

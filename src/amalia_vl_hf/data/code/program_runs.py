@@ -6,10 +6,10 @@ import ast
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
-from ...sandbox import Limits, run_snippet
+from ...sandbox import SnippetLimits, run_snippet
 from ..dataset import RejectedError
 
-LIMITS = Limits(wall_seconds=10, cpu_seconds=3)  # of all programs of a run
+LIMITS = SnippetLimits(wall_seconds=10, cpu_seconds=3)  # of all programs of a run
 MAX_BATCH = 60_000  # letters that are run in one go; the longest program that is drawn has half of it
 MAX_STEPS = 2000  # lines that a program runs, far more than a reader follows; numbers that double stay small, too
 MAX_OUTPUT = 1200  # letters, twice what any dataset shows

@@ -13,42 +13,13 @@ from itertools import zip_longest
 from random import Random
 from typing import NamedTuple
 
-from ..choices import (
-    LETTER_ALONE,
-    Choices,
-    list_choices,
-    shuffle_choices,
-)
-from ..dataset import (
-    Drawn,
-    Exchange,
-    Materials,
-    RejectedError,
-    Row,
-    Step,
-)
+from ..choices import LETTER_ALONE, Choices, list_choices, shuffle_choices
+from ..dataset import DatasetRow, DrawnSample, Exchange, Materials, ModelStep, RejectedError
 from ..languages import Language
-from ..rows import (
-    exchange,
-    open_picture,
-    png,
-    truth_of,
-)
+from ..rows import exchange, open_picture, png, truth_of
 from .code_pictures import draw_code, picture_faults
-from .functions import (
-    Function,
-    draw_function,
-    parse_function,
-    run_calls,
-    statement,
-    write_function,
-)
-from .invocations import (
-    STEP,
-    ask_invocations,
-    calls_of,
-    parse_call,
-)
+from .functions import Function, draw_function, parse_function, run_calls, statement, write_function
+from .invocations import STEP, ask_invocations, calls_of, parse_call
 from .program_runs import SEEDS
 from .snippet_runs import mutate
 
@@ -84,10 +55,10 @@ LETTER_AND_CALL: dict[Language, str] = {
 }
 
 
-Called = tuple[Function, str]  # with the call
+FunctionWithCall = tuple[Function, str]  # with the call
 
 
-class Pair(NamedTuple):
+class CallOption(NamedTuple):
     """A function, a call of it, the statement that shows what it does, and what that prints."""
 
     code: str
@@ -106,10 +77,10 @@ def ask_for_invocations(rng: Random, index: int, materials: Materials) -> Mappin
     return ask_invocations(_functions(rng, index, materials)[0][0])
 
 
-STEPS = (Step(STEP, ask_for_invocations),)
+STEPS = (ModelStep(STEP, ask_for_invocations),)
 
 
-def draw(rng: Random, index: int, materials: Materials) -> Drawn:
+def draw(rng: Random, index: int, materials: Materials) -> DrawnSample:
     """Run calls of functions, draw the output of one, and ask which it is of.
 
     Raises:
@@ -130,13 +101,13 @@ def draw(rng: Random, index: int, materials: Materials) -> Drawn:
         "pairs": [by_option[option]._asdict() for option in choices.texts],
         "picture": picture.truth(),
     }
-    return Drawn(png(picture.image), (Exchange(question, answer),), task, truth, language)
+    return DrawnSample(png(picture.image), (Exchange(question, answer),), task, truth, language)
 
 
-def faults(row: Row) -> list[str]:
+def faults(row: DatasetRow) -> list[str]:
     """Hold a row to its truth: the output is in the picture, one option alone printed it, and the answer names it."""
     truth, (question, answer) = truth_of(row), exchange(row)
-    language, pairs = row["language"], [Pair(**pair) for pair in truth["pairs"]]
+    language, pairs = row["language"], [CallOption(**pair) for pair in truth["pairs"]]
     found = picture_faults(open_picture(row), truth["picture"], truth["output"])
     found += [fault for pair in pairs for fault in _pair_faults(pair)]
     drawn = truth["output"].split()
@@ -162,7 +133,7 @@ def _functions(rng: Random, index: int, materials: Materials) -> tuple[list[Func
     return [first, *(other for other in others if other.language == first.language)], language
 
 
-def _pairs(functions: Sequence[Function], calls: Sequence[str], rng: Random, seeds: int) -> list[Pair]:
+def _pairs(functions: Sequence[Function], calls: Sequence[str], rng: Random, seeds: int) -> list[CallOption]:
     """Choose pairs that print something else each: of the first function and a call, and of kinds that are like them.
 
     Raises:
@@ -197,17 +168,21 @@ def _tidy(function: Function) -> Function:
     return function._replace(source=ast.unparse(ast.parse(function.source)))
 
 
-def _choose(asked: Sequence[Called], outputs: Mapping[Called, str | RejectedError]) -> list[Pair]:
+def _choose(
+    asked: Sequence[FunctionWithCall], outputs: Mapping[FunctionWithCall, str | RejectedError]
+) -> list[CallOption]:
     """Take the first pairs that print something, and something else than those before.
 
     Raises:
         RejectedError: They are too few.
     """
-    chosen: dict[str, Pair] = {}
+    chosen: dict[str, CallOption] = {}
     for function, call in asked:
         output = outputs[function, call]
         if isinstance(output, str):  # blanks may not tell outputs apart: they are hard to see
-            chosen.setdefault("".join(output.split()), Pair(function.source, call, statement(function, call), output))
+            chosen.setdefault(
+                "".join(output.split()), CallOption(function.source, call, statement(function, call), output)
+            )
     if len(chosen) < OPTIONS:
         raise RejectedError("too few calls print something else", f"{len(chosen)} of {OPTIONS}")
     if any("```" in pair.code for pair in chosen.values()):
@@ -215,7 +190,7 @@ def _choose(asked: Sequence[Called], outputs: Mapping[Called, str | RejectedErro
     return list(chosen.values())[:OPTIONS]
 
 
-def _pair_faults(pair: Pair) -> list[str]:
+def _pair_faults(pair: CallOption) -> list[str]:
     """Hold an option to one function and a statement that calls it."""
     function = parse_function(pair.code)
     if function is None:

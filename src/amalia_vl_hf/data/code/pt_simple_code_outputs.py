@@ -12,37 +12,12 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from ..choices import (
-    LETTER_ALONE,
-    YES_NO,
-    YES_NO_ALONE,
-    Choices,
-    list_choices,
-    shuffle_choices,
-)
-from ..dataset import (
-    Drawn,
-    Exchange,
-    Materials,
-    RejectedError,
-    Row,
-    Step,
-)
+from ..choices import LETTER_ALONE, YES_NO, YES_NO_ALONE, Choices, list_choices, shuffle_choices
+from ..dataset import DatasetRow, DrawnSample, Exchange, Materials, ModelStep, RejectedError
 from ..languages import LANGUAGE_NAMES, LANGUAGES, Language
-from ..rows import (
-    exchange,
-    open_picture,
-    png,
-    truth_of,
-)
+from ..rows import exchange, open_picture, png, truth_of
 from .code_pictures import draw_code, picture_faults
-from .snippet_runs import (
-    check_snippet,
-    mutate,
-    output_of,
-    outputs_of,
-    read_answer,
-)
+from .snippet_runs import check_snippet, mutate, output_of, outputs_of, read_answer
 from .snippets import write_snippet
 
 NAME = "pt-simple-code-outputs"
@@ -51,9 +26,9 @@ VERSION = 1
 USES: tuple[str, ...] = ()
 SUMMARY = "What short Python programs print: direct, yes/no and multiple choice questions, in Portuguese and English."
 
-Style = Literal["direct", "yes-no", "choice"]
+QuestionStyle = Literal["direct", "yes-no", "choice"]
 About = Literal["whole", "line", "last", "count"]
-STYLES: tuple[Style, ...] = ("direct", "yes-no", "choice")
+STYLES: tuple[QuestionStyle, ...] = ("direct", "yes-no", "choice")
 RIGHT_CANDIDATES = 0.5
 ALONE = 0.5  # of the answers are nothing but the answer
 WRONG = (2, 4)  # options beside the right one
@@ -146,7 +121,7 @@ STATEMENTS: dict[Language, dict[About, str]] = {
 CHOSEN: dict[Language, str] = {"pt": "A opção certa é a {letter}.", "en": "The right option is {letter}."}
 
 
-def draw(rng: random.Random, index: int, materials: Materials) -> Drawn:
+def draw(rng: random.Random, index: int, materials: Materials) -> DrawnSample:
     """Take a program, run it, draw it, and ask what it prints."""
     language, _, _ = _subject(rng)
     if "snippet" in materials.answers:
@@ -160,10 +135,12 @@ def draw(rng: random.Random, index: int, materials: Materials) -> Drawn:
     truth = {"source": source, "output": output, **asking, "picture": picture.truth()}
     question = rng.choice(_questions(truth, language))
     answer = _answer(truth, _part(output, truth["about"], truth["number"]), language)
-    return Drawn(png(picture.image), (Exchange(question, answer),), f"{truth['style']}, {language}", truth, language)
+    return DrawnSample(
+        png(picture.image), (Exchange(question, answer),), f"{truth['style']}, {language}", truth, language
+    )
 
 
-def faults(row: Row) -> list[str]:
+def faults(row: DatasetRow) -> list[str]:
     """Run the program again, as a script of its own, and hold the picture, the options and the answer to it."""
     truth, (question, answer), language = truth_of(row), exchange(row), row["language"]
     found = picture_faults(open_picture(row), truth["picture"], truth["source"])
@@ -198,7 +175,7 @@ def _ask_snippet(rng: random.Random, index: int, materials: Materials) -> Mappin
     return {"language": LANGUAGE_NAMES[language], "topic": topic, "scene": scene, "least": least}
 
 
-STEPS = (Step("snippet", _ask_snippet),)
+STEPS = (ModelStep("snippet", _ask_snippet),)
 
 
 def _ask(source: str, output: str, rng: random.Random) -> dict[str, Any]:

@@ -12,36 +12,13 @@ from random import Random
 from typing import Any, NamedTuple
 
 from ..choices import STEP_BY_STEP, final_answer, reasoned
-from ..dataset import (
-    Drawn,
-    Exchange,
-    Materials,
-    RejectedError,
-    Row,
-    Step,
-)
+from ..dataset import DatasetRow, DrawnSample, Exchange, Materials, ModelStep, RejectedError
 from ..languages import LANGUAGE_NAMES, Language
-from ..rows import (
-    exchanges,
-    open_picture,
-    png,
-    truth_of,
-)
+from ..rows import exchanges, open_picture, png, truth_of
 from .code_pictures import draw_code, picture_faults
 from .code_traces import tell_trace
-from .functions import (
-    Function,
-    draw_function,
-    parse_function,
-    run_calls,
-    statement,
-)
-from .invocations import (
-    STEP,
-    ask_invocations,
-    calls_of,
-    parse_call,
-)
+from .functions import Function, draw_function, parse_function, run_calls, statement
+from .invocations import STEP, ask_invocations, calls_of, parse_call
 from .program_runs import SEEDS
 
 NAME = "sepic"
@@ -76,7 +53,7 @@ WHY: dict[Language, tuple[str, ...]] = {
 }
 
 
-class Subject(NamedTuple):
+class FunctionCall(NamedTuple):
     """A function, a call of it and what that prints."""
 
     function: Function
@@ -106,10 +83,10 @@ def ask_for_trace(rng: Random, index: int, materials: Materials) -> Mapping[str,
     }
 
 
-STEPS = (Step(STEP, ask_for_invocations), Step("trace", ask_for_trace))
+STEPS = (ModelStep(STEP, ask_for_invocations), ModelStep("trace", ask_for_trace))
 
 
-def draw(rng: Random, index: int, materials: Materials) -> Drawn:
+def draw(rng: Random, index: int, materials: Materials) -> DrawnSample:
     """Draw a function, run a call of it, and ask what that prints.
 
     Raises:
@@ -128,10 +105,10 @@ def draw(rng: Random, index: int, materials: Materials) -> Drawn:
         "output": subject.output,
         "picture": picture.truth(),
     }
-    return Drawn(png(picture.image), said, task, truth, subject.language)
+    return DrawnSample(png(picture.image), said, task, truth, subject.language)
 
 
-def faults(row: Row) -> list[str]:
+def faults(row: DatasetRow) -> list[str]:
     """Hold a row to its truth: the code is in the picture, the call is one of it, and answers end in its output."""
     truth, said = truth_of(row), exchanges(row)
     found = picture_faults(open_picture(row), truth["picture"], truth["code"])
@@ -151,7 +128,7 @@ def faults(row: Row) -> list[str]:
     return found
 
 
-def _subject(rng: Random, index: int, materials: Materials) -> Subject:
+def _subject(rng: Random, index: int, materials: Materials) -> FunctionCall:
     """Choose a function and one of its calls; where a model gives the steps, one that prints a single line."""
     function, language = draw_function(rng, index, materials)
     calls = calls_of(function, materials.answers)
@@ -165,14 +142,14 @@ def _subject(rng: Random, index: int, materials: Materials) -> Subject:
     ]
     if not usable:
         raise next((output for output in outputs if isinstance(output, RejectedError)), _several())
-    return Subject(function, language, *rng.choice(usable))
+    return FunctionCall(function, language, *rng.choice(usable))
 
 
 def _several() -> RejectedError:
     return RejectedError("every call prints several lines")
 
 
-def _steps(subject: Subject, answers: Mapping[str, str]) -> str | None:
+def _steps(subject: FunctionCall, answers: Mapping[str, str]) -> str | None:
     """Give the steps to the output, without the last line that says it; None where they cannot be told.
 
     Raises:
@@ -188,7 +165,7 @@ def _steps(subject: Subject, answers: Mapping[str, str]) -> str | None:
     return text.rpartition("\n")[0].rstrip()
 
 
-def _converse(subject: Subject, task: str, steps: str, rng: Random) -> tuple[Exchange, ...]:
+def _converse(subject: FunctionCall, task: str, steps: str, rng: Random) -> tuple[Exchange, ...]:
     language = subject.language
     line = statement(subject.function, subject.call)
     question = rng.choice(QUESTIONS[language]).format(statement=line)

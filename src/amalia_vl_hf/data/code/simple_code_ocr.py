@@ -7,20 +7,9 @@ from __future__ import annotations
 
 from random import Random
 
-from ..dataset import (
-    Drawn,
-    Exchange,
-    Materials,
-    Row,
-    Step,
-)
+from ..dataset import DatasetRow, DrawnSample, Exchange, Materials, ModelStep
 from ..languages import Language
-from ..rows import (
-    exchange,
-    open_picture,
-    png,
-    truth_of,
-)
+from ..rows import exchange, open_picture, png, truth_of
 from .code_pictures import draw_code, picture_faults
 from .functions import draw_function, parse_function
 
@@ -29,7 +18,7 @@ TITLE = "SimpleCodeOCR"
 VERSION = 1
 USES: tuple[str, ...] = ("functions",)
 SUMMARY = "Transcription of Python functions drawn in many themes, asked in Portuguese and in English."
-STEPS: tuple[Step, ...] = ()
+STEPS: tuple[ModelStep, ...] = ()
 
 FENCED = 0.4  # of the answers
 FENCE = "```python\n{code}\n```"
@@ -59,7 +48,7 @@ IN_FENCE: dict[Language, str] = {
 }
 
 
-def draw(rng: Random, index: int, materials: Materials) -> Drawn:
+def draw(rng: Random, index: int, materials: Materials) -> DrawnSample:
     """Draw a function, and ask for its code.
 
     Raises:
@@ -73,10 +62,10 @@ def draw(rng: Random, index: int, materials: Materials) -> Drawn:
     answer = FENCE.format(code=function.source) if fenced else function.source
     truth = {"code": function.source, "picture": picture.truth()}
     task = "Markdown" if fenced else "plain"
-    return Drawn(png(picture.image), (Exchange(" ".join(parts), answer),), task, truth, language)
+    return DrawnSample(png(picture.image), (Exchange(" ".join(parts), answer),), task, truth, language)
 
 
-def faults(row: Row) -> list[str]:
+def faults(row: DatasetRow) -> list[str]:
     """Hold a row to its truth: the lines are in the picture, and the answer, read as asked, is what they make up."""
     truth, (question, answer) = truth_of(row), exchange(row)
     found = picture_faults(open_picture(row), truth["picture"], truth["code"])

@@ -14,12 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from ..dataset import RejectedError
-from .program_runs import (
-    SEEDS,
-    TOO_MUCH,
-    run_programs,
-    run_script,
-)
+from .program_runs import SEEDS, TOO_MUCH, run_programs, run_script
 from .snippets import MAX_LINES
 
 MODULES = frozenset({"math", "string", "collections", "itertools", "functools", "statistics", "textwrap", "operator"})

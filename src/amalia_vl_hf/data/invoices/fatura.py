@@ -25,12 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from .typeset import (
-    BOX_DIGITS,
-    Box,
-    InvoicePage,
-    Source,
-)
+from .typeset import BOX_DIGITS, FieldBox, InvoicePage, InvoiceSource
 
 logger = logging.getLogger(__name__)
 
@@ -43,14 +38,14 @@ LARGEST_FILE = 2**20  # bytes of an annotation: the release's have some 5 KB
 LARGEST_SIDE = 5_000  # pixels of a page: the release's have 842
 LEAST_INK = 40  # of 255, between the darkest and the lightest of a box
 
-Values = Mapping[str, str]  # fields and what is printed, of one annotated text
+FieldValues = Mapping[str, str]  # fields and what is printed, of one annotated text
 
 
 class PassedOverError(Exception):
     """A field or a page that is not used; the message says why."""
 
 
-class Label(NamedTuple):
+class FieldLabel(NamedTuple):
     """What a label of FATURA gives.
 
     Args:
@@ -59,10 +54,10 @@ class Label(NamedTuple):
     """
 
     box: str
-    read: Callable[[str], Values]
+    read: Callable[[str], FieldValues]
 
 
-def read_invoices(path: Path) -> Source:
+def read_invoices(path: Path) -> InvoiceSource:
     """Open a folder of FATURA. Pages take turns by number, in an order that mixes the templates.
 
     A field without a text or with a wrong box is passed over, and so is a page with no picture or too few fields; the
@@ -108,7 +103,7 @@ def read_page(path: Path, name: str) -> InvoicePage:
     annotation = _read_annotation(_inside(path, path / ANNOTATIONS / f"{name}.json"))
     picture, grey = _read_picture(_inside(path, path / PICTURES / f"{name}.jpg"))
     fields: dict[str, str] = {}
-    boxes: dict[str, Box] = {}
+    boxes: dict[str, FieldBox] = {}
     for label in _unambiguous(annotation):
         try:
             values = _read_values(LABELS[label], annotation[label])
@@ -169,7 +164,7 @@ def _unambiguous(annotation: Mapping[str, Any]) -> list[str]:
     return [label for label in found if label not in doubtful]
 
 
-def _read_values(label: Label, entry: Any) -> Values:
+def _read_values(label: FieldLabel, entry: Any) -> FieldValues:
     text = entry.get("text") if isinstance(entry, dict) else None
     if not isinstance(text, str) or not text.strip():
         raise PassedOverError("it has no text")
@@ -181,7 +176,7 @@ def _read_values(label: Label, entry: Any) -> Values:
     return label.read(lines)
 
 
-def _read_box(entry: Mapping[str, Any], grey: np.ndarray) -> Box:
+def _read_box(entry: Mapping[str, Any], grey: np.ndarray) -> FieldBox:
     """Turn corners counted from the bottom left into shares counted from the top left."""
     height, width = grey.shape
     corners = _read_corners(entry.get("bbox"))
@@ -200,10 +195,8 @@ def _read_box(entry: Mapping[str, Any], grey: np.ndarray) -> Box:
 
 
 def _read_corners(corners: Any) -> list[list[float]]:
-    if not isinstance(corners, list) or [len(corner) if isinstance(corner, list) else 0 for corner in corners] != [
-        2,
-        2,
-    ]:
+    pairs = isinstance(corners, list) and [isinstance(corner, list) and len(corner) == 2 for corner in corners]
+    if pairs != [True, True]:
         raise PassedOverError(f"its box is {corners!r}, not two corners")
     numbers = [number for corner in corners for number in corner]
     if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
@@ -211,11 +204,11 @@ def _read_corners(corners: Any) -> list[list[float]]:
     return corners
 
 
-def _matched(field: str, pattern: str) -> Callable[[str], Values]:
+def _matched(field: str, pattern: str) -> Callable[[str], FieldValues]:
     """Make a reader of one field: the group of a pattern that fits the whole text."""
     compiled = re.compile(pattern, re.IGNORECASE)
 
-    def read(text: str) -> Values:
+    def read(text: str) -> FieldValues:
         line = text.replace("\n", ", ")
         if (match := compiled.fullmatch(line)) is None:
             raise PassedOverError(f"{line!r} is not how its value is written")
@@ -224,10 +217,10 @@ def _matched(field: str, pattern: str) -> Callable[[str], Values]:
     return read
 
 
-def _block(field: str, name: str, address: str) -> Callable[[str], Values]:
+def _block(field: str, name: str, address: str) -> Callable[[str], FieldValues]:
     """Make a reader of a block: a name, an address, and contacts, which are left out."""
 
-    def read(text: str) -> Values:
+    def read(text: str) -> FieldValues:
         lines = re.sub(r"(?i)^(bill[ _]to|ship[ _]to|send[ _]to|buyer)\s*:?\s*", "", text).splitlines()
         kept = [line for line in lines if not re.match(r"(?i)(tel|email|site|gstin)\s*:", line)]
         if len(kept) < 2 or any(":" in line for line in kept):
@@ -243,22 +236,22 @@ _DAY = r"(\d{1,2}-[a-z]{3}-\d{4})"
 # Of the release's 35 labels, those with a value that a question can name. GST lines, notes, terms of payment and tax
 # numbers without an owner are left.
 LABELS = {
-    "TITLE": Label("title", _matched("title", r"([^:]+)")),
-    "NUMBER": Label("number", _matched("number", r"(?:.*[ :#])?([^ :#]*\d[^ :#]*)")),
-    "PO_NUMBER": Label("order", _matched("order", r"(?:.*[ :#])?([^ :#]*\d[^ :#]*)")),
-    "DATE": Label("date", _matched("date", rf"(?!due)(?:[a-z ]+:? ?)?{_DAY}")),  # two dates are labelled as due
-    "DUE_DATE": Label("due", _matched("due", rf"due[a-z ]*:? ?{_DAY}")),
-    "SELLER_NAME": Label("seller", _matched("seller", r"([^:]+)")),
-    "SELLER_ADDRESS": Label("seller_address", _matched("seller_address", r"(?:address ?: ?)?([^:]+)")),
-    "SELLER_EMAIL": Label("seller_email", _matched("seller_email", r"(?:email ?: ?)?([^ :]+@[^ :]+)")),
-    "SELLER_SITE": Label("seller_site", _matched("seller_site", r"(?:site ?: ?)?((?:https?://)?[^ :]+\.[^ :]+)")),
-    "BUYER": Label("buyer_block", _block("buyer_block", "buyer", "buyer_address")),
-    "BILL_TO": Label("buyer_block", _block("buyer_block", "buyer", "buyer_address")),
-    "SEND_TO": Label("delivery_block", _block("delivery_block", "recipient", "delivery_address")),
-    "SUB_TOTAL": Label("subtotal", _matched("subtotal", _AMOUNT)),
-    "DISCOUNT": Label("discount", _matched("discount", _AMOUNT)),
-    "TAX": Label("levy", _matched("levy", _AMOUNT)),
-    "TOTAL": Label("total", _matched("total", _AMOUNT)),
-    "AMOUNT_DUE": Label("total", _matched("total", _AMOUNT)),
-    "TOTAL_WORDS": Label("words", _matched("words", r"(?:total in words ?:? ?)?([^:]+)")),
+    "TITLE": FieldLabel("title", _matched("title", r"([^:]+)")),
+    "NUMBER": FieldLabel("number", _matched("number", r"(?:.*[ :#])?([^ :#]*\d[^ :#]*)")),
+    "PO_NUMBER": FieldLabel("order", _matched("order", r"(?:.*[ :#])?([^ :#]*\d[^ :#]*)")),
+    "DATE": FieldLabel("date", _matched("date", rf"(?!due)(?:[a-z ]+:? ?)?{_DAY}")),  # two dates are labelled as due
+    "DUE_DATE": FieldLabel("due", _matched("due", rf"due[a-z ]*:? ?{_DAY}")),
+    "SELLER_NAME": FieldLabel("seller", _matched("seller", r"([^:]+)")),
+    "SELLER_ADDRESS": FieldLabel("seller_address", _matched("seller_address", r"(?:address ?: ?)?([^:]+)")),
+    "SELLER_EMAIL": FieldLabel("seller_email", _matched("seller_email", r"(?:email ?: ?)?([^ :]+@[^ :]+)")),
+    "SELLER_SITE": FieldLabel("seller_site", _matched("seller_site", r"(?:site ?: ?)?((?:https?://)?[^ :]+\.[^ :]+)")),
+    "BUYER": FieldLabel("buyer_block", _block("buyer_block", "buyer", "buyer_address")),
+    "BILL_TO": FieldLabel("buyer_block", _block("buyer_block", "buyer", "buyer_address")),
+    "SEND_TO": FieldLabel("delivery_block", _block("delivery_block", "recipient", "delivery_address")),
+    "SUB_TOTAL": FieldLabel("subtotal", _matched("subtotal", _AMOUNT)),
+    "DISCOUNT": FieldLabel("discount", _matched("discount", _AMOUNT)),
+    "TAX": FieldLabel("levy", _matched("levy", _AMOUNT)),
+    "TOTAL": FieldLabel("total", _matched("total", _AMOUNT)),
+    "AMOUNT_DUE": FieldLabel("total", _matched("total", _AMOUNT)),
+    "TOTAL_WORDS": FieldLabel("words", _matched("words", r"(?:total in words ?:? ?)?([^:]+)")),
 }

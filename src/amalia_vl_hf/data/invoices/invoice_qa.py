@@ -16,33 +16,10 @@ from typing import Any
 import numpy as np
 
 from ..answer_formats import FORMATS, read, write
-from ..dataset import (
-    Drawn,
-    Exchange,
-    Materials,
-    RejectedError,
-    Row,
-    Step,
-)
+from ..dataset import DatasetRow, DrawnSample, Exchange, Materials, ModelStep, RejectedError
 from ..rows import exchanges, open_picture, truth_of
-from .paraphrase import (
-    is_free,
-    paraphrase_faults,
-    read_paraphrase,
-    write_request,
-)
-from .questions import (
-    BLOCKS,
-    BOX,
-    NOUNS,
-    Asked,
-    Task,
-    answers,
-    bodies,
-    endings,
-    key,
-    write_box,
-)
+from .paraphrase import is_free, paraphrase_faults, read_paraphrase, write_request
+from .questions import BLOCKS, BOX, NOUNS, InvoiceQuestion, InvoiceTask, answers, bodies, endings, key, write_box
 from .typeset import InvoicePage, write_invoice
 
 NAME = "invoice-qa"
@@ -53,7 +30,7 @@ SUMMARY = "Field extraction, boxes of fields, and rejection of wrong boxes, in c
 
 NEGATIVE = 0.3  # paper, section 5.1: p = 0.3
 EXCHANGES = (2, 4)
-OTHERS: tuple[Task, ...] = ("extraction", "fields", "box", "confirmation")  # beside an extraction and a box
+OTHERS: tuple[InvoiceTask, ...] = ("extraction", "fields", "box", "confirmation")  # beside an extraction and a box
 FORMATTED = 0.25  # of the extractions: several fields in one answer
 ALONE = 0.5  # of the values are answered without a sentence
 FIELDS = (2, 4)  # of one answer
@@ -66,7 +43,7 @@ OWN_FIELDS = frozenset({
 })  # fmt: skip
 
 
-def draw(rng: random.Random, index: int, materials: Materials) -> Drawn:
+def draw(rng: random.Random, index: int, materials: Materials) -> DrawnSample:
     """Take an invoice, and ask for fields, for boxes, and whether a box holds a field."""
     page, asking = _subject(rng, index, materials)
     paraphrase = materials.answers.get("paraphrase")
@@ -86,10 +63,10 @@ def draw(rng: random.Random, index: int, materials: Materials) -> Drawn:
         "paraphrased": paraphrase is not None,
     }
     tasks = sorted({asked.task for asked, _ in asking})
-    return Drawn(page.picture, tuple(ended), " + ".join(tasks), truth)
+    return DrawnSample(page.picture, tuple(ended), " + ".join(tasks), truth)
 
 
-def faults(row: Row) -> list[str]:
+def faults(row: DatasetRow) -> list[str]:
     """Hold a row to its truth: values are printed in their boxes, sums are right, answers are the fields'."""
     truth, said = truth_of(row), exchanges(row)
     grey = np.asarray(open_picture(row).convert("L")).astype(np.int16)
@@ -99,7 +76,7 @@ def faults(row: Row) -> list[str]:
         return [*found, f"an invoice of ours has {sorted(OWN_FIELDS)}, this one {sorted(truth['fields'])}"]
     if own and (wrong := _wrong_sums(truth["fields"])):
         found.append(wrong)
-    asking = [Asked.of(known) for known in truth["asked"]]
+    asking = [InvoiceQuestion.of(known) for known in truth["asked"]]
     if len(asking) != len(said) or not EXCHANGES[0] <= len(said) <= EXCHANGES[1]:
         return [*found, f"{len(said)} exchanges, and {len(asking)} things were asked"]
     for asked, exchange in zip(asking, said, strict=True):
@@ -112,10 +89,12 @@ def _ask_paraphrase(rng: random.Random, index: int, materials: Materials) -> Map
     return {"exchanges": write_request(asking, page.fields), "count": str(len(asking))}
 
 
-STEPS = (Step("paraphrase", _ask_paraphrase),)
+STEPS = (ModelStep("paraphrase", _ask_paraphrase),)
 
 
-def _subject(rng: random.Random, index: int, materials: Materials) -> tuple[InvoicePage, list[tuple[Asked, Exchange]]]:
+def _subject(
+    rng: random.Random, index: int, materials: Materials
+) -> tuple[InvoicePage, list[tuple[InvoiceQuestion, Exchange]]]:
     """Take an invoice, and the questions about it, without what they say of the answer's form."""
     page: InvoicePage = (materials.invoices or write_invoice)(rng, index)
     asking = []
@@ -125,13 +104,13 @@ def _subject(rng: random.Random, index: int, materials: Materials) -> tuple[Invo
     return page, asking
 
 
-def _choose(page: InvoicePage, rng: random.Random) -> list[Asked]:
+def _choose(page: InvoicePage, rng: random.Random) -> list[InvoiceQuestion]:
     """Choose two to four things to ask: an extraction, a box, three times in ten a negative, and others.
 
     Raises:
         RejectedError: The page has too few fields.
     """
-    tasks: list[Task] = ["fields" if rng.random() < FORMATTED else "extraction", "box"]
+    tasks: list[InvoiceTask] = ["fields" if rng.random() < FORMATTED else "extraction", "box"]
     if rng.random() < NEGATIVE:
         tasks.append("rejection")
     tasks += rng.choices(OTHERS, k=max(0, rng.randint(*EXCHANGES) - len(tasks)))
@@ -143,7 +122,7 @@ def _choose(page: InvoicePage, rng: random.Random) -> list[Asked]:
         raise RejectedError("the page has too few fields to ask about", page.name)
     rng.shuffle(named)
     rng.shuffle(placed)
-    chosen: list[Asked] = []
+    chosen: list[InvoiceQuestion] = []
     for task in tasks:
         asked = _ask(task, page, named, placed, rng)
         if not any((asked.task, asked.names) == (other.task, other.names) for other in chosen):
@@ -151,7 +130,9 @@ def _choose(page: InvoicePage, rng: random.Random) -> list[Asked]:
     return chosen
 
 
-def _ask(task: Task, page: InvoicePage, named: list[str], placed: list[str], rng: random.Random) -> Asked:
+def _ask(
+    task: InvoiceTask, page: InvoicePage, named: list[str], placed: list[str], rng: random.Random
+) -> InvoiceQuestion:
     """Choose fields for a task; those that were chosen go to the end of their list, so that others come first.
 
     Raises:
@@ -162,7 +143,7 @@ def _ask(task: Task, page: InvoicePage, named: list[str], placed: list[str], rng
         if not pairs:
             raise RejectedError("no two fields of the page are apart", page.name)
         name, there = rng.choice(pairs)
-        return Asked(task, (name,), there)
+        return InvoiceQuestion(task, (name,), there)
     names = placed if task in ("box", "confirmation") else named
     count = rng.randint(*FIELDS) if task == "fields" else 1
     taken = [names.pop(0) for _ in range(count)]
@@ -170,10 +151,10 @@ def _ask(task: Task, page: InvoicePage, named: list[str], placed: list[str], rng
     if task == "fields":
         values = {key(name): page.fields[name] for name in taken}
         kinds = [kind for kind in FORMATS if read(write(values, kind), kind, values) == values]
-        return Asked(task, tuple(taken), kind=rng.choice(kinds))
+        return InvoiceQuestion(task, tuple(taken), kind=rng.choice(kinds))
     if task == "confirmation":
-        return Asked(task, (taken[0],), taken[0])
-    return Asked(task, (taken[0],), alone=task == "extraction" and rng.random() < ALONE)
+        return InvoiceQuestion(task, (taken[0],), taken[0])
+    return InvoiceQuestion(task, (taken[0],), alone=task == "extraction" and rng.random() < ALONE)
 
 
 def _apart(page: InvoicePage, name: str, there: str) -> bool:
@@ -206,7 +187,7 @@ def _wrong_sums(fields: Mapping[str, str]) -> str | None:
     return f"{subtotal}, {tax} and {total} cents are not a subtotal, its tax and their total"
 
 
-def _exchange_faults(asked: Asked, said: Exchange, truth: Mapping[str, Any]) -> list[str]:
+def _exchange_faults(asked: InvoiceQuestion, said: Exchange, truth: Mapping[str, Any]) -> list[str]:
     fields, boxes = truth["fields"], truth["boxes"]
     ending = next((ending for ending in endings(asked) if said.question.endswith(ending)), None)
     if ending is None:
@@ -224,7 +205,7 @@ def _exchange_faults(asked: Asked, said: Exchange, truth: Mapping[str, Any]) -> 
     return found
 
 
-def _right_answers(asked: Asked, body: str, truth: Mapping[str, Any]) -> list[str]:
+def _right_answers(asked: InvoiceQuestion, body: str, truth: Mapping[str, Any]) -> list[str]:
     """Work out what may be answered; for a region, from the box in the question and the field that stands there."""
     fields, boxes = truth["fields"], truth["boxes"]
     if asked.task not in ("confirmation", "rejection"):

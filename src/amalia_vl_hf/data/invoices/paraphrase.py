@@ -12,26 +12,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...variety import judge
-from ..building.tally import SURELY_BRAZILIAN
+from ..brazilian import SURELY_BRAZILIAN
 from ..dataset import Exchange, RejectedError
-from .questions import (
-    BOX,
-    NOUNS,
-    Asked,
-    write_box,
-)
-from .typeset import Box
+from .questions import BOX, NOUNS, InvoiceQuestion, write_box
+from .typeset import FieldBox
 
 QUESTION, ANSWER, FREE = "pergunta", "resposta", "reescrever_resposta"
 LONGEST = 500  # letters of a question or an answer: the longest of ours have some 250
 
 
-def is_free(asked: Asked) -> bool:
+def is_free(asked: InvoiceQuestion) -> bool:
     """Tell whether the answer may be put in other words: it is neither a value alone, nor a box, nor in a format."""
     return asked.task in ("confirmation", "rejection") or (asked.task == "extraction" and not asked.alone)
 
 
-def write_request(asking: Sequence[tuple[Asked, Exchange]], fields: Mapping[str, str]) -> str:
+def write_request(asking: Sequence[tuple[InvoiceQuestion, Exchange]], fields: Mapping[str, str]) -> str:
     """Write what the model gets: questions without their endings; the bare value where it is to become a sentence."""
     given = [
         {
@@ -45,7 +40,10 @@ def write_request(asking: Sequence[tuple[Asked, Exchange]], fields: Mapping[str,
 
 
 def read_paraphrase(
-    text: str, asking: Sequence[tuple[Asked, Exchange]], fields: Mapping[str, str], boxes: Mapping[str, Box]
+    text: str,
+    asking: Sequence[tuple[InvoiceQuestion, Exchange]],
+    fields: Mapping[str, str],
+    boxes: Mapping[str, FieldBox],
 ) -> list[Exchange]:
     """Read what the model gave back.
 
@@ -63,7 +61,9 @@ def read_paraphrase(
     return said
 
 
-def paraphrase_faults(asked: Asked, said: Exchange, fields: Mapping[str, str], boxes: Mapping[str, Box]) -> list[str]:
+def paraphrase_faults(
+    asked: InvoiceQuestion, said: Exchange, fields: Mapping[str, str], boxes: Mapping[str, FieldBox]
+) -> list[str]:
     """Say what a question without its ending and a free answer have lost, or have too much."""
     shown = [boxes[asked.there or asked.field]] if asked.task in ("confirmation", "rejection") else []
     free = said.answer if is_free(asked) else ""
@@ -83,7 +83,7 @@ def paraphrase_faults(asked: Asked, said: Exchange, fields: Mapping[str, str], b
     return found + (_answer_faults(asked, said.answer, fields) if is_free(asked) else [])
 
 
-def _answer_faults(asked: Asked, answer: str, fields: Mapping[str, str]) -> list[str]:
+def _answer_faults(asked: InvoiceQuestion, answer: str, fields: Mapping[str, str]) -> list[str]:
     there = asked.there or asked.field
     if answer.count(fields[there]) != 1:
         return ["the paraphrase does not give the value as it is printed"]

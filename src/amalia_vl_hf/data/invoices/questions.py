@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from ..answer_formats import Format, request, write
-from .typeset import BOX_DIGITS, Box
+from ..answer_formats import AnswerFormat, request, write
+from .typeset import BOX_DIGITS, FieldBox
 
-Task = Literal["extraction", "fields", "box", "confirmation", "rejection"]
+InvoiceTask = Literal["extraction", "fields", "box", "confirmation", "rejection"]
 
 NOUNS = {
     "title": "o título do documento",
@@ -120,7 +120,7 @@ _NUMBER = rf"\d\.\d{{{BOX_DIGITS}}}"
 BOX = re.compile(rf"\[({_NUMBER}), ({_NUMBER}), ({_NUMBER}), ({_NUMBER})\]")
 
 
-class Asked(NamedTuple):
+class InvoiceQuestion(NamedTuple):
     """One question about an invoice.
 
     Args:
@@ -131,10 +131,10 @@ class Asked(NamedTuple):
         alone: Whether the answer is the value and nothing else.
     """
 
-    task: Task
+    task: InvoiceTask
     names: tuple[str, ...]
     there: str | None = None
-    kind: Format | None = None
+    kind: AnswerFormat | None = None
     alone: bool = False
 
     @property
@@ -143,12 +143,12 @@ class Asked(NamedTuple):
         return self.names[0]
 
     @classmethod
-    def of(cls, known: Mapping[str, Any]) -> Asked:
+    def of(cls, known: Mapping[str, Any]) -> InvoiceQuestion:
         """Read what `_asdict` wrote, back from JSON."""
         return cls(**{**known, "names": tuple(known["names"])})
 
 
-def bodies(asked: Asked, boxes: Mapping[str, Box]) -> list[str]:
+def bodies(asked: InvoiceQuestion, boxes: Mapping[str, FieldBox]) -> list[str]:
     """List the ways to ask, without what is said of the answer's form."""
     noun = NOUNS[asked.field]
     if asked.task == "extraction":
@@ -162,7 +162,7 @@ def bodies(asked: Asked, boxes: Mapping[str, Box]) -> list[str]:
     return [wording.format(noun=noun, box=shown) for wording in REGION_QUESTIONS]
 
 
-def endings(asked: Asked) -> tuple[str, ...]:
+def endings(asked: InvoiceQuestion) -> tuple[str, ...]:
     """List the ways to say what form the answer should have; one that is empty says nothing."""
     if asked.task == "extraction":
         return (VALUE_ALONE if asked.alone else "",)
@@ -171,7 +171,7 @@ def endings(asked: Asked) -> tuple[str, ...]:
     return BOX_REQUESTS if asked.task == "box" else ("",)
 
 
-def answers(asked: Asked, fields: Mapping[str, str], boxes: Mapping[str, Box]) -> list[str]:
+def answers(asked: InvoiceQuestion, fields: Mapping[str, str], boxes: Mapping[str, FieldBox]) -> list[str]:
     """List the ways to answer."""
     noun = NOUNS[asked.field]
     if asked.task == "box":

@@ -21,9 +21,8 @@ from ..typefaces import OWN
 TEMPLATE = Path(__file__).with_name("fatura.typ")
 POINTS = 72  # in an inch
 BOX_DIGITS = 3
-Box = tuple[
-    float, float, float, float
-]  # x0, y0, x1, y1 as shares of the picture's width and height, from its top left
+# x0, y0, x1, y1 as shares of the picture's width and height, from its top left.
+FieldBox = tuple[float, float, float, float]
 
 FONTS = ("Cabin", "Caladea", "Comic Neue", "Courier Prime")
 LAYOUTS = ("letter", "banner", "centred")
@@ -64,12 +63,12 @@ class InvoicePage(NamedTuple):
 
     picture: bytes
     fields: dict[str, str]
-    boxes: dict[str, Box]
+    boxes: dict[str, FieldBox]
     name: str = ""
 
 
 # Gives the page of a number; the generator decides where the number does not.
-Source = Callable[[random.Random, int], InvoicePage]
+InvoiceSource = Callable[[random.Random, int], InvoicePage]
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,7 @@ def draw_invoice(rng: random.Random) -> Invoice:
     return Invoice(fields, items, (subtotal, tax, subtotal + tax), _draw_setting(rng), rng.randint(90, 130))
 
 
-def set_invoice(invoice: Invoice) -> tuple[Image.Image, dict[str, Box]]:
+def set_invoice(invoice: Invoice) -> tuple[Image.Image, dict[str, FieldBox]]:
     """Set an invoice; gives the picture and each field's box."""
     data = {**invoice.setting, "fields": invoice.fields, "items": invoice.items}
     source = {"data": json.dumps(data, ensure_ascii=False)}
@@ -162,7 +161,7 @@ def _draw_setting(rng: random.Random) -> dict[str, Any]:
     }
 
 
-def _box(place: Mapping[str, float], picture: Image.Image, scale: float) -> Box:
+def _box(place: Mapping[str, float], picture: Image.Image, scale: float) -> FieldBox:
     left, top = place["left"] * scale, place["top"] * scale
     right, bottom = left + place["width"] * scale, top + place["height"] * scale
     height, width = picture.height, picture.width

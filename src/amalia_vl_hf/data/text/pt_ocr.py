@@ -14,29 +14,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from ..answer_formats import (
-    FORMATS,
-    VERDICT,
-    Fields,
-    Format,
-    read,
-    request,
-    write,
-)
-from ..dataset import (
-    Drawn,
-    Exchange,
-    Materials,
-    Passage,
-    Row,
-    Step,
-)
-from ..rows import (
-    exchange,
-    jpeg,
-    open_picture,
-    truth_of,
-)
+from ..answer_formats import FORMATS, VERDICT, AnswerFormat, Fields, read, request, write
+from ..dataset import DatasetRow, DrawnSample, Exchange, Materials, ModelStep, Passage
+from ..rows import exchange, jpeg, open_picture, truth_of
 from .misreadings import misread
 from .passages import split_sentences
 from .text_pictures import draw_style, draw_text, unseen
@@ -47,10 +27,19 @@ TITLE = "PT-OCR"
 VERSION = 1
 USES: tuple[str, ...] = ("fonts", "texts")
 SUMMARY = "Transcription, sentence extraction and hallucination detection, in four answer formats."
-STEPS: tuple[Step, ...] = ()
+STEPS: tuple[ModelStep, ...] = ()
 
-Task = Literal["transcription", "first", "last", "nth", "count", "detection"]
-TASKS: tuple[Task, ...] = ("transcription", "transcription", "first", "last", "nth", "count", "detection", "detection")
+ReadingTask = Literal["transcription", "first", "last", "nth", "count", "detection"]
+TASKS: tuple[ReadingTask, ...] = (
+    "transcription",
+    "transcription",
+    "first",
+    "last",
+    "nth",
+    "count",
+    "detection",
+    "detection",
+)
 PANELS = (1, 1, 1, 2, 2, 3)  # texts in a picture, as likely each
 WIDTHS = (380, 620)  # pixels of a text
 GAP = 12  # pixels between two
@@ -66,7 +55,7 @@ PLACES = {
 }
 ORDERS = {"vertical": "de cima para baixo", "horizontal": "da esquerda para a direita"}
 ORDINALS = ("primeira", "segunda", "terceira", "quarta", "quinta", "sexta", "sétima", "oitava", "nona", "décima")
-QUESTIONS: dict[Task, tuple[str, ...]] = {
+QUESTIONS: dict[ReadingTask, tuple[str, ...]] = {
     "transcription": (
         "Transcreve o texto {place}.",
         "Faz a transcrição integral do texto {place}.",
@@ -84,7 +73,7 @@ QUESTIONS: dict[Task, tuple[str, ...]] = {
 ALL = ("Transcreve os {count} textos da imagem, {order}.", "O que dizem os {count} textos da imagem, {order}?")
 
 
-class Asked(NamedTuple):
+class ReadingQuestion(NamedTuple):
     """A question about one text or all, what it asks for, and the answer's fields.
 
     Args:
@@ -96,7 +85,7 @@ class Asked(NamedTuple):
         candidate: The transcription to judge.
     """
 
-    task: Task
+    task: ReadingTask
     panel: int | None
     question: str
     fields: Fields
@@ -104,7 +93,7 @@ class Asked(NamedTuple):
     candidate: str | None = None
 
 
-def draw(rng: random.Random, index: int, materials: Materials) -> Drawn:
+def draw(rng: random.Random, index: int, materials: Materials) -> DrawnSample:
     """Draw one to three texts, wear them, and ask one thing."""
     count = rng.choice(PANELS)
     passages = [materials.passages(rng, max(PANELS) * index + number) for number in range(count)]
@@ -113,7 +102,7 @@ def draw(rng: random.Random, index: int, materials: Materials) -> Drawn:
     picture, boxes = _join([panel for panel, _ in worn], direction, rng)
     asked = _ask(passages, direction, rng)
     kinds = [kind for kind in FORMATS if read(write(asked.fields, kind), kind, asked.fields) == asked.fields]
-    kind: Format = rng.choice(kinds)  # a text may hold what a format is made of
+    kind: AnswerFormat = rng.choice(kinds)  # a text may hold what a format is made of
     question = f"{asked.question} {request(_names(asked.task, asked.fields), kind)}".strip()
     panels = [
         {"text": passage.text, "sentences": passage.sentences, "box": box, "wear": names}
@@ -122,10 +111,10 @@ def draw(rng: random.Random, index: int, materials: Materials) -> Drawn:
     asking = {"task": asked.task, "panel": asked.panel, "number": asked.number, "candidate": asked.candidate}
     truth = {"panels": panels, "direction": direction, "format": kind, **asking}
     said = Exchange(question, write(asked.fields, kind))
-    return Drawn(jpeg(picture, rng.randint(*QUALITIES)), (said,), f"{asked.task}, {kind}", truth)
+    return DrawnSample(jpeg(picture, rng.randint(*QUALITIES)), (said,), f"{asked.task}, {kind}", truth)
 
 
-def faults(row: Row) -> list[str]:
+def faults(row: DatasetRow) -> list[str]:
     """Hold a row to its truth: texts are seen where they are, the question asks for the task, the answer is right."""
     truth, (question, answer) = truth_of(row), exchange(row)
     found = []
@@ -183,11 +172,11 @@ def _join(
     return joined, boxes
 
 
-def _ask(passages: list[Passage], direction: str, rng: random.Random) -> Asked:
+def _ask(passages: list[Passage], direction: str, rng: random.Random) -> ReadingQuestion:
     """Ask one thing that the texts allow."""
     if len(passages) > 1 and rng.random() < 0.25:
         question = rng.choice(ALL).format(count=len(passages), order=ORDERS[direction])
-        return Asked("transcription", None, question, _numbered([passage.text for passage in passages]))
+        return ReadingQuestion("transcription", None, question, _numbered([passage.text for passage in passages]))
     panel = rng.randrange(len(passages))
     passage = passages[panel]
     task = rng.choice([task for task in TASKS if _allows(passage, task)])
@@ -206,10 +195,10 @@ def _ask(passages: list[Passage], direction: str, rng: random.Random) -> Asked:
     ordinal = ORDINALS[number - 1] if number else ""
     place = _place(direction, len(passages), panel)
     question = rng.choice(QUESTIONS[task]).format(place=place, ordinal=ordinal, candidate=candidate)
-    return Asked(task, panel, question, fields, number, candidate)
+    return ReadingQuestion(task, panel, question, fields, number, candidate)
 
 
-def _allows(passage: Passage, task: Task) -> bool:
+def _allows(passage: Passage, task: ReadingTask) -> bool:
     """Tell whether a text has sentences enough, and not more than have an ordinal here."""
     least = {"first": 2, "last": 2, "nth": 3, "count": 1}.get(task, 0)
     return not least or least <= len(passage.sentences) <= len(ORDINALS)
@@ -223,7 +212,7 @@ def _numbered(texts: list[str]) -> Fields:
     return {f"texto_{number}": text for number, text in enumerate(texts, start=1)}
 
 
-def _names(task: Task, fields: Fields) -> list[str]:
+def _names(task: ReadingTask, fields: Fields) -> list[str]:
     """List the fields a question names; it must not tell whether a transcription is right by naming one less."""
     return [VERDICT, "texto"] if task == "detection" else list(fields)
 

@@ -10,34 +10,17 @@ import random
 
 from PIL import Image
 
-from ..dataset import (
-    Drawn,
-    Exchange,
-    Materials,
-    Row,
-    Step,
-)
-from ..rows import (
-    exchange,
-    open_picture,
-    png,
-    truth_of,
-)
+from ..dataset import DatasetRow, DrawnSample, Exchange, Materials, ModelStep
+from ..rows import exchange, open_picture, png, truth_of
 from .passages import write_entries, write_title
-from .text_pictures import (
-    Line,
-    Style,
-    draw_style,
-    draw_text,
-    unseen,
-)
+from .text_pictures import Line, TextStyle, draw_style, draw_text, unseen
 
 NAME = "pt-render-text"
 TITLE = "PT-Render-Text"
 VERSION = 1
 USES: tuple[str, ...] = ("fonts", "texts")
 SUMMARY = "Reading text drawn in many fonts, sizes, colours, papers and layouts."
-STEPS: tuple[Step, ...] = ()
+STEPS: tuple[ModelStep, ...] = ()
 
 LAYOUTS = ("sign", "note", "list", "columns")
 WIDTHS = (380, 760)  # pixels
@@ -58,7 +41,7 @@ QUESTIONS = {
 }
 
 
-def draw(rng: random.Random, index: int, materials: Materials) -> Drawn:
+def draw(rng: random.Random, index: int, materials: Materials) -> DrawnSample:
     """Draw a text in one of four layouts, and ask for it."""
     layout = rng.choice(LAYOUTS)
     style = draw_style(rng, materials.typefaces, WIDTHS)
@@ -73,10 +56,10 @@ def draw(rng: random.Random, index: int, materials: Materials) -> Drawn:
     answer = "\n".join(paragraphs) if mode == "text" else "\n".join(line.text for line in lines)
     truth = {"paragraphs": paragraphs, "lines": lines, "mode": mode, "ink": style.ink, "font": style.typeface.name}
     asked = Exchange(rng.choice(QUESTIONS[mode]), answer)
-    return Drawn(png(picture), (asked,), f"{layout}, {mode}", truth)
+    return DrawnSample(png(picture), (asked,), f"{layout}, {mode}", truth)
 
 
-def faults(row: Row) -> list[str]:
+def faults(row: DatasetRow) -> list[str]:
     """Hold a row to its truth: all words drawn, every line seen where it should be, the answer what was asked for."""
     truth, (question, answer) = truth_of(row), exchange(row)
     lines = [Line(*line) for line in truth["lines"]]
@@ -104,7 +87,7 @@ def _paragraphs(layout: str, rng: random.Random, index: int, materials: Material
     return [passage.text] if layout == "sign" else [write_title(rng), passage.text]
 
 
-def _draw_columns(paragraphs: list[str], style: Style) -> tuple[Image.Image, list[Line]]:
+def _draw_columns(paragraphs: list[str], style: TextStyle) -> tuple[Image.Image, list[Line]]:
     """Draw one paragraph beside the other, on papers of one style."""
     columns = [draw_text([paragraph], style) for paragraph in paragraphs]
     picture = Image.new("RGB", (2 * style.width, max(part.height for part, _ in columns)), style.papers[0])

@@ -26,7 +26,7 @@ MIN_INK = 0.01  # share of a line's box in the colour of the ink; thin script le
 INK_TOLERANCE = 8  # of 255; letters are smoothed at their edges only
 
 
-class Style(NamedTuple):
+class TextStyle(NamedTuple):
     """How a text is drawn.
 
     Args:
@@ -62,10 +62,10 @@ class Line(NamedTuple):
     right: int
 
 
-def draw_style(rng: random.Random, typefaces: tuple[Path, ...], widths: tuple[int, int]) -> Style:
+def draw_style(rng: random.Random, typefaces: tuple[Path, ...], widths: tuple[int, int]) -> TextStyle:
     """Draw a style whose ink stands out from its paper; widths are the least and the most, in pixels."""
     ink, papers = _draw_colours(rng)
-    return Style(
+    return TextStyle(
         typeface=rng.choice(typefaces),
         size=rng.randint(20, 40),
         ink=ink,
@@ -78,7 +78,7 @@ def draw_style(rng: random.Random, typefaces: tuple[Path, ...], widths: tuple[in
     )
 
 
-def draw_text(paragraphs: list[str], style: Style) -> tuple[Image.Image, list[Line]]:
+def draw_text(paragraphs: list[str], style: TextStyle) -> tuple[Image.Image, list[Line]]:
     """Draw paragraphs one below the other, their lines broken where the picture ends.
 
     Raises:
@@ -92,7 +92,7 @@ def draw_text(paragraphs: list[str], style: Style) -> tuple[Image.Image, list[Li
     return picture, [_draw_line(canvas, text, margin + step * row, margin, style) for row, text in enumerate(texts)]
 
 
-def wrap(text: str, style: Style, width: int) -> list[str]:
+def wrap(text: str, style: TextStyle, width: int) -> list[str]:
     """Break a text into lines of at most so many pixels, between words.
 
     Raises:
@@ -110,7 +110,7 @@ def wrap(text: str, style: Style, width: int) -> list[str]:
     return lines
 
 
-def draw_paper(height: int, style: Style, step: int) -> Image.Image:
+def draw_paper(height: int, style: TextStyle, step: int) -> Image.Image:
     """Draw the paper of a style; ruled paper has a rule every `step` pixels."""
     picture = Image.new("RGB", (style.width, height), style.papers[0])
     canvas, other = ImageDraw.Draw(picture), style.papers[1]
@@ -160,7 +160,7 @@ def ink_share(picture: Image.Image, line: Line, ink: Colour) -> float:
     return float((np.abs(box - ink).max(axis=2) <= INK_TOLERANCE).mean())
 
 
-def _draw_line(canvas: ImageDraw.ImageDraw, text: str, top: int, margin: int, style: Style) -> Line:
+def _draw_line(canvas: ImageDraw.ImageDraw, text: str, top: int, margin: int, style: TextStyle) -> Line:
     font = load(style.typeface, style.size)
     room = style.width - 2 * margin - font.getlength(text)
     left = margin + room * {"left": 0, "center": 0.5, "right": 1}[style.align]
