@@ -123,7 +123,7 @@ def memory_estimate(visual_tokens: int) -> dict[str, float]:
 def inspect_images(
     images: Sequence[str], out: str | None = None, max_tiles: int | None = None, model: str | None = None
 ) -> str:
-    """Report on image files and, if asked, draw their tiles.
+    """Report on image files, and draw their tiles where `out` says so.
 
     Args:
         images: Image files.

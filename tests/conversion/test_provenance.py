@@ -12,7 +12,7 @@ from amalia_vl_hf.conversion.llava_next import export_checkpoint, import_checkpo
 from amalia_vl_hf.conversion.provenance import (
     RECORD,
     CheckpointSource,
-    read_record,
+    read_provenance,
     source_at,
 )
 from tests.conversion.checkpoints import write_amalia
@@ -57,7 +57,7 @@ def test_a_snapshot_in_the_hubs_cache_is_named_by_id_and_commit(tmp_path):
 def test_import_and_export_record_their_source_and_what_they_stored(amalia, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = import_checkpoint(Path(os.path.relpath(amalia)), "ours", dtype="bf16")
-    made = read_record(tmp_path / "ours")
+    made = read_provenance(tmp_path / "ours")
     assert made == done.record
     assert (made.kind, made.sources, made.dtypes) == (
         "import",
@@ -66,7 +66,7 @@ def test_import_and_export_record_their_source_and_what_they_stored(amalia, tmp_
     )
     assert made.tool.startswith("amalia-vl-hf ")
     export_checkpoint("ours", "theirs")
-    assert read_record(tmp_path / "theirs").sources == {"model": CheckpointSource(str(tmp_path / "ours"), None)}
+    assert read_provenance(tmp_path / "theirs").sources == {"model": CheckpointSource(str(tmp_path / "ours"), None)}
 
 
 def test_composing_records_both_parts(tmp_path):
@@ -74,7 +74,7 @@ def test_composing_records_both_parts(tmp_path):
     text_model(text_tokenizer()).save_pretrained(tmp_path / "decoder")
     text_tokenizer().save_pretrained(tmp_path / "decoder")
     compose_checkpoint(tmp_path / "tower", tmp_path / "decoder", tmp_path / "out", max_tiles=4, seed=0)
-    made = read_record(tmp_path / "out")
+    made = read_provenance(tmp_path / "out")
     assert {part: Path(source.name).name for part, source in made.sources.items()} == {
         "vision": "tower",
         "text": "decoder",
@@ -83,15 +83,15 @@ def test_composing_records_both_parts(tmp_path):
 
 def test_what_is_published_names_no_path_of_this_machine(tmp_path):
     sources = {"model": {"name": "/home/ana/as minhas `coisas`", "revision": None}}
-    published = read_record(write_record(tmp_path, sources=sources)).published()
+    published = read_provenance(write_record(tmp_path, sources=sources)).published()
     assert published.sources == {"model": CheckpointSource("as_minhas_coisas_", None)}
     (tmp_path / RECORD).write_text(published.json())
-    assert read_record(tmp_path) == published
-    assert read_record(write_record(tmp_path)).published() == read_record(tmp_path)
+    assert read_provenance(tmp_path) == published
+    assert read_provenance(write_record(tmp_path)).published() == read_provenance(tmp_path)
 
 
 def test_without_a_record_nothing_is_said(tmp_path):
-    assert read_record(tmp_path) is None
+    assert read_provenance(tmp_path) is None
 
 
 @pytest.mark.parametrize(
@@ -118,4 +118,4 @@ def test_without_a_record_nothing_is_said(tmp_path):
 def test_a_record_of_another_form_is_refused(tmp_path, record):
     (tmp_path / RECORD).write_bytes(record if isinstance(record, bytes) else json.dumps(SOUND | record).encode())
     with pytest.raises(ValueError, match=r"conversion\.json is not a record of `amalia-vl convert`: "):
-        read_record(tmp_path)
+        read_provenance(tmp_path)

@@ -9,9 +9,9 @@ from safetensors.torch import save_file
 from amalia_vl_hf.demo.results import (
     Result,
     changed_modules,
-    judge,
     table,
     targets,
+    verdicts,
 )
 
 KINDS = ("colour", "shape", "count", "where", "reading")
@@ -21,7 +21,7 @@ PREFER = Result("3_prefer", 0.7, 0.1, 0.9, dict.fromkeys(KINDS, 0.9), 0.95, 0.95
 
 
 def missed(align=ALIGN, instruct=INSTRUCT, prefer=PREFER):
-    return [text for text, met in judge([align, instruct, prefer]) if not met]
+    return [text for text, met in verdicts([align, instruct, prefer]) if not met]
 
 
 def test_a_good_run_meets_every_target():

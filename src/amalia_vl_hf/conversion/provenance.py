@@ -50,9 +50,12 @@ class Provenance:
     tool: str
 
     def published(self) -> Provenance:
-        """The same without this machine's paths: a directory keeps its own name alone."""
-        named = {part: source._replace(name=_shown(source)) for part, source in self.sources.items()}
-        return replace(self, sources=named)
+        """Leave this machine's paths out: a directory keeps its own name alone, as it can stand in a card."""
+        names = {
+            part: source.name if source.is_on_hub else re.sub(r"[^\w.-]+", "_", Path(source.name).name)
+            for part, source in self.sources.items()
+        }
+        return replace(self, sources={part: self.sources[part]._replace(name=names[part]) for part in names})
 
     def json(self) -> str:
         """Write the record."""
@@ -74,7 +77,7 @@ def provenance_of(kind: str, directories: Mapping[str, Path], dtypes: Iterable[s
     return Provenance(kind, sources, sorted(set(dtypes)), f"amalia-vl-hf {version('amalia-vl-hf')}")
 
 
-def read_record(directory: Path) -> Provenance | None:
+def read_provenance(directory: Path) -> Provenance | None:
     """Read how a checkpoint was made; None where nothing says it.
 
     Raises:
@@ -108,8 +111,3 @@ def _is_sound(provenance: Provenance) -> bool:
 
 def _fits(pattern: re.Pattern[str], value: Any) -> bool:
     return isinstance(value, str) and pattern.fullmatch(value) is not None
-
-
-def _shown(source: CheckpointSource) -> str:
-    """A name that can stand in a card, whatever a directory is called."""
-    return source.name if source.is_on_hub else re.sub(r"[^\w.-]+", "_", Path(source.name).name)

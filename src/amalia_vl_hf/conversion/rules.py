@@ -35,7 +35,7 @@ class TensorPlan(NamedTuple):
 
 
 def import_rules(kept_layers: int, source_layers: int, *, tied: bool) -> tuple[TensorRule, ...]:
-    """Rules from `llava_next` to `amalia_vl`.
+    """Make the rules from `llava_next` to `amalia_vl`.
 
     Source names are the legacy ones (`language_model.model.`, `vision_tower.vision_model.`), those that transformers 5
     saves (`vision_tower.`), or those of its modules (`model.language_model.`, `lm_head.`).
@@ -78,7 +78,7 @@ NEUTRAL = {
 
 
 def compose_rules(kept_layers: int, source_layers: int, *, tied: bool) -> tuple[TensorRule, ...]:
-    """Rules from a SigLIP checkpoint (`vision:`) and a causal language model's (`text:`) to `amalia_vl`.
+    """Make the rules from a SigLIP checkpoint (`vision:`) and a causal language model's (`text:`) to `amalia_vl`.
 
     Arguments as in `import_rules`; the vision checkpoint holds the vision tower alone or both towers.
     """
@@ -110,7 +110,7 @@ def _decoder_rules(prefix: str, head: str, *, tied: bool) -> tuple[TensorRule, .
 
 
 def _layers(layers: range) -> str:
-    """Pattern of these layers alone; none of them matches nothing."""
+    """Write the pattern of these layers alone; none of them matches nothing."""
     return rf"encoder\.layers\.(?:{'|'.join(map(str, layers))})\." if layers else r"(?!)"
 
 
@@ -137,7 +137,10 @@ def plan_tensors(rules: Sequence[TensorRule], source: Mapping[str, LazyTensor]) 
             raise ValueError(f"{copied[target]} and {name} would both become {target}")
         else:
             copied[target] = name
-    _require_floats({name: source[name].dtype for name in copied.values()})
+    if other := [
+        f"{name} is {source[name].dtype}" for name in sorted(copied.values()) if source[name].dtype not in FLOATS
+    ]:
+        raise ValueError(f"{_some(other)}: weights are {', '.join(FLOATS)}; is the checkpoint quantised?")
     return TensorPlan(copied, dropped)
 
 
@@ -166,12 +169,6 @@ def require_complete(actual: Shapes, expected: Shapes) -> None:
     if other := sorted(name for name in expected if actual[name] != expected[name]):
         shapes = [f"{name} has shape {list(actual[name])}, not {list(expected[name])}" for name in other]
         raise ValueError(f"{_some(shapes)}: the config does not fit the weights")
-
-
-def _require_floats(dtypes: Mapping[str, str]) -> None:
-    other = [f"{name} is {dtype}" for name, dtype in sorted(dtypes.items()) if dtype not in FLOATS]
-    if other:
-        raise ValueError(f"{_some(other)}: weights are {', '.join(FLOATS)}; is the checkpoint quantised?")
 
 
 def _some(names: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ import math
 import shutil
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -18,7 +19,6 @@ from .tensor_files import (
     INDEX,
     ITEM_BYTES,
     WEIGHTS,
-    StoredTensor,
     read_checkpoint,
     rows_of_block,
     stored_blocks,
@@ -43,15 +43,14 @@ class LazyTensor(NamedTuple):
 
 def read_weights(directory: Path) -> dict[str, LazyTensor]:
     """List the tensors of a directory, as `read_checkpoint` does; their values stay in its files."""
-    return {name: _stored(tensor) for name, tensor in read_checkpoint(directory).items()}
-
-
-def _stored(tensor: StoredTensor) -> LazyTensor:
-    return LazyTensor(tensor.dtype, tensor.shape, lambda: stored_blocks(tensor))
+    return {
+        name: LazyTensor(tensor.dtype, tensor.shape, partial(stored_blocks, tensor))
+        for name, tensor in read_checkpoint(directory).items()
+    }
 
 
 def recast(tensor: LazyTensor, dtype: str | None) -> LazyTensor:
-    """Cast a tensor if a dtype is given that it does not have."""
+    """Cast a tensor to a dtype, if it has another one; None leaves it as it is."""
     if dtype is None or dtype == tensor.dtype:
         return tensor
     return LazyTensor(dtype, tensor.shape, lambda: cast(tensor.blocks(), dtype))

@@ -152,7 +152,7 @@ def _parse_json(text: bytes, path: Path) -> dict[str, Any]:
 
 
 def stored_blocks(tensor: StoredTensor) -> Iterator[torch.Tensor]:
-    """Read a tensor flat, block by block of whole rows; a block is valid until the next one is asked for.
+    """Read a tensor flat, block by block of whole rows; a block is valid until the next one.
 
     Raises:
         ValueError: If its dtype is none of the three that weights have, or the file ends early.

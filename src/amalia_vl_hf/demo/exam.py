@@ -28,6 +28,7 @@ Item = TypeVar("Item")
 QUESTIONS, PREFERENCES = "test_questions", "test_preferences"
 MAX_NEW_TOKENS = 24  # the longest right answer is about half of it
 BATCH = 50
+MAX_LENGTH = 2048  # tokens of a prompt with one answer, visual ones included; the recipes' own
 
 
 def evaluate(model_directory: Path, data: Path) -> dict[str, Any]:
@@ -62,7 +63,10 @@ def answer_questions(model: Any, processor: Any, rows: Sequence[Row]) -> list[st
     """Answer each row's `question` about its `images`, greedily."""
     answers: list[str] = []
     for batch in _batches(rows, "answering"):
-        chats = [[{"role": "user", "content": _with_images(row)}] for row in batch]
+        chats = []
+        for row in batch:
+            slots = [{"type": "image", "image": image} for image in row["images"]]
+            chats.append([{"role": "user", "content": [*slots, {"type": "text", "text": row["question"]}]}])
         inputs = processor.apply_chat_template(
             chats,
             tokenize=True,
@@ -78,7 +82,7 @@ def answer_questions(model: Any, processor: Any, rows: Sequence[Row]) -> list[st
 
 @torch.inference_mode()
 def pair_log_likelihoods(model: Any, processor: Any, rows: Sequence[Row]) -> tuple[list[float], list[float]]:
-    """Log-likelihood, in nats and summed over tokens, of each pair's chosen and rejected answer.
+    """Sum the log-likelihood, in nats, of the tokens of each pair's chosen and rejected answer.
 
     It is what DPO compares, so that a policy's implicit reward is the difference to its reference's.
     """
@@ -94,14 +98,6 @@ def pair_log_likelihoods(model: Any, processor: Any, rows: Sequence[Row]) -> tup
         chosen += better.tolist()
         rejected += worse.tolist()
     return chosen, rejected
-
-
-MAX_LENGTH = 2048  # tokens of a prompt with one answer, visual ones included; the recipes' own
-
-
-def _with_images(row: Row) -> list[Row]:
-    slots = [{"type": "image", "image": image} for image in row["images"]]
-    return [*slots, {"type": "text", "text": row["question"]}]
 
 
 def _batches(rows: Sequence[Item], title: str) -> Iterator[Sequence[Item]]:

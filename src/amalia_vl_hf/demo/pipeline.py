@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from transformers import AutoTokenizer, LlamaForCausalLM, PreTrainedModel, SiglipVisionModel
+from transformers import AutoTokenizer, LlamaForCausalLM, SiglipVisionModel
 from transformers.utils import logging
 
 from ..conversion.compose import compose
@@ -77,7 +77,9 @@ def run(out: Path, seed: int, sizes: DemoSizes = FULL) -> list[Result]:
         _announce(f"training {stage}", began)
         _train(out, seed, stage, before, sizes.overrides.get(stage, ()))
         _announce(f"evaluating {stage}", began)
-        _evaluate(out, stage)
+        scores = out / "evaluation" / f"{stage}.json"
+        if not scores.exists():
+            _python("amalia_vl_hf.demo.exam", str(out / stage), str(out / "data"), str(scores))
         before = stage
     results = collect(out)
     write_json(out / "results.json", [result.as_row() for result in results])
@@ -107,14 +109,14 @@ def _compose(out: Path, seed: int, sizes: BackboneSizes) -> None:
     texts = demo_texts(random.Random(f"{seed} tokenizer"), sizes.decoder.scenes // 4)  # noqa: S311
     _once(folder / "tokenizer", lambda path: train_tokenizer(texts, sizes.vocab_size).save_pretrained(path))
     tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
-    _once(folder / "tower", lambda path: _save(warmed_up_tower(sizes, seed), path))
-    _once(folder / "decoder", lambda path: _save(warmed_up_decoder(tokenizer, sizes, seed), path))
+    _once(folder / "tower", lambda path: warmed_up_tower(sizes, seed).save_pretrained(path))
+    _once(folder / "decoder", lambda path: warmed_up_decoder(tokenizer, sizes, seed).save_pretrained(path))
 
     def join(path: Path) -> None:
         tower = SiglipVisionModel.from_pretrained(folder / "tower")
         decoder = LlamaForCausalLM.from_pretrained(folder / "decoder")
         model, processor = compose(tower, decoder, tokenizer, max_tiles=sizes.max_tiles, seed=seed)
-        _save(model, path)
+        model.save_pretrained(path)
         processor.save_pretrained(path)
 
     _once(out / "0_base", join)
@@ -131,12 +133,6 @@ def _train(out: Path, seed: int, stage: str, before: str, overrides: tuple[str, 
     _python("amalia_vl_hf.cli", "train", str(RECIPES / f"{stage}.yaml"), *values, *overrides)
 
 
-def _evaluate(out: Path, stage: str) -> None:
-    result = out / "evaluation" / f"{stage}.json"
-    if not result.exists():
-        _python("amalia_vl_hf.demo.exam", str(out / stage), str(out / "data"), str(result))
-
-
 def _python(module: str, *arguments: str) -> None:
     """Run a module in a process of its own, which shares this one's terminal and does not train on without it."""
     subprocess.run(
@@ -149,10 +145,6 @@ def _once(path: Path, make: Callable[[Path], object]) -> None:
     if not path.exists():
         with new_directory(path) as staging:
             make(staging)
-
-
-def _save(model: PreTrainedModel, path: Path) -> None:
-    model.save_pretrained(path)
 
 
 def _announce(what: str, began: float) -> None:

@@ -20,7 +20,7 @@ from ..processing.tiling_amalia_vl import (
     select_grid,
 )
 from .exam import PREFERENCES, QUESTIONS
-from .results import Result, judge, logged_losses
+from .results import Result, logged_losses, verdicts
 from .scene_sets import read_rows
 from .scene_texts import KINDS, REJECTIONS
 
@@ -41,7 +41,7 @@ def write_report(out: Path, results: Sequence[Result]) -> Path:
     processor = AmaliaVLProcessor.from_pretrained(out / results[-1].stage).image_processor
     body = _BODY.substitute(
         verdicts="".join(
-            f'<li class="{"met" if met else "missed"}">{escape(text)}</li>' for text, met in judge(results)
+            f'<li class="{"met" if met else "missed"}">{escape(text)}</li>' for text, met in verdicts(results)
         ),
         head="".join(f"<th>{escape(kind)}</th>" for kind in KINDS),
         rows="".join(_result_row(result) for result in results),
@@ -131,15 +131,10 @@ def _preference_rows(rows: Sequence[Mapping[str, Any]], evaluations: Mapping[str
     for reason in REJECTIONS:
         for number in [number for number, row in enumerate(rows) if row["rejection"] == reason][:SHOWN]:
             row = rows[number]
-            margins = "".join(
-                _margin(scores["chosen"][number] - scores["rejected"][number]) for scores in evaluations.values()
-            )
+            nats = [scores["chosen"][number] - scores["rejected"][number] for scores in evaluations.values()]
+            margins = "".join(f"<td class={'met' if margin > 0 else 'missed'}>{margin:+.1f}</td>" for margin in nats)
             texts = (row["rejection"], *(row[part][0]["content"] for part in ("prompt", "chosen", "rejected")))
             yield f"<tr>{''.join(f'<td>{escape(text)}</td>' for text in texts)}{margins}</tr>"
-
-
-def _margin(nats: float) -> str:
-    return f"<td class={'met' if nats > 0 else 'missed'}>{nats:+.1f}</td>"
 
 
 _STYLE = """\

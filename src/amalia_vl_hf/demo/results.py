@@ -76,7 +76,7 @@ def collect(out: Path) -> list[Result]:
 
 
 def logged_losses(stage: Path) -> list[float]:
-    """The losses a stage's training logged, in order."""
+    """Read the losses that a stage's training logged, in order."""
     return [float(entry["loss"]) for entry in _training_log(stage)["log_history"] if "loss" in entry]
 
 
@@ -109,11 +109,11 @@ def table(results: Sequence[Result]) -> str:
 
 def targets(results: Sequence[Result]) -> str:
     """Say, a line each, which targets are met."""
-    return "\n".join(f"{'met    ' if met else 'NOT MET'}  {text}" for text, met in judge(results))
+    return "\n".join(f"{'met    ' if met else 'NOT MET'}  {text}" for text, met in verdicts(results))
 
 
-def judge(results: Sequence[Result]) -> list[tuple[str, bool]]:
-    """Hold the three results against the targets: what was asked with what was measured, and whether it is met."""
+def verdicts(results: Sequence[Result]) -> list[tuple[str, bool]]:
+    """Hold the three results against the targets: each with what was measured, and whether it is met."""
     align, instruct, prefer = results
     fall = 1 - align.loss_end / align.loss_start
     worst = min(instruct.exact_match_by_kind[kind] for kind in ("colour", "shape", "count"))

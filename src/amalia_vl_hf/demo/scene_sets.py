@@ -101,7 +101,7 @@ def instruction_rows(rng: random.Random, count: int) -> Iterator[tuple[Scene, Ro
 
 def question_rows(rng: random.Random, count: int) -> Iterator[tuple[Scene, Row]]:
     """Draw `count` held-out questions of each kind, each about a scene of its own."""
-    for scene, question in _asked(rng, "test", count * len(KINDS)):
+    for scene, question in _scenes_with_question(rng, "test", count * len(KINDS)):
         yield scene, {"kind": question.kind, "question": question.text, "answer": question.answer}
 
 
@@ -109,7 +109,7 @@ def preference_rows(
     rng: random.Random, split: Split, reasons: Sequence[Rejection], count: int
 ) -> Iterator[tuple[Scene, Row]]:
     """Draw preference pairs; the reasons to reject, and the kinds of question, take turns."""
-    for index, (scene, question) in enumerate(_asked(rng, split, count)):
+    for index, (scene, question) in enumerate(_scenes_with_question(rng, split, count)):
         pair = reject(question, reasons[index // len(KINDS) % len(reasons)], rng)
         yield (
             scene,
@@ -123,7 +123,7 @@ def preference_rows(
         )
 
 
-def _asked(rng: random.Random, split: Split, count: int) -> Iterator[tuple[Scene, Question]]:
+def _scenes_with_question(rng: random.Random, split: Split, count: int) -> Iterator[tuple[Scene, Question]]:
     """Draw `count` scenes with a question about each, the kinds taking turns."""
     for index in range(count):
         question = None

@@ -1,4 +1,4 @@
-"""What is said about a scene in European Portuguese: a caption, questions of five kinds, and worse answers."""
+"""Texts about a scene in European Portuguese: a caption, questions of five kinds, and worse answers."""
 
 import json
 import random

@@ -117,17 +117,17 @@ class Scene:
     sign: Sign
 
     def only(self, name: ShapeName) -> SceneShape | None:
-        """The one shape of that name; None when there are none or several."""
+        """Find the one shape of that name; None when there are none or several."""
         namesakes = [shape for shape in self.shapes if shape.name == name]
         return namesakes[0] if len(namesakes) == 1 else None
 
     def count(self, name: ShapeName) -> int:
-        """How many shapes of that name there are."""
+        """Count the shapes of that name."""
         return sum(shape.name == name for shape in self.shapes)
 
 
 def split_of(name: ShapeName, colour: ColourName, count: int, word: str) -> Split:
-    """The split that so many shapes of a colour, beside a sign with that word, belong to.
+    """Say which split so many shapes of a colour, beside a sign with that word, belong to.
 
     One combination of five is held out, by a checksum, so that neither split leans to a shape, colour, count or word.
     """
@@ -210,7 +210,7 @@ def object_map(scene: Scene) -> Image.Image:
 
 
 def shape_place(scene: Scene, shape: SceneShape) -> tuple[float, float, float]:
-    """Centre row, centre column and radius of a shape, in pixels."""
+    """Work out centre row, centre column and radius of a shape, in pixels."""
     top, left, bottom, right = _quadrant_box(scene, shape.quadrant)
     radius = min(bottom - top, right - left, 100) / 2 * shape.radius
     y = (top + bottom) / 2 + shape.shift_y * ((bottom - top) / 2 - radius)
@@ -219,7 +219,7 @@ def shape_place(scene: Scene, shape: SceneShape) -> tuple[float, float, float]:
 
 
 def sign_box(scene: Scene) -> Box:
-    """Top, left, bottom, right of the sign, in pixels: at the outer edge of its quadrant, along the longer side."""
+    """Find top, left, bottom, right of the sign, in pixels: at its quadrant's outer edge, along the longer side."""
     top, left, bottom, right = _quadrant_box(scene, scene.sign.quadrant)
     if scene.width > 2 * scene.height:
         depth = SIGN_WIDTH
@@ -238,7 +238,7 @@ def _quadrant_box(scene: Scene, quadrant: Quadrant) -> Box:
 
 @lru_cache
 def _fitting_font(word: str, width: float, height: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """The largest font in which `word` fits into `width` x `height` pixels."""
+    """Find the largest font in which `word` fits into `width` x `height` pixels."""
     for size in range(36, 8, -1):
         font = ImageFont.load_default(size)
         left, top, right, bottom = font.getbbox(word)
@@ -253,7 +253,7 @@ def _circle(pen: ImageDraw.ImageDraw, centre: Point, radius: float, ink: Ink) ->
 
 
 def _polygon(corners: list[Point]) -> Callable[[ImageDraw.ImageDraw, Point, float, Ink], None]:
-    """A pen stroke that fills a polygon given by (row, column) corners on the unit circle's scale."""
+    """Make a pen stroke that fills a polygon, whose (row, column) corners are on the unit circle's scale."""
 
     def fill(pen: ImageDraw.ImageDraw, centre: Point, radius: float, ink: Ink) -> None:
         pen.polygon([(centre[1] + radius * x, centre[0] + radius * y) for y, x in corners], fill=ink)

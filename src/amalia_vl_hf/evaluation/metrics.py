@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 
 def exact_match_by_kind(answers: Sequence[str], expected: Sequence[str], kinds: Sequence[str]) -> dict[str, float]:
-    """Share of the answers equal to the expected ones, spaces around them aside, for each kind of question.
+    """Count the share of answers equal to the expected ones, spaces around them aside, for each kind of question.
 
     >>> exact_match_by_kind(["azul", "azul", "SOL "], ["azul", "verde", "SOL"], ["cor", "cor", "ler"])
     {'cor': 0.5, 'ler': 1.0}
@@ -21,7 +21,7 @@ def exact_match_by_kind(answers: Sequence[str], expected: Sequence[str], kinds: 
 
 
 def exact_match(answers: Sequence[str], expected: Sequence[str]) -> float:
-    """Share of the answers equal to the expected ones, spaces around them aside.
+    """Count the share of answers equal to the expected ones, spaces around them aside.
 
     Raises:
         ValueError: Answers and expected answers are not as many, or there are none.
@@ -30,7 +30,7 @@ def exact_match(answers: Sequence[str], expected: Sequence[str]) -> float:
 
 
 def preference_accuracy(chosen: Sequence[float], rejected: Sequence[float]) -> float:
-    """Share of the pairs whose chosen answer scores strictly higher.
+    """Count the share of pairs whose chosen answer scores strictly higher.
 
     Raises:
         ValueError: The two lists are not equally long, or empty.

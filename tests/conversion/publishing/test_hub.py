@@ -17,7 +17,7 @@ from transformers import LlavaNextForConditionalGeneration
 from amalia_vl_hf import AmaliaVLForConditionalGeneration, AmaliaVLProcessor
 from amalia_vl_hf.cli import main
 from amalia_vl_hf.conversion.llava_next import import_checkpoint
-from amalia_vl_hf.conversion.provenance import read_record
+from amalia_vl_hf.conversion.provenance import read_provenance
 from amalia_vl_hf.conversion.publishing.card import CardError
 from amalia_vl_hf.conversion.publishing.hub import (
     PushError,
@@ -353,7 +353,7 @@ def test_an_import_that_was_compared_with_another_is_not_published(hub, api, imp
 
 def test_an_import_whose_record_has_lost_its_path_may_be_compared_with_any(hub, api, imported, tmp_path):
     """As when someone publishes anew what they downloaded: the record there names no path."""
-    (imported / "conversion.json").write_text(read_record(imported).published().json())
+    (imported / "conversion.json").write_text(read_provenance(imported).published().json())
     verify_as(tmp_path / "source", imported)
     push(Release(imported, REPO), api=api)
     assert hub.commits(REPO) == 1

@@ -28,7 +28,7 @@ from ..provenance import (
     RECORD,
     CheckpointSource,
     Provenance,
-    read_record,
+    read_provenance,
 )
 from ..tensor_files import read_checkpoint
 
@@ -108,7 +108,11 @@ def build_card(directory: Path, place: Place, facts: Mapping[str, Any], scores: 
         "evaluation": _score_table(scores) if scores else NO_RESULTS,
     }
     template = Template(TEMPLATE.read_text(encoding="utf-8"))
-    problems = [_fact_problem(name) for name in template.get_identifiers() if name in FACTS and name not in slots]
+    problems = [
+        f"slot {name} has no value: card.yaml must give {name}, {_form_of(name)}"
+        for name in template.get_identifiers()
+        if name in FACTS and name not in slots
+    ]
     try:
         slots |= _stages(directory)
     except CardError as error:
@@ -175,7 +179,7 @@ def read_results(path: Path) -> list[Score]:
 
 
 def results_yaml(scores: Sequence[Score]) -> str:
-    """The results in the Hub's own format, for a file in `.eval_results/`."""
+    """Write the results in the Hub's own format, for a file in `.eval_results/`."""
     entries = [EvalResultEntry(score.dataset, score.task, score.value, notes=score.metric) for score in scores]
     return yaml.safe_dump(eval_result_entries_to_yaml(entries), allow_unicode=True, sort_keys=False)
 
@@ -252,7 +256,7 @@ def _architecture(directory: Path) -> dict[str, str]:
 
 
 def _full_layouts(images: AmaliaVLImageProcessor) -> list[TileLayout]:
-    """Every grid the processor allows, without padding: an image has at most their tokens."""
+    """List every grid that the processor allows, without padding: an image has at most their tokens."""
     tile, most_tiles = images.size["height"], images.max_tiles
     allowed = images.image_grid_pinpoints
     canvases = generate_pinpoints(most_tiles, tile) if allowed is None else allowed
@@ -262,7 +266,7 @@ def _full_layouts(images: AmaliaVLImageProcessor) -> list[TileLayout]:
 
 def _stages(directory: Path) -> dict[str, str]:
     """Say what the weights went through: training here, or where there was none, the conversion that made them."""
-    record = None if (directory / TRAINING_LOG).is_file() else read_record(directory)
+    record = None if (directory / TRAINING_LOG).is_file() else read_provenance(directory)
     if record is None:
         table = _stage_table(training_recipes(directory))
         return {"stages": table, "stages_english": "The training stages are in the table under *Treino*."}
@@ -342,7 +346,3 @@ def _form_of(name: str) -> str:
         "datasets": "a list of Hub ids, which may be empty",
         "widget_image": "the https address of an image",
     }[name]
-
-
-def _fact_problem(name: str) -> str:
-    return f"slot {name} has no value: card.yaml must give {name}, {_form_of(name)}"

@@ -21,7 +21,7 @@ from ..provenance import (
     RECORD,
     VERIFICATION,
     CheckpointSource,
-    read_record,
+    read_provenance,
     source_at,
 )
 from .card import (
@@ -54,9 +54,8 @@ TIMEOUT = (4.0, 60.0, 60.0, 60.0)  # s to connect, read, write, get a connection
 # Left alone, Xet tries an unreachable store for 2.5 minutes. What the user has set counts for more.
 XET_LIMITS = {"HF_XET_CLIENT_RETRY_MAX_ATTEMPTS": "2", "HF_XET_CLIENT_CONNECT_TIMEOUT": "5s"}
 
-HTTPError: type[Exception] = cast(
-    Any, HfHubHTTPError.__bases__[0]
-)  # of whichever HTTP library this huggingface_hub uses
+# Of whichever HTTP library this huggingface_hub uses.
+HTTPError: type[Exception] = cast(Any, HfHubHTTPError.__bases__[0])
 
 
 class PushError(ValueError):
@@ -103,7 +102,7 @@ def push(release: Release, *, unverified: bool = False, api: HfApi | None = None
     Raises:
         PushError: The model is not verified, or the Hub refused or could not be reached.
         ValueError: The directory holds what is not published, or lacks what is needed; or llava_next cannot express
-            the model whose export is wanted.
+            the model that is to be exported.
         CardError: The card has slots without a value.
     """
     if not unverified:
@@ -204,8 +203,8 @@ def _require_verified(directory: Path) -> None:
 
 
 def _source_name(directory: Path) -> str | None:
-    """What an imported model was converted from; None where nothing says it, or only a directory's last name."""
-    record = read_record(directory)
+    """Name what an imported model was converted from; None where nothing says it, or only a directory's last name."""
+    record = read_provenance(directory)
     name = record.sources["model"].name if record and record.kind == "import" else ""
     return name if "/" in name else None
 
@@ -253,10 +252,12 @@ def _attempt(api: HfApi, release: Release, contents: Contents) -> str:
 
 
 def _head(api: HfApi, release: Release) -> str:
-    """The commit that a push builds on; a branch that is missing is made first."""
+    """Find the commit that a push builds on; a branch that is missing is made first."""
     info = api.repo_info(release.repo_id)
     if release.private and not info.private:
-        raise PushError(f"{release.repo_id} exists and is public, but --private was asked; change it on the Hub first")
+        raise PushError(
+            f"{release.repo_id} exists and is public, but with --private it must not be; change it on the Hub first"
+        )
     if release.revision:
         try:
             info = api.repo_info(release.repo_id, revision=release.revision)
@@ -286,7 +287,7 @@ def _describe_sending(api: HfApi, release: Release, contents: Contents) -> str:
 
 
 def _is_transient(error: BaseException) -> bool:
-    """Whether trying again may help: the Hub was busy, the connection was cut, or a gateway's page came for JSON."""
+    """Say whether trying again may help: the Hub is busy, the connection was cut, a gateway's page came for JSON."""
     if isinstance(error, HfHubHTTPError):
         return error.response.status_code in TRANSIENT
     return isinstance(error, HTTPError | json.JSONDecodeError)
@@ -318,5 +319,5 @@ def _bounded_requests() -> Iterator[None]:
 
 
 def _like(client: Any, timeout: Any) -> Any:
-    """A client with the same hooks and other limits; huggingface_hub makes a new one after a failed connection."""
+    """Make a client with the same hooks and other limits; huggingface_hub makes new ones after failures."""
     return type(client)(event_hooks=client.event_hooks, follow_redirects=client.follow_redirects, timeout=timeout)

@@ -10,7 +10,7 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 from ...training.recipe import TRAINING_LOG
-from ..provenance import RECORD, VERIFICATION, read_record
+from ..provenance import RECORD, VERIFICATION, read_provenance
 from ..tensor_files import (
     INDEX,
     PICKLES,
@@ -65,20 +65,20 @@ def gather(directory: Path, *, remote_code: bool = True) -> dict[str, Path | byt
             raise ValueError(f"{directory / name} holds what looks like a Hub access token; remove it, and revoke it")
     if remote_code and "auto_map" not in json.loads(files["config.json"].read_bytes()):
         raise ValueError(f"{directory}/config.json has no auto_map, so nobody could load it without the package")
-    if record := read_record(directory):
+    if record := read_provenance(directory):
         return {**files, **shards, **code, RECORD: record.published().json().encode()}
     return {**files, **shards, **code}
 
 
 def exported_code() -> dict[str, Path]:
-    """The package's files that a repository carries, so that it loads where the package is not installed."""
+    """List the package's files that a repository carries, so that it loads where the package is not installed."""
     package = Path(__file__).parents[2]
     islands = (package / "modeling", package / "processing")
     return {path.name: path for island in islands for path in sorted(island.glob("*_amalia_vl.py"))}
 
 
 def license_text(directory: Path, name: str) -> bytes:
-    """The licence's text: the directory's own, or this package's when the names agree.
+    """Read the licence's text: the directory's own, or this package's when the names agree.
 
     Raises:
         ValueError: There is neither.
@@ -110,12 +110,12 @@ def differences(contents: Contents, remote: Mapping[str, tuple[int, str]]) -> tu
 
 
 def total_size(paths: Iterable[str], contents: Contents) -> int:
-    """Bytes of these files together."""
+    """Count the bytes of these files together."""
     return sum(size_of(contents[path]) for path in paths)
 
 
 def size_of(content: Path | bytes) -> int:
-    """Bytes of a file, or of what will be one."""
+    """Count the bytes of a file, or of what will be one."""
     return len(content) if isinstance(content, bytes) else content.stat().st_size
 
 

@@ -27,6 +27,7 @@ from .sizes import HEAD_WIDTH, BackboneSizes
 
 MOST_WORDS = 5  # that spell out a patch, one for each kind of label
 NO_WORD = 0  # `<unk>`, which nothing spelled here needs
+NO_BAG = [NO_WORD] * MOST_WORDS
 EMBEDDING_STD = 0.4  # as large as what a layer adds; Llama's 0.02 suits widths in the thousands
 MATRIX_STD = 0.05
 ROUNDS = 3  # of the five kinds of question, in a spelled conversation
@@ -50,7 +51,7 @@ class SpelledChat:
 
 
 def demo_texts(rng: random.Random, scenes: int) -> Iterator[str]:
-    """Every sentence that is said about training scenes, right or not, and ChatML's roles: for the tokenizer."""
+    """Give every sentence about training scenes, right or not, and ChatML's roles: what the tokenizer learns from."""
     for _ in range(scenes):
         scene = draw_scene(rng, "train")
         yield from ("system", "user", "assistant", CAPTION_REQUEST, caption(scene))
@@ -79,7 +80,7 @@ def warmed_up_decoder(tokenizer: Any, sizes: BackboneSizes, seed: int) -> LlamaF
 
 
 def spelled_loss(decoder: LlamaForCausalLM, chats: Sequence[SpelledChat]) -> torch.Tensor:
-    """Mean cross-entropy of the answers' tokens."""
+    """Average the cross-entropy of the answers' tokens."""
     tokens = pad_sequence([chat.tokens for chat in chats], batch_first=True)  # (chats, length)
     bags = pad_sequence([chat.bags for chat in chats], batch_first=True)  # (chats, length, MOST_WORDS)
     answers = pad_sequence([chat.answers for chat in chats], batch_first=True)  # (chats, length)
@@ -114,18 +115,15 @@ def spelled_chat(scene: Scene, rng: random.Random, tokenizer: Any, sizes: Backbo
     )
 
 
-NO_BAG = [NO_WORD] * MOST_WORDS
-
-
 def _bag(words: Sequence[str], tokenizer: Any) -> list[int]:
-    """Token ids of a patch's words, filled up with `NO_WORD`."""
+    """Encode a patch's words, filled up with `NO_WORD`."""
     ids = [token for word in words for token in _word_ids(word, tokenizer)]
     return (ids + NO_BAG)[:MOST_WORDS]
 
 
 @lru_cache
 def _word_ids(word: str, tokenizer: Any) -> list[int]:
-    """Token ids of a word as it stands inside a sentence."""
+    """Encode a word as it stands inside a sentence."""
     ids: list[int] = tokenizer.encode(word if word == "\n" else f" {word}", add_special_tokens=False)
     return ids
 

@@ -22,7 +22,7 @@ def minimise(
     Muon needs about a third of AdamW's steps here; the three stages themselves use AdamW, as the paper does.
 
     Args:
-        loss: Loss of a batch, given its row numbers.
+        loss: Maps the row numbers of a batch to its loss.
         model: Whose parameters are trained.
         rows: How many rows there are.
         plan: Steps, batch and rates.

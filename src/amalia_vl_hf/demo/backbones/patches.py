@@ -50,8 +50,11 @@ def patch_labels(scene: Scene, sizes: BackboneSizes) -> Labels:
     shown = np.where(cover[..., :-1].any(axis=-1), cover[..., :-1].argmax(axis=-1) + 1, 0)  # (tiles, side**2)
     words = np.where(cover[..., -1:] > 0, WORDS.index(scene.sign.word) + 1, 0)  # (tiles, side**2, 1)
     halves = np.zeros((*shown.shape, 2), dtype=np.int64)
-    halves[0] = _halves(sizes.side)
-    return np.concatenate((_shapes(scene)[shown], words, halves), axis=-1)
+    rows, cols = np.divmod(np.arange(sizes.side**2), sizes.side)
+    halves[0] = np.stack((1 + 2 * rows // sizes.side, 1 + 2 * cols // sizes.side), axis=-1)
+    shapes = [(SHAPES.index(shape.name) + 1, COLOURS.index(shape.colour) + 1) for shape in scene.shapes]
+    shape_labels = np.array([(0, 0), *shapes], dtype=np.int64)  # (shapes + 1, 2), by the indices of `object_map`
+    return np.concatenate((shape_labels[shown], words, halves), axis=-1)
 
 
 def spelled_patches(scene: Scene, sizes: BackboneSizes, *, tiled: bool) -> list[tuple[str, ...]]:
@@ -82,18 +85,6 @@ def spelled_patches(scene: Scene, sizes: BackboneSizes, *, tiled: bool) -> list[
 def _words(patch: Labels) -> tuple[str, ...]:
     words = (values[label] for values, label in zip(LABEL_VALUES, patch, strict=True))
     return tuple(word for word in words if word)
-
-
-def _halves(side: int) -> Labels:
-    """The half of the picture that each patch of the thumbnail lies in, by height and by width: `(side**2, 2)`."""
-    rows, cols = np.divmod(np.arange(side**2), side)
-    return np.stack((1 + 2 * rows // side, 1 + 2 * cols // side), axis=-1)
-
-
-def _shapes(scene: Scene) -> Labels:
-    """Shape and colour of each shape, in the indices of `object_map`: `(shapes + 1, 2)`."""
-    labels = [(SHAPES.index(shape.name) + 1, COLOURS.index(shape.colour) + 1) for shape in scene.shapes]
-    return np.array([(0, 0), *labels], dtype=np.int64)
 
 
 def _grid(scene: Scene, sizes: BackboneSizes) -> TileGrid:

@@ -41,7 +41,7 @@ def warmed_up_tower(sizes: BackboneSizes, seed: int) -> SiglipVisionModel:
 
 
 def code_loss(features: torch.Tensor, labels: torch.Tensor, codes: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Squared distance of features to the sum of their labels' codes, plus cross-entropy of each label.
+    """Add up the squared distance of features to the sum of their labels' codes and cross-entropy of each label.
 
     Args:
         features: `(tiles, side**2, width)`.
