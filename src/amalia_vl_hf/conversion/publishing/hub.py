@@ -256,7 +256,7 @@ def _head(api: HfApi, release: Release) -> str:
     info = api.repo_info(release.repo_id)
     if release.private and not info.private:
         raise PushError(
-            f"{release.repo_id} exists and is public, but with --private it must not be; change it on the Hub first"
+            f"{release.repo_id} exists and is public, but --private was asked; change it on the Hub first"
         )
     if release.revision:
         try:
