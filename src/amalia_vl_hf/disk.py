@@ -83,15 +83,24 @@ def new_directory(target: Path) -> Iterator[Path]:
         _claim(lock, staging, target)
         try:
             yield staging
-            sync_tree(staging)
-            _refuse_existing(target)  # once more: the rename would replace an empty directory
-            staging.rename(target)
+            put_in_place(staging, target)
         except BaseException:
             shutil.rmtree(staging, ignore_errors=True)
             raise
-        sync(target.parent)
     finally:
         os.close(lock)
+
+
+def put_in_place(directory: Path, target: Path) -> None:
+    """Let a whole directory take its final name, in one step and once all of it is on the disk.
+
+    Raises:
+        FileExistsError: Something has the final name already.
+    """
+    sync_tree(directory)
+    _refuse_existing(target)  # the rename would replace an empty directory
+    directory.rename(target)
+    sync(target.parent)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from amalia_vl_hf.processing.processing_amalia_vl import AmaliaVLProcessor
-from amalia_vl_hf.samples.checking import DROPPED, Report, check
+from amalia_vl_hf.samples.checking import DROPPED, CheckReport, check
 from amalia_vl_hf.samples.lengths import measure
 from amalia_vl_hf.samples.loading import load_samples
 
@@ -95,7 +95,7 @@ def test_pairs_are_checked_in_both_answers(folder):
 
 
 def test_the_report_counts_what_it_was_given(folder):
-    report = Report()
+    report = CheckReport()
     for result in checked(write(folder, [row for row, _ in CASES])):
         report.add(result)
     assert (report.samples, report.kept) == (14, [0, 1, 2, 10, 12])

@@ -9,15 +9,10 @@ from urllib.parse import quote
 import pytest
 
 from amalia_vl_hf.samples import download as download_module
-from amalia_vl_hf.samples.download import (
-    FetchError,
-    Limits,
-    download,
-    is_public,
-)
+from amalia_vl_hf.samples.download import DownloadLimits, FetchError, download, is_public
 from tests.samples.picture_server import PictureServer, picture
 
-QUICK = Limits(max_bytes=100_000, seconds=20.0, redirects=3, attempts=1)
+QUICK = DownloadLimits(max_bytes=100_000, seconds=20.0, redirects=3, attempts=1)
 
 
 def this_server(address):
@@ -93,18 +88,18 @@ def test_bad_replies_say_what_is_wrong(server, path, message):
 
 def test_an_announced_size_is_refused_before_a_byte_of_it(server):
     with pytest.raises(FetchError, match=f"{len(picture(7))} bytes, more than 10"):
-        download(server.url("/7.png"), Limits(max_bytes=10), this_server)
+        download(server.url("/7.png"), DownloadLimits(max_bytes=10), this_server)
 
 
 @pytest.mark.parametrize("path", ["/drip", "/slow-headers"])
 def test_a_server_that_drips_is_cut_off(server, path):
     with pytest.raises(FetchError, match=r"slower than 0\.5 s") as caught:
-        download(server.url(path), Limits(seconds=0.5, attempts=1), this_server)
+        download(server.url(path), DownloadLimits(seconds=0.5, attempts=1), this_server)
     assert caught.value.passing
 
 
 def test_what_may_pass_is_tried_again_and_what_may_not_is_not(server):
-    limits = Limits(attempts=2, pause=0.01)
+    limits = DownloadLimits(attempts=2, pause=0.01)
     assert download(server.url("/status?code=503&a"), limits, this_server) == picture(1)
     with pytest.raises(FetchError, match="status 503"):
         download(server.url("/status?code=503&always=1"), limits, this_server)
@@ -243,7 +238,7 @@ def test_https_is_verified(certificate, monkeypatch, fresh_trust):
         assert download(url, QUICK, lambda address: address.is_loopback) == picture(7)
         slow = server.url("/drip", "https", "localhost")
         with pytest.raises(FetchError, match=r"slower than 0\.5 s"):
-            download(slow, Limits(seconds=0.5, attempts=1), lambda address: address.is_loopback)
+            download(slow, DownloadLimits(seconds=0.5, attempts=1), lambda address: address.is_loopback)
 
 
 def test_a_server_that_hangs_up_is_named():

@@ -8,13 +8,13 @@ import pytest
 from datasets import Dataset
 from PIL import Image
 
-from amalia_vl_hf.samples.download import Limits
+from amalia_vl_hf.samples.download import DownloadLimits
 from amalia_vl_hf.samples.fetch import FAILURES, SAMPLES, fetch
 from amalia_vl_hf.samples.loading import load_samples
 from tests.forked import forked
 from tests.samples.picture_server import PictureServer, picture
 
-QUICK = Limits(seconds=20.0, attempts=1)
+QUICK = DownloadLimits(seconds=20.0, attempts=1)
 
 
 def this_server(address):
@@ -155,14 +155,14 @@ def test_a_killed_run_goes_on_without_fetching_again(server, tmp_path):
     count, threads = 30, 2
     source = written(tmp_path / "rows.jsonl", [pixmo(server, f"/{number}.png") for number in range(count)])
     server.hold_from = 12  # requests; those after it wait, so that the kill meets them under way
-    patient = Limits(seconds=30, attempts=1)
+    patient = DownloadLimits(seconds=30, attempts=1)
     running = forked(
         lambda: fetch(source, tmp_path / "out", limits=patient, threads=threads, allowed=this_server) and 1
     )
     while server.asked.total() < server.hold_from + threads:
         assert os.waitpid(running, os.WNOHANG) == (0, 0), "it ended before it was killed"
         time.sleep(0.02)
-    with pytest.raises(ValueError, match=f"another fetch writes to {tmp_path / 'out'}"):
+    with pytest.raises(BlockingIOError, match=f"is fetching into {tmp_path / 'out'}"):
         fetch(source, tmp_path / "out", limits=QUICK, allowed=this_server)
     os.kill(running, signal.SIGKILL)
     assert os.waitstatus_to_exitcode(os.waitpid(running, 0)[1]) == -signal.SIGKILL

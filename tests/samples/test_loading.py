@@ -4,11 +4,7 @@ import pickle
 import pytest
 from datasets import Dataset
 
-from amalia_vl_hf.samples.loading import (
-    conversation,
-    load_samples,
-    require_readable,
-)
+from amalia_vl_hf.samples.loading import conversation, load_samples, require_readable
 from amalia_vl_hf.samples.manifest import write_manifest
 from amalia_vl_hf.samples.sources import Source
 

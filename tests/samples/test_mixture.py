@@ -11,7 +11,7 @@ from PIL import Image
 from amalia_vl_hf.processing.processing_amalia_vl import AmaliaVLProcessor
 from amalia_vl_hf.samples.lengths import measure
 from amalia_vl_hf.samples.loading import load_samples
-from amalia_vl_hf.samples.mixture import MixtureError, draw, load_mixture
+from amalia_vl_hf.samples.mixture import MixtureError, draw_mixture, load_mixture
 from amalia_vl_hf.training.run import train
 
 PAPER = Path(__file__).parents[2] / "recipes" / "amalia_vl" / "mixture.yaml"
@@ -90,7 +90,7 @@ def test_the_other_stages_have_the_papers_counts(stage, method, counts):
 
 def test_a_dataset_that_nobody_named_cannot_be_drawn(tmp_path):
     with pytest.raises(MixtureError, match=r"subset of nemotron2-oi-bbox2, .*visdial.* is not known; write it"):
-        draw(load_mixture(PAPER), tmp_path / "m.parquet")
+        draw_mixture(load_mixture(PAPER), tmp_path / "m.parquet")
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def mixture(folder, first=6, second=3, **options):
 
 
 def drawn(folder, mixed, measuring=None):
-    draw(mixed, folder / "manifest.parquet", measuring)
+    draw_mixture(mixed, folder / "manifest.parquet", measuring)
     return list(load_samples(folder / "manifest.parquet", "sft", every_row=False))
 
 
@@ -143,7 +143,7 @@ def test_a_draw_follows_from_its_seed_and_its_own_dataset(folder):
 def test_the_same_bytes_come_out_twice(folder):
     written = []
     for _ in range(2):
-        draw(mixture(folder), folder / "manifest.parquet")
+        draw_mixture(mixture(folder), folder / "manifest.parquet")
         written.append((folder / "manifest.parquet").read_bytes())
     assert written[0] == written[1]
     assert not (folder / "manifest.parquet.partial").exists()
@@ -152,7 +152,7 @@ def test_the_same_bytes_come_out_twice(folder):
 def test_measured_samples_have_their_lengths_and_the_faulty_one_is_said(folder, base, caplog):
     processor = AmaliaVLProcessor.from_pretrained(base)
     with caplog.at_level(logging.WARNING):
-        left_out = draw(mixture(folder, first=8), folder / "m.parquet", lambda row: measure(row, processor, 4))
+        left_out = draw_mixture(mixture(folder, first=8), folder / "m.parquet", lambda row: measure(row, processor, 4))
     samples = load_samples(folder / "m.parquet", "sft")
     assert left_out == {"um": 1}
     assert "um/data.jsonl, line 4: no such image" in caplog.text
@@ -169,7 +169,7 @@ def test_workers_draw_the_same(folder):
 
     written = []
     for workers in (0, 2):
-        assert draw(mixture(folder, first=8), folder / "m.parquet", area, workers) == {"um": 1}
+        assert draw_mixture(mixture(folder, first=8), folder / "m.parquet", area, workers) == {"um": 1}
         written.append((folder / "m.parquet").read_bytes())
     assert written[0] == written[1]
 
@@ -247,7 +247,7 @@ def test_columns_may_be_renamed(folder):
     values = {"name": "um", "path": str(folder / "um"), "samples": 1, "columns": names}
     text = yaml.safe_dump({"seed": 0, "method": "dpo", "datasets": [values]})
     (folder / "mixture.yaml").write_text(text, encoding="utf-8")
-    draw(load_mixture(folder / "mixture.yaml"), folder / "m.parquet")
+    draw_mixture(load_mixture(folder / "mixture.yaml"), folder / "m.parquet")
     assert load_samples(folder / "m.parquet", "dpo")[0]["rejected"] == [{"role": "assistant", "content": "nada"}]
 
 
@@ -262,7 +262,7 @@ def test_pictures_may_lie_in_a_folder_of_their_own(folder):
 def test_a_manifest_trains_like_the_file_it_was_drawn_from(recipe_for, samples, tmp_path):
     entry = {"name": "um", "path": str(samples["sft"]), "samples": 8}
     (tmp_path / "m.yaml").write_text(yaml.safe_dump({"seed": 0, "datasets": [entry]}), encoding="utf-8")
-    draw(load_mixture(tmp_path / "m.yaml"), tmp_path / "m.parquet")
+    draw_mixture(load_mixture(tmp_path / "m.yaml"), tmp_path / "m.parquet")
     losses = []
     for name, data in (("file", samples["sft"]), ("manifest", tmp_path / "m.parquet")):
         output = train(recipe_for("2_instruct", f"data={data}", f"output={tmp_path / name}"))

@@ -3,12 +3,7 @@ from pathlib import Path
 import pytest
 
 from amalia_vl_hf.training.recipe import Recipe, load_recipe
-from tests.training.tiny_run import (
-    tiny_parts,
-    write_base,
-    write_pictures,
-    write_samples,
-)
+from tests.training.tiny_run import tiny_parts, write_base, write_pictures, write_samples
 
 RECIPES = Path(__file__).parents[2] / "recipes" / "tiny"
 

@@ -14,14 +14,7 @@ from accelerate import Accelerator
 from torch.distributed.elastic.multiprocessing.api import SignalException
 
 from amalia_vl_hf.training import launch
-from amalia_vl_hf.training.launch import (
-    PARENT,
-    LaunchError,
-    start,
-    tell_launcher,
-    wanted,
-    watch_parent,
-)
+from amalia_vl_hf.training.launch import PARENT, LaunchError, start, tell_launcher, wanted, watch_parent
 from amalia_vl_hf.training.ranks import check_ranks
 from amalia_vl_hf.training.recipe import RecipeError
 from tests.forked import forked

@@ -12,13 +12,7 @@ from amalia_vl_hf.samples.loading import load_samples
 from amalia_vl_hf.samples.manifest import write_manifest
 from amalia_vl_hf.samples.sources import Source
 from amalia_vl_hf.training.batches.segments import segment_lengths
-from amalia_vl_hf.training.progress import (
-    GROUPS,
-    GroupedCollator,
-    Meter,
-    groups_of,
-    scored_of_each,
-)
+from amalia_vl_hf.training.progress import GROUPS, GroupedCollator, Meter, groups_of, scored_of_each
 from amalia_vl_hf.training.report import write_training_report
 from amalia_vl_hf.training.run import build_trainer, train
 from tests.tiny import IMAGE_TOKEN_ID

@@ -12,12 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from amalia_vl_hf.training.run import train
-from tests.training.ranks import (
-    CASES,
-    RUNS,
-    case_recipe,
-    losses,
-)
+from tests.training.ranks import CASES, RUNS, case_recipe, losses
 from tests.training.tiny_run import assistant, user
 
 VALUES = (

@@ -3,12 +3,7 @@ from pathlib import Path
 import pytest
 
 from amalia_vl_hf.training.recipe import RecipeError, load_recipe
-from amalia_vl_hf.training.stages import (
-    ALIGN,
-    INSTRUCT,
-    PREFER,
-    STAGES,
-)
+from amalia_vl_hf.training.stages import ALIGN, INSTRUCT, PREFER, STAGES
 
 TINY = Path(__file__).parents[2] / "recipes" / "tiny"
 ALIGN_RECIPE = TINY / "1_align.yaml"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from ..asking.inference import Endpoint
     from ..data.building.recipe import BuildRecipe
-    from ..samples.checking import Report
+    from ..samples.checking import CheckReport
 
 # Heavy imports are inside the commands, so that `--help` answers at once.
 
@@ -127,13 +127,13 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 
 def _fetch(arguments: argparse.Namespace) -> int:
-    from ..samples.download import Limits
+    from ..samples.download import DownloadLimits
     from ..samples.fetch import fetch
 
     done = fetch(
         arguments.source,
         arguments.out,
-        limits=Limits(max_bytes=int(arguments.max_megabytes * 1e6), seconds=arguments.seconds),
+        limits=DownloadLimits(max_bytes=int(arguments.max_megabytes * 1e6), seconds=arguments.seconds),
         samples=arguments.samples,
         seed=arguments.seed,
         language=arguments.language,
@@ -146,14 +146,14 @@ def _fetch(arguments: argparse.Namespace) -> int:
 def _check(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm  # type: ignore[import-untyped]
 
-    from ..samples.checking import Report, check
+    from ..samples.checking import CheckReport, check
     from ..samples.fetch import printable
     from ..samples.loading import load_samples
 
     if arguments.max_length is not None and arguments.model is None:
         raise ValueError("--max-length needs --model, whose processor measures lengths")
     data = load_samples(arguments.path, arguments.method, every_row=False)
-    report = Report()
+    report = CheckReport()
     checking = check(data, arguments.method, _processor(arguments.model), arguments.max_tiles, arguments.max_length)
     for checked in tqdm(checking, total=len(data), desc="checking", unit="sample"):
         report.add(checked)
@@ -165,7 +165,7 @@ def _check(arguments: argparse.Namespace) -> int:
     return 0 if len(report.kept) == report.samples else 1
 
 
-def _write_kept(path: str, data: Dataset, report: Report) -> None:
+def _write_kept(path: str, data: Dataset, report: CheckReport) -> None:
     """Write a manifest of the samples that stay; their sources stay where they are."""
     from ..samples.loading import sources_of
     from ..samples.manifest import write_manifest
@@ -182,13 +182,13 @@ def _write_kept(path: str, data: Dataset, report: Report) -> None:
 
 def _mix(arguments: argparse.Namespace) -> int:
     from ..samples.lengths import measure
-    from ..samples.mixture import draw, load_mixture
+    from ..samples.mixture import draw_mixture, load_mixture
 
     logging.basicConfig(format="%(message)s")  # each sample that is left out is said
     mixture = load_mixture(arguments.mixture)
     processor = _processor(arguments.model)
     ruler = partial(measure, processor=processor, max_tiles=arguments.max_tiles) if processor else None
-    left_out = draw(mixture, arguments.out, ruler, arguments.workers)
+    left_out = draw_mixture(mixture, arguments.out, ruler, arguments.workers)
     for category, share in mixture.shares().items():
         print(f"{share:>8.1f} %  {category}")
     for name, count in left_out.items():

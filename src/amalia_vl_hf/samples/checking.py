@@ -36,7 +36,7 @@ class Finding(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Checked:
+class SampleCheck:
     """What was found out about one sample.
 
     Args:
@@ -56,7 +56,7 @@ class Checked:
 
 
 @dataclass
-class Report:
+class CheckReport:
     """What a check of a dataset found.
 
     Args:
@@ -71,7 +71,7 @@ class Report:
     sizes: list[tuple[int, int]] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
 
-    def add(self, checked: Checked) -> None:
+    def add(self, checked: SampleCheck) -> None:
         """Count a sample."""
         self.samples += 1
         self.counts.update(finding.kind for finding in checked.findings)
@@ -91,7 +91,7 @@ class Report:
 
 def check(
     data: Dataset, method: str, processor: Any = None, max_tiles: int = 12, max_length: int | None = None
-) -> Iterator[Checked]:
+) -> Iterator[SampleCheck]:
     """Check every sample of a dataset.
 
     Images are decoded; the texts' slots, answers and special tokens, and duplicates (the same texts and the same
@@ -116,7 +116,7 @@ def check(
             first = first_ones.setdefault(_digest(sample, method), name)
             if first != name:
                 findings.append(Finding("duplicate", f"{name}: the same as {first}"))
-        yield Checked(sample["index"], tuple(findings), size)
+        yield SampleCheck(sample["index"], tuple(findings), size)
 
 
 def _findings(sample: Mapping[str, Any], method: str, processor: Any) -> Iterator[Finding]:
@@ -143,12 +143,12 @@ def _findings(sample: Mapping[str, Any], method: str, processor: Any) -> Iterato
     elif method == "dpo" and sample["chosen"] == sample["rejected"]:
         yield Finding("answer", f"{name}: chosen and rejected are the same")
     try:
-        found = {token for turns in typed for token in _special_tokens(turns, processor, name)}
+        literal = {token for turns in typed for token in _special_tokens(turns, processor, name)}
     except ValueError as error:
         yield Finding("row", str(error))
         return
-    if found:
-        yield Finding("special token", f"{name}: {', '.join(sorted(found))}")
+    if literal:
+        yield Finding("special token", f"{name}: {', '.join(sorted(literal))}")
 
 
 def _dialogues(sample: Mapping[str, Any], method: str) -> list[list[dict[str, Any]]]:

@@ -43,7 +43,7 @@ class FetchError(Exception):
 
 
 @dataclass(frozen=True)
-class Limits:
+class DownloadLimits:
     """What one file may take.
 
     Args:
@@ -78,7 +78,7 @@ def is_public(address: Address) -> bool:
     return (address.is_global or address in _NAT64) and not odd and all(is_public(one) for one in inner if one)
 
 
-def download(url: str, limits: Limits, allowed: Allowed = is_public) -> bytes:
+def download(url: str, limits: DownloadLimits, allowed: Allowed = is_public) -> bytes:
     """Fetch a file into memory.
 
     Args:
@@ -99,7 +99,7 @@ def download(url: str, limits: Limits, allowed: Allowed = is_public) -> bytes:
     return _attempt(url, limits, allowed)
 
 
-def _attempt(url: str, limits: Limits, allowed: Allowed) -> bytes:
+def _attempt(url: str, limits: DownloadLimits, allowed: Allowed) -> bytes:
     """Follow redirects up to the file."""
     deadline = time.monotonic() + limits.seconds
     for _ in range(limits.redirects + 1):
@@ -172,10 +172,10 @@ def _link(host: str, port: int, deadline: float, allowed: Allowed) -> socket.soc
 def _checked_addresses(host: str, port: int, allowed: Allowed) -> list[Address]:
     """Resolve a name once; one address that is not allowed condemns them all."""
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise FetchError(f"{host} has no address ({error})", passing=isinstance(error, socket.gaierror)) from error
-    addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
+    addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in entries]
     for address in addresses:
         if not allowed(address):
             raise FetchError(f"{host} is at {address}, which is not a public address")
@@ -200,7 +200,7 @@ def _location(reply: http.client.HTTPResponse, url: str) -> str:
         raise FetchError(f"a redirect to what is not a URL ({error})") from error
 
 
-def _body(reply: http.client.HTTPResponse, limits: Limits) -> bytes:
+def _body(reply: http.client.HTTPResponse, limits: DownloadLimits) -> bytes:
     """Read a file whole, and no more of it than allowed."""
     if reply.status != 200:
         raise FetchError(f"status {reply.status}", passing=reply.status in _RETRIED)

@@ -6,14 +6,11 @@ named by its URL and appears when it is whole and checked, so that a run that wa
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import io
 import json
-import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,14 +20,9 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm  # type: ignore[import-untyped]
 
+from ..disk import sole_writer, whole_file, write_file
 from ..processing.image_loading_amalia_vl import load_image
-from .download import (
-    Allowed,
-    FetchError,
-    Limits,
-    download,
-    is_public,
-)
+from .download import Allowed, DownloadLimits, FetchError, download, is_public
 from .formats import read_record
 from .sources import Rows, Source, open_rows
 
@@ -40,7 +32,7 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 _HASHES = {"image_sha256": "sha256", "sha256": "sha256", "hash": "md5", "md5_hash": "md5"}  # PD12M gives MD5
 
 
-class Wanted(NamedTuple):
+class RemoteImage(NamedTuple):
     """An image to fetch.
 
     Args:
@@ -61,7 +53,7 @@ class Wanted(NamedTuple):
 
 
 @dataclass
-class Fetched:
+class FetchTally:
     """What a run did.
 
     Args:
@@ -92,19 +84,19 @@ def fetch(
     source: str | Path,
     out: str | Path,
     *,
-    limits: Limits | None = None,
+    limits: DownloadLimits | None = None,
     samples: int | None = None,
     seed: int = 0,
     language: str | None = None,
     threads: int = 16,
     allowed: Allowed = is_public,
-) -> Fetched:
+) -> FetchTally:
     """Fetch the images of a dataset, and write its samples with the images' paths.
 
     Calling again fetches what is missing, and nothing that is there.
 
     Args:
-        source: Parquet or JSON file, or a folder with one, in a format of `training.readers` that names URLs.
+        source: Parquet or JSON file, or a folder with one, in a format of `samples.formats` that names URLs.
         out: Folder to write.
         limits: What one image may take.
         samples: How many rows are drawn; all when left out.
@@ -114,22 +106,20 @@ def fetch(
         allowed: Which addresses may be connected to; no command gives another than the public ones.
 
     Raises:
-        ValueError: The rows name no URL, or there are fewer than asked for, or another run writes to the folder.
+        ValueError: The rows name no URL, or there are fewer than asked for.
+        BlockingIOError: Another run writes to the folder.
     """
     rows, out = open_rows(Source(Path(source).stem, path=str(source))), Path(out)
     known = {"language": language} if language else {}
     if not len(rows):
         raise ValueError(f"{source} holds no rows")
-    if _wanted(rows[0]) is None:
+    if _image_of(rows[0]) is None:
         raise ValueError(f"{rows.name(0)}: no image URL; needs {' or '.join(_URLS)} but holds {', '.join(rows[0])}")
     numbers = _draw(len(rows), samples, seed)
     (out / "images").mkdir(parents=True, exist_ok=True)
-    with _alone(out):
-        shutil.rmtree(out / "partial", ignore_errors=True)  # left by a kill
-        (out / "partial").mkdir()
-        done, reasons = _fetch_all(rows, numbers, out, limits or Limits(), threads, allowed)
+    with sole_writer(out / ".lock", f"fetching into {out}"):
+        done, reasons = _fetch_all(rows, numbers, out, limits or DownloadLimits(), threads, allowed)
         _write_samples(rows, numbers, out, known, done, reasons)
-        (out / "partial").rmdir()
     return done
 
 
@@ -138,11 +128,11 @@ def _draw(count: int, samples: int | None, seed: int) -> Sequence[int]:
         return range(count)
     if not 0 < samples <= count:
         raise ValueError(f"{samples} samples wanted, {count} rows there")
-    drawn: list[int] = np.sort(np.random.default_rng(seed).permutation(count)[:samples]).tolist()
-    return drawn
+    numbers: list[int] = np.sort(np.random.default_rng(seed).permutation(count)[:samples]).tolist()
+    return numbers
 
 
-def _wanted(row: Any) -> Wanted | None:
+def _image_of(row: Any) -> RemoteImage | None:
     """Read the URL and the hash off a row; None if it names no URL."""
     if not isinstance(row, Mapping):
         return None
@@ -150,27 +140,27 @@ def _wanted(row: Any) -> Wanted | None:
     if url is None:
         return None
     column = next((name for name in _HASHES if isinstance(row.get(name), str)), None)
-    return Wanted(url, _HASHES[column], row[column].lower()) if column else Wanted(url, None, None)
+    return RemoteImage(url, _HASHES[column], row[column].lower()) if column else RemoteImage(url, None, None)
 
 
 def _fetch_all(
-    rows: Rows, numbers: Sequence[int], out: Path, limits: Limits, threads: int, allowed: Allowed
-) -> tuple[Fetched, dict[str, str]]:
+    rows: Rows, numbers: Sequence[int], out: Path, limits: DownloadLimits, threads: int, allowed: Allowed
+) -> tuple[FetchTally, dict[str, str]]:
     """Fetch what is missing; give the reasons of failures by the images' files."""
-    done, reasons = Fetched(), dict[str, str]()
+    done, reasons = FetchTally(), dict[str, str]()
     running: dict[Future[None], str] = {}
-    asked: set[str] = set()
+    files: set[str] = set()
     with ThreadPoolExecutor(threads) as pool, tqdm(total=len(numbers), desc="fetching", unit="image") as bar:
         for number in numbers:
             bar.update()
-            wanted = _readable(rows, number)
-            if wanted is None or wanted.file in asked:
+            image = _readable(rows, number)
+            if image is None or image.file in files:
                 continue
-            asked.add(wanted.file)
-            if (out / wanted.file).exists():
+            files.add(image.file)
+            if (out / image.file).exists():
                 done.present += 1
                 continue
-            running[pool.submit(_fetch_one, wanted, out, limits, allowed)] = wanted.file
+            running[pool.submit(_fetch_one, image, out, limits, allowed)] = image.file
             if len(running) >= 4 * threads:  # enough to keep all threads busy, few enough to forget
                 _collect(running, done, reasons)
         while running:
@@ -178,7 +168,7 @@ def _fetch_all(
     return done, reasons
 
 
-def _collect(running: dict[Future[None], str], done: Fetched, reasons: dict[str, str]) -> None:
+def _collect(running: dict[Future[None], str], done: FetchTally, reasons: dict[str, str]) -> None:
     """Wait for an image, and count it."""
     for future in wait(running, return_when=FIRST_COMPLETED).done:
         file = running.pop(future)
@@ -189,19 +179,15 @@ def _collect(running: dict[Future[None], str], done: Fetched, reasons: dict[str,
             reasons[file] = str(error)
 
 
-def _fetch_one(wanted: Wanted, out: Path, limits: Limits, allowed: Allowed) -> None:
-    """Fetch an image, check it, and put it in its place in one rename."""
-    body = download(wanted.url, limits, allowed)
-    if wanted.algorithm and wanted.digest:
-        found = hashlib.new(wanted.algorithm, body, usedforsecurity=False).hexdigest()
-        if found != wanted.digest:
-            raise FetchError(f"not the {wanted.algorithm} that the dataset gives: it has changed since")
+def _fetch_one(image: RemoteImage, out: Path, limits: DownloadLimits, allowed: Allowed) -> None:
+    """Fetch an image, check it, and put it in its place."""
+    body = download(image.url, limits, allowed)
+    if image.algorithm and hashlib.new(image.algorithm, body, usedforsecurity=False).hexdigest() != image.digest:
+        raise FetchError(f"not the {image.algorithm} that the dataset gives: it has changed since")
     _require_image(body)
-    file = out / wanted.file
+    file = out / image.file
     file.parent.mkdir(exist_ok=True)
-    partial = out / "partial" / file.name
-    partial.write_bytes(body)
-    partial.rename(file)
+    write_file(file, body)
 
 
 def _require_image(body: bytes) -> None:
@@ -215,9 +201,9 @@ def _require_image(body: bytes) -> None:
         raise FetchError(f"no image: {str(error).partition('cannot be used: ')[2] or error}") from error
 
 
-def _readable(rows: Rows, number: int) -> Wanted | None:
+def _readable(rows: Rows, number: int) -> RemoteImage | None:
     try:
-        return _wanted(rows[number])
+        return _image_of(rows[number])
     except ValueError:  # a line that is no JSON; it is among the failures
         return None
 
@@ -227,11 +213,11 @@ def _write_samples(
     numbers: Sequence[int],
     out: Path,
     known: Mapping[str, str],
-    done: Fetched,
+    done: FetchTally,
     reasons: Mapping[str, str],
 ) -> None:
-    """Write the samples whose images are there, and the failures, each file in one rename."""
-    with (out / "partial" / SAMPLES).open("w", encoding="utf-8") as file:
+    """Write the samples whose images are there, and the failures."""
+    with whole_file(out / SAMPLES) as scratch, scratch.open("w", encoding="utf-8") as file:
         for number in numbers:
             try:
                 sample = _sample(rows, number, out, known, reasons)
@@ -240,11 +226,8 @@ def _write_samples(
                 continue
             file.write(json.dumps(sample, ensure_ascii=False) + "\n")
             done.samples += 1
-    with (out / "partial" / FAILURES).open("w", encoding="utf-8") as file:
-        for entry in done.failures:
-            file.write(json.dumps(dict(zip(("row", "url", "reason"), entry, strict=True))) + "\n")
-    for name in (SAMPLES, FAILURES):
-        (out / "partial" / name).rename(out / name)
+    lines = [json.dumps(dict(zip(("row", "url", "reason"), entry, strict=True))) + "\n" for entry in done.failures]
+    write_file(out / FAILURES, "".join(lines))
 
 
 def _sample(
@@ -257,33 +240,22 @@ def _sample(
     """
     try:
         row = rows[number]
-        wanted = _wanted(row)
-        if wanted is None:
+        image = _image_of(row)
+        if image is None:
             raise FetchError("the row names no URL")
-        if not (out / wanted.file).exists():
-            raise FetchError(reasons[wanted.file])
+        if not (out / image.file).exists():
+            raise FetchError(reasons[image.file])
         row = {**known, **{name: value for name, value in row.items() if value is not None}}
         record = read_record(row, "sft", rows.name(number))
     except ValueError as error:
         raise FetchError(str(error)) from error
     language = {"language": row["language"]} if "language" in row else {}
-    return {**record, "images": [wanted.file], **language}
+    return {**record, "images": [image.file], **language}
 
 
 def _url(rows: Rows, number: int) -> str:
-    wanted = _readable(rows, number)
-    return wanted.url if wanted else ""
-
-
-@contextlib.contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Keep a second run from writing to the folder; the lock goes with its process, however that ends."""
-    with (out / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(f"another fetch writes to {out}") from None
-        yield
+    image = _readable(rows, number)
+    return image.url if image else ""
 
 
 def printable(text: str) -> str:

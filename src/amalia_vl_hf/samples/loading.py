@@ -11,12 +11,7 @@ from datasets import Dataset
 
 from .formats import IMAGE_SLOT, read_record
 from .manifest import MEASURED, is_manifest, read_manifest
-from .sources import (
-    DatasetRows,
-    Rows,
-    Source,
-    open_rows,
-)
+from .sources import DatasetRows, Rows, Source, open_rows
 
 # What a sample of each training method holds beside its images.
 FIELDS: Mapping[str, tuple[str, ...]] = {"sft": ("messages",), "dpo": ("prompt", "chosen", "rejected")}

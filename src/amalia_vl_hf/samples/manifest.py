@@ -16,6 +16,7 @@ import pyarrow
 import pyarrow.parquet
 from datasets import Dataset
 
+from ..disk import whole_file
 from .sources import Source
 
 MEASURED = ("length", "tiles")
@@ -37,11 +38,9 @@ def write_manifest(
     arrays = {name: pyarrow.array(values, _TYPES[name]) for name, values in columns.items()}
     facts = {"sources": [asdict(source) for source in sources], **origin}
     table = pyarrow.table(arrays).replace_schema_metadata({_KEY: json.dumps(facts, ensure_ascii=False)})
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    pyarrow.parquet.write_table(table, partial)
-    partial.rename(path)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(Path(path)) as scratch:
+        pyarrow.parquet.write_table(table, scratch)
 
 
 def is_manifest(path: str | Path) -> bool:

@@ -123,7 +123,9 @@ def load_mixture(path: str | Path) -> Mixture:
     return mixture
 
 
-def draw(mixture: Mixture, out: str | Path, measure: Measure | None = None, workers: int = 0) -> dict[str, int]:
+def draw_mixture(
+    mixture: Mixture, out: str | Path, measure: Measure | None = None, workers: int = 0
+) -> dict[str, int]:
     """Draw a mixture's samples and write its manifest.
 
     The same mixture over the same data draws the same samples; one dataset's count does not change another's draw.
@@ -166,13 +168,13 @@ def _drawn(
 ) -> tuple[list[tuple[int, ...]], int]:
     """Draw rows of a dataset, `(row,)` or `(row, length, tiles)`, and count those that were left out on the way."""
     available = len(reader.rows(number))
-    wanted = entry.samples if entry.repeat else min(entry.samples, available)
+    count = entry.samples if entry.repeat else min(entry.samples, available)
     order = np.random.default_rng([mixture.seed, zlib.crc32(entry.source.name.encode())]).permutation(available)
     sound: list[tuple[int, ...]] = []
     looked_at = refused = 0
-    with tqdm(total=wanted, desc=entry.source.name, unit="sample", disable=measure is None) as bar:
-        while len(sound) < wanted and looked_at < available:
-            rows = order[looked_at : looked_at + wanted - len(sound)].tolist()
+    with tqdm(total=count, desc=entry.source.name, unit="sample", disable=measure is None) as bar:
+        while len(sound) < count and looked_at < available:
+            rows = order[looked_at : looked_at + count - len(sound)].tolist()
             looked_at += len(rows)
             for row, size in zip(rows, _sizes(rows, number, reader, measure, workers), strict=True):
                 if isinstance(size, str):
@@ -186,8 +188,8 @@ def _drawn(
             f"{entry.source.name}: {entry.samples} samples wanted, {len(sound)} there, {refused} left out as faulty; "
             "lower `samples` or set `repeat: true`"
         )
-    while entry.repeat and len(sound) < wanted:
-        sound += sound[: wanted - len(sound)]
+    while entry.repeat and len(sound) < count:
+        sound += sound[: count - len(sound)]
     return sound, refused
 
 

@@ -28,12 +28,7 @@ from ..modeling.modeling_amalia_vl import AmaliaVLForConditionalGeneration
 from ..processing.tiling_amalia_vl import TileLayout, num_visual_tokens
 from ..samples.loading import load_samples
 from .building import lora_config
-from .ranks import (
-    Sharing,
-    check_batch,
-    count_steps,
-    planned_sharing,
-)
+from .ranks import Sharing, check_batch, count_steps, planned_sharing
 from .recipe import Recipe
 from .stages import count_parameters, freeze
 

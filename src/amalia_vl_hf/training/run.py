@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from peft import PeftModel
 from transformers.integrations import unset_hf_deepspeed_config
 from transformers.trainer_utils import sort_checkpoints
 
+from ..disk import put_in_place, write_json
 from ..modeling.modeling_amalia_vl import AmaliaVLForConditionalGeneration
 from .building import build_trainer
 from .estimate import describe
@@ -59,7 +61,7 @@ def train(recipe: Recipe) -> Path:
     [last] = broadcast_object_list([last])  # one rank reads and clears the folder, all go by what it found
     if trainer.accelerator.is_main_process:
         partial.mkdir(parents=True, exist_ok=True)
-        _write_json(partial / _ORIGIN, {"origin": origin})
+        write_json(partial / _ORIGIN, {"origin": origin})
     trainer.train(resume_from_checkpoint=last)
     _publish(trainer, recipe, origin, partial)
     return output
@@ -85,13 +87,18 @@ def _publish(
             _merge(trainer, recipe, finished)
         for pickle in finished.rglob("training_args.bin"):  # which nothing of ours reads
             pickle.unlink()
-        history = trainer.state.log_history
+        history = [_finite(entry) for entry in trainer.state.log_history]
         seconds = history[-1]["seconds"]
-        _write_json(finished / TRAINING_LOG, {"origin": origin, "seconds": seconds, "log_history": history})
+        write_json(finished / TRAINING_LOG, {"origin": origin, "seconds": seconds, "log_history": history})
         write_training_report(finished / REPORT, history, json.loads(json.dumps(origin)))
-        finished.rename(recipe.output)
+        put_in_place(finished, Path(recipe.output))
         shutil.rmtree(partial)
     trainer.accelerator.wait_for_everyone()
+
+
+def _finite(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out of a log entry what is no number, such as the mean of nothing: JSON has no word for it."""
+    return {name: value for name, value in entry.items() if not isinstance(value, float) or math.isfinite(value)}
 
 
 def _merge(trainer: StageSFTTrainer | StageDPOTrainer, recipe: Recipe, finished: Path) -> None:
@@ -116,9 +123,3 @@ def _require_same_origin(origin: Mapping[str, Any], record: Path, where: Path) -
         raise RecipeError(
             f"{where} comes from another recipe, data or model ({listed}); delete it or choose another output"
         )
-
-
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    scratch = path.with_name(f"{path.name}.new")
-    scratch.write_text(json.dumps(value, indent=1), encoding="utf-8")
-    scratch.rename(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from torch.utils.data import DataLoader
 from transformers import Trainer
 from trl import SFTTrainer
 
+from ..disk import sync_tree, write_file
 from .batches.packing import PackedBatchSampler
 from .batches.reference_log_probs import KnownReferenceTrainer
 from .progress import GROUPS, Meter, scored_of_each
@@ -90,10 +90,8 @@ class _ByModule(Trainer):
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
             checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
-            for path in checkpoint.rglob("*"):
-                if path.is_file():
-                    _to_disk(path)
-            (checkpoint / COMPLETE).touch()
+            sync_tree(checkpoint)
+            write_file(checkpoint / COMPLETE, "")
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add each module's learning rate, what was metered, and the seconds trained in all runs up to here."""
@@ -186,9 +184,3 @@ class StageDPOTrainer(_ByModule, KnownReferenceTrainer):
             # With adapters one model is both; only the policy's pass keeps a graph.
             who = "policy" if torch.is_grad_enabled() else "reference"
             self._answers[who] = output.log_probs.detach().sum(dim=1)
-
-
-def _to_disk(path: Path) -> None:
-    """Wait until a file's contents would survive a power cut."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

@@ -7,13 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import LlamaConfig, SiglipVisionConfig
 
 from amalia_vl_hf import AmaliaVLConfig
-from amalia_vl_hf.training.batches.balance import (
-    CostModel,
-    busy_share,
-    fullest_first,
-    longest_first,
-    micro_batches,
-)
+from amalia_vl_hf.training.batches.balance import CostModel, busy_share, fullest_first, longest_first, micro_batches
 from tests.tiny import tiny_model
 
 

@@ -15,14 +15,7 @@ from amalia_vl_hf.training.batches import reference_log_probs
 from amalia_vl_hf.training.batches.collation import Encoder
 from amalia_vl_hf.training.batches.reference_log_probs import ReferenceLogProbs, digest, read_parts
 from amalia_vl_hf.training.batches.shared_prompt import SharedPromptCollator
-from tests.training.batches.preference import (
-    MPO,
-    pair,
-    policy,
-    spread,
-    trainer_for,
-    user,
-)
+from tests.training.batches.preference import MPO, pair, policy, spread, trainer_for, user
 
 ORIGIN = {"data_sha256": "0123", "max_tiles": 4}
 PATIENCE = 60  # seconds

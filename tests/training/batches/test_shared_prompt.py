@@ -7,23 +7,9 @@ from PIL import Image
 
 from amalia_vl_hf.samples.loading import load_samples
 from amalia_vl_hf.training.batches.collation import Encoder, PreferenceCollator
-from amalia_vl_hf.training.batches.shared_prompt import (
-    SharedPromptCollator,
-    pack_pairs,
-    pair_row,
-    share_prompts,
-)
+from amalia_vl_hf.training.batches.shared_prompt import SharedPromptCollator, pack_pairs, pair_row, share_prompts
 from tests.tiny import tiny_config, tiny_model, tiny_text_config
-from tests.training.batches.preference import (
-    DECODERS,
-    MPO,
-    assistant,
-    pair,
-    policy,
-    spread,
-    trainer_for,
-    user,
-)
+from tests.training.batches.preference import DECODERS, MPO, assistant, pair, policy, spread, trainer_for, user
 
 OPTIONS = (4, 512)  # tiles, tokens
 

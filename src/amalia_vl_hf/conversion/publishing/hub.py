@@ -255,9 +255,7 @@ def _head(api: HfApi, release: Release) -> str:
     """Find the commit that a push builds on; a branch that is missing is made first."""
     info = api.repo_info(release.repo_id)
     if release.private and not info.private:
-        raise PushError(
-            f"{release.repo_id} exists and is public, but --private was asked; change it on the Hub first"
-        )
+        raise PushError(f"{release.repo_id} exists and is public, but --private was asked; change it on the Hub first")
     if release.revision:
         try:
             info = api.repo_info(release.repo_id, revision=release.revision)

@@ -18,6 +18,7 @@ from datasets import Dataset
 from torch.utils.data import Sampler
 from tqdm import tqdm  # type: ignore[import-untyped]
 
+from ...disk import whole_file
 from ...modeling.modeling_amalia_vl import AmaliaVLForConditionalGeneration
 from ...samples.lengths import measure
 from .balance import Indices
@@ -143,10 +144,8 @@ def _measured(
                 return kept["sizes"][:, 0], kept["sizes"][:, 1]
     sizes = np.array([_size(row, processor, max_tiles, stand_in) for row in tqdm(dataset, desc="measuring lengths")])
     cache.parent.mkdir(parents=True, exist_ok=True)
-    scratch = cache.with_name(f"{cache.name}.new")
-    with scratch.open("wb") as file:
+    with whole_file(cache) as scratch, scratch.open("wb") as file:
         np.savez(file, sizes=sizes, max_tiles=max_tiles)
-    scratch.rename(cache)
     return sizes[:, 0], sizes[:, 1]
 
 

@@ -22,6 +22,8 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm  # type: ignore[import-untyped]
 from trl import DPOTrainer
 
+from ...disk import whole_file
+
 PAIRS_A_FILE = 1024  # so many, at most, does a killed pass compute again
 _NAMES = ("ref_chosen_logps", "ref_rejected_logps")  # what TRL's loss reads
 
@@ -140,11 +142,10 @@ def read_parts(folder: Path) -> tuple[torch.Tensor, float]:
 
 
 def write_part(folder: Path, start: int, log_probs: torch.Tensor, seconds: float) -> None:
-    """Write the values of the pairs from `start` on, in one rename."""
+    """Write the values of the pairs from `start` on."""
     folder.mkdir(parents=True, exist_ok=True)
-    scratch = folder / "part.new"
-    save_file({"log_probs": log_probs.contiguous()}, scratch, {"seconds": str(seconds)})
-    scratch.rename(folder / _name(start))
+    with whole_file(folder / _name(start)) as scratch:
+        save_file({"log_probs": log_probs.contiguous()}, scratch, {"seconds": str(seconds)})
 
 
 def _name(start: int) -> str:

@@ -6,13 +6,7 @@ import math
 
 import numpy as np
 
-from .balance import (
-    Costs,
-    Indices,
-    fullest_first,
-    longest_first,
-    micro_batches,
-)
+from .balance import Costs, Indices, fullest_first, longest_first, micro_batches
 
 Rows = list[list[int]]
 
@@ -25,14 +19,7 @@ LOOK_AHEAD = 32
 
 
 def plan_rows(
-    lengths: Indices,
-    costs: Costs,
-    *,
-    conversations: int,
-    ranks: int,
-    max_length: int,
-    steps: int,
-    seed: int,
+    lengths: Indices, costs: Costs, *, conversations: int, ranks: int, max_length: int, steps: int, seed: int
 ) -> list[Rows]:
     """Lay out the rows of every step of a run.
 
