@@ -11,6 +11,7 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 from transformers import LlamaConfig
 
+from .memory import BFLOAT16, cache_numbers, prefill_numbers
 from .modeling.configuration_amalia_vl import AMALIA_9B
 from .processing.image_processing_amalia_vl import AmaliaVLImageProcessor
 from .processing.tiling_amalia_vl import TileLayout, place_on_canvas
@@ -18,7 +19,6 @@ from .processing.tiling_amalia_vl import TileLayout, place_on_canvas
 # AMALIA-VL: AMALIA-9B's decoder (Llama's kind), a SigLIP2-SO400M tower and a connector; bfloat16 throughout.
 PARAMETERS = 9.6e9
 CONTEXT = 16_384  # tokens, text included; AMALIA-VL paper, Table 2, stage 2
-BYTES = 2  # of a bfloat16
 
 PAPER, INK, SHADE, CUT = (250, 249, 246), (40, 40, 44), (24, 24, 27), (120, 113, 108)
 LONGEST_SIDE, LARGEST_TILE, GAP, CAPTION_WIDTH = 1500, 320, 12, 560  # px, of a drawing
@@ -110,13 +110,10 @@ def memory_estimate(visual_tokens: int) -> dict[str, float]:
         {'weights': '19.2 GB', 'cache': '1.3 GB', 'activations': '0.7 GB'}
     """
     text = LlamaConfig(**AMALIA_9B)
-    keys_and_values = 2 * text.num_hidden_layers * text.num_key_value_heads * text.head_dim  # of a token
-    # Widest point of a prefill: an MLP's gate, other branch and product, beside the layer's input and its norm
-    widest = 3 * text.intermediate_size + 2 * text.hidden_size  # of a token
     return {
-        "weights": PARAMETERS * BYTES,
-        "cache": float(visual_tokens * keys_and_values * BYTES),
-        "activations": float(visual_tokens * widest * BYTES),
+        "weights": PARAMETERS * BFLOAT16,
+        "cache": float(visual_tokens * cache_numbers(text) * BFLOAT16),
+        "activations": float(visual_tokens * prefill_numbers(text) * BFLOAT16),
     }
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from amalia_vl_hf import AmaliaVLForConditionalGeneration
-from amalia_vl_hf.training.estimate import describe, empty_model, estimate_memory
+from amalia_vl_hf.training.estimate import describe_training, estimate_memory, model_without_weights
 from amalia_vl_hf.training.ranks import Sharing, check_batch, planned_sharing
 from amalia_vl_hf.training.recipe import RecipeError
 from amalia_vl_hf.training.stages import count_parameters, module_of
@@ -19,7 +19,7 @@ ADAPTERS = ("learning_rates={}", "lora={rank: 4, alpha: 8}")
 def memory_of(recipe_for):
     def estimate(*overrides, sharing=ALONE, name="2_instruct"):
         recipe = recipe_for(name, *overrides)
-        return estimate_memory(recipe, empty_model(recipe), sharing)
+        return estimate_memory(recipe, model_without_weights(recipe), sharing)
 
     return estimate
 
@@ -103,12 +103,14 @@ def test_dpo_keeps_a_reference_unless_it_trains_adapters(memory_of):
 
 
 def test_only_adapters_of_the_chosen_modules_are_trained(recipe_for):
-    trained = count_parameters(empty_model(recipe_for("2_instruct", *ADAPTERS)), trained=True)
+    trained = count_parameters(model_without_weights(recipe_for("2_instruct", *ADAPTERS)), trained=True)
     assert trained["tower"] == 0 < trained["connector"] < trained["decoder"]
 
 
 def test_the_description_says_what_would_be_trained(recipe_for, base):
-    text = describe(recipe_for("1_align", "steps=null", "epochs=3", "accumulation=2", "learning_rates.connector=2e-3"))
+    text = describe_training(
+        recipe_for("1_align", "steps=null", "epochs=3", "accumulation=2", "learning_rates.connector=2e-3")
+    )
     counts = AmaliaVLForConditionalGeneration.from_pretrained(base)
     connector = sum(p.numel() for name, p in counts.named_parameters() if module_of(name) == "connector")
     assert f"connector  {connector:>14,} parameters, learning rate 0.002" in text
@@ -120,7 +122,7 @@ def test_the_description_says_what_would_be_trained(recipe_for, base):
 
 
 def test_the_description_of_adapters_names_them(recipe_for):
-    text = describe(recipe_for("2_instruct", *ADAPTERS, "processes=4"))
+    text = describe_training(recipe_for("2_instruct", *ADAPTERS, "processes=4"))
     assert "in adapters)" in text
     assert "on each of 4 GPUs, DDP" in text
 
@@ -129,7 +131,7 @@ def test_a_global_batch_that_does_not_come_out_is_refused(recipe_for):
     recipe = recipe_for("2_instruct", "global_batch=64", "accumulation=4", "processes=8")
     assert check_batch(recipe, 8) == 64
     with pytest.raises(RecipeError, match=r"global_batch=64, but batch_size=2 x accumulation=2 x 8 processes = 32"):
-        describe(replace(recipe, accumulation=2))
+        describe_training(replace(recipe, accumulation=2))
     with pytest.raises(RecipeError, match="processes=8, but 1 run; start it with `amalia-vl train`"):
         check_batch(recipe, 1)
 

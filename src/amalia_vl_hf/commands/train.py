@@ -73,11 +73,11 @@ def _train_here(recipe: Recipe, dry_run: bool) -> None:
         os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else DeepSpeed, where installed, warns that there is none
     from ..training.faults import explain
     from ..training.launch import tell_launcher
-    from ..training.run import describe, train
+    from ..training.run import describe_training, train
     from ..training.trainers import StoppedError
 
     if dry_run:
-        print(describe(recipe))
+        print(describe_training(recipe))
         return
     try:
         output: Path = train(recipe)

@@ -6,9 +6,7 @@ Memory of a GPU, in bytes, for `p` parameters of which `t` are trained:
 - gradients: `t` times 4, or 2 (ZeRO in bf16);
 - optimiser: `t` times 8, AdamW's two moments in fp32, or 12 (ZeRO in bf16 keeps the fp32 weights there);
 - reference: the weights once more, in DPO without adapters;
-- activations: what the layers of width `h`, MLP `i` and key-value width `k` keep for the backward pass of each token,
-  at 4 or 2 bytes a number: `7h + 2k + 4i` in a decoder layer (two norms, q, k, v, the attention's output, the gated
-  MLP) and `8h + 2i` in a tower layer; with checkpointing `h` a layer, and all of the one that is computed again.
+- activations: what the layers keep for the backward pass of each token (`memory` counts it), at 4 or 2 bytes a number.
 
 Weights, gradients and optimiser states are divided by the ranks that share them. Activations are those of the largest
 batch there can be: every sample `max_length` long, every image cut into `max_tiles`. The allocator's own waste, NCCL's
@@ -23,6 +21,7 @@ from dataclasses import dataclass
 import torch
 from peft import get_peft_model
 
+from ..memory import decoder_layer_numbers, kept_numbers, tower_layer_numbers
 from ..modeling.configuration_amalia_vl import AmaliaVLConfig
 from ..modeling.modeling_amalia_vl import AmaliaVLForConditionalGeneration
 from ..processing.tiling_amalia_vl import TileLayout, num_visual_tokens
@@ -51,14 +50,14 @@ class Memory:
         return self.weights + self.gradients + self.optimiser + self.reference + self.activations
 
 
-def describe(recipe: Recipe) -> str:
+def describe_training(recipe: Recipe) -> str:
     """Say what training by a recipe would do and take, without loading a weight.
 
     Raises:
         RecipeError: The ranks do not give the global batch that the recipe names.
     """
     sharing = planned_sharing(recipe)
-    model = empty_model(recipe)
+    model = model_without_weights(recipe)
     samples = len(load_samples(recipe.data, recipe.training_stage.method, every_row=False))
     return "\n".join(
         [
@@ -70,7 +69,7 @@ def describe(recipe: Recipe) -> str:
     )
 
 
-def empty_model(recipe: Recipe) -> torch.nn.Module:
+def model_without_weights(recipe: Recipe) -> torch.nn.Module:
     """Build the recipe's model without memory for its weights, frozen and with adapters as training would have it."""
     with torch.device("meta"):
         model = AmaliaVLForConditionalGeneration(AmaliaVLConfig.from_pretrained(recipe.model))
@@ -84,7 +83,7 @@ def estimate_memory(recipe: Recipe, model: torch.nn.Module, sharing: Sharing) ->
 
     Args:
         recipe: Its precision, batch and lengths count.
-        model: As `empty_model` builds it.
+        model: As `model_without_weights` builds it.
         sharing: Ranks, and what they share.
     """
     every, trained = (sum(count_parameters(model, only).values()) for only in (False, True))
@@ -109,20 +108,13 @@ def _activations(recipe: Recipe, config: AmaliaVLConfig) -> float:
     conversations = samples * (2 if stage.method == "dpo" else 1)
     images = samples if recipe.shared_prompt else conversations
     text, vision = config.text_config, config.vision_config
-    head_width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    key_values = text.num_key_value_heads * head_width
-    decoder = 7 * text.hidden_size + 2 * key_values + 4 * text.intermediate_size
-    numbers = _kept(recipe, text.hidden_size, decoder, text.num_hidden_layers) * conversations * recipe.max_length
+    layers = (text.hidden_size, decoder_layer_numbers(text), text.num_hidden_layers)
+    numbers = kept_numbers(*layers, recipe.gradient_checkpointing) * conversations * recipe.max_length
     if "tower" in stage.trainable:
         patches = config.patches_per_side**2 * (1 + stage.max_tiles)
-        tower = 8 * vision.hidden_size + 2 * vision.intermediate_size
-        numbers += _kept(recipe, vision.hidden_size, tower, vision.num_hidden_layers) * images * patches
+        layers = (vision.hidden_size, tower_layer_numbers(vision), vision.num_hidden_layers)
+        numbers += kept_numbers(*layers, recipe.gradient_checkpointing) * images * patches
     return float(numbers * (2 if recipe.precision == "bf16" else 4))
-
-
-def _kept(recipe: Recipe, width: int, layer: int, layers: int) -> int:
-    """Numbers kept of each token, by all layers of the given width and of what one keeps."""
-    return layers * width + layer if recipe.gradient_checkpointing else layers * layer
 
 
 def _stage_lines(recipe: Recipe, model: torch.nn.Module) -> Iterator[str]:

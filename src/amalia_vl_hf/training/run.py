@@ -17,14 +17,14 @@ from transformers.trainer_utils import sort_checkpoints
 from ..disk import put_in_place, write_json
 from ..modeling.modeling_amalia_vl import AmaliaVLForConditionalGeneration
 from .building import build_trainer
-from .estimate import describe
+from .estimate import describe_training
 from .origin import origin_of, recipe_defaults
 from .ranks import check_batch, check_ranks, world_size
 from .recipe import TRAINING_LOG, Recipe, RecipeError
 from .report import write_training_report
 from .trainers import COMPLETE, StageDPOTrainer, StageSFTTrainer
 
-__all__ = ["TRAINING_LOG", "build_trainer", "describe", "train"]
+__all__ = ["TRAINING_LOG", "build_trainer", "describe_training", "train"]
 
 REPORT = "report.html"
 ADAPTER = "adapter"  # folder of the trained adapters, beside the model they are merged into

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ...memory import head_size
 from ...modeling.configuration_amalia_vl import AmaliaVLConfig
 
 Costs = NDArray[np.float64]
@@ -36,7 +37,7 @@ class CostModel(NamedTuple):
         block = 2 * patches * (4 * d_vision**2 + 2 * d_vision * vision.intermediate_size) + 4 * patches**2 * d_vision
         embedding = 2 * patches * d_vision * vision.num_channels * vision.patch_size**2
         connector = 2 * patches * (d_vision * d_text + d_text**2)
-        d_head = getattr(text, "head_dim", None) or d_text // text.num_attention_heads
+        d_head = head_size(text)
         heads = 2 * d_text * d_head * (text.num_attention_heads + text.num_key_value_heads)
         return cls(
             tile=vision.num_hidden_layers * block + embedding + connector,
