@@ -1,0 +1,350 @@
+"""Benchmarks, each one a value: where its rows are, how they are asked, and how answers are counted.
+
+Prompts, splits and token limits are those of the official suite (AMALIA-LLM/amalia-vl-eval at 29aae6b), whose tasks
+are Apache-2.0, word for word: they are the protocol. What nobody could look up is `UNKNOWN`: revisions are
+recorded at the first download, licences are on the datasets' pages, and where no dataset is known, rows must be given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from ..fields import unknown
+
+Protocol = Literal["published", "corrected"]
+PROTOCOLS: tuple[Protocol, ...] = ("published", "corrected")
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Where a dataset keeps what a question needs.
+
+    Args:
+        question: The question's text.
+        references: The answer, or several.
+        options: One column with a list, or with the text of one; or one column an option.
+        images: Columns of images, each a cell or a list of them. Those that a text names as `<image 1>` are taken from
+            `image_1` and so on, where this is `"numbered"`.
+        category: What the score is also given by.
+        identity: What tells rows apart; rows of MME that share it are a pair.
+        dataset: What OCRBench calls its parts.
+        box: A box, in pixels: left, top, width, height.
+    """
+
+    question: str = "question"
+    references: str = "answer"
+    options: tuple[str, ...] = ()
+    images: tuple[str, ...] = ("image",)
+    category: str = "category"
+    identity: str = "question_id"
+    dataset: str = "dataset"
+    box: str = "bbox"
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One benchmark.
+
+    Args:
+        name: As the official suite calls it.
+        dataset: On the Hub.
+        prompt: What is asked: `{question}` and `{options}` are the row's.
+        scorer: Which rule an answer is held to, of `scoring`.
+        max_new_tokens: Of an answer. The suite's own wrapper takes 1024 where a task says nothing.
+        title: Its column in Table 3 of the paper.
+        subset: The dataset's configuration.
+        file: The one file of the dataset, where it has several tasks in one.
+        split: Of the dataset.
+        revision: Commit of the dataset.
+        aggregate: How items become one figure, of `scoring`.
+        points: What the figure is multiplied by in tables.
+        unit: What is drawn anew for intervals: `"row"`, `"image"`, or `"identity"` for pairs.
+        columns: Where the row's parts are.
+        options: How one option is written.
+        removed: Pieces that are taken out of a question.
+        open_prompt: What is asked in the place of `prompt` where a row has no options.
+        reference_form: `"text"`, or `"index"` for options that are counted from 0.
+        row_form: `"plain"`, or what is done to a row first: `"expressions"` makes one row an expression, with its box
+            relative to the image; `"outlined"` draws the box in red; `"capitalised"` is TextVQA's `str.capitalize`.
+        reasoning: Pairs of tags around reasoning, which is cut out before anything is counted.
+        held_in: Whether the paper trained on this benchmark's training set (its dagger).
+        box_form: `"xyxy"` or `"xywh"`, as the question asks for boxes.
+        box_scale: What it calls the whole image: 1 or 1000.
+        lower_is_better: Whether a small figure is a good one.
+        licence: Of the dataset.
+        note: What a reader of its figures should know.
+    """
+
+    name: str
+    dataset: str
+    prompt: str
+    scorer: str
+    max_new_tokens: int
+    title: str = ""
+    subset: str | None = None
+    file: str | None = None
+    split: str = "test"
+    revision: str = UNKNOWN
+    aggregate: str = "mean"
+    points: float = 100.0
+    unit: str = "row"
+    columns: Columns = Columns()
+    options: str = "{letter}. {option}"
+    removed: tuple[str, ...] = ()
+    open_prompt: str | None = None
+    reference_form: str = "text"
+    row_form: str = "plain"
+    reasoning: tuple[tuple[str, str], ...] = ()
+    held_in: bool = False
+    box_form: str = "xyxy"
+    box_scale: float = 1.0
+    lower_is_better: bool = False
+    licence: str = UNKNOWN
+    note: str = ""
+
+
+_SHORT = "{question}\nResponde à pergunta utilizando uma palavra ou frase."
+_LETTER = "Responde diretamente com a letra da opção das opções disponíveis."
+_BOX = (
+    'As coordenadas de uma "bounding box" são especificadas no formato [{form}]. {scale} Por favor, fornece as'
+    ' coordenadas da "bounding box" que esta frase descreve: {{question}}'
+)
+_CORNERS = "x superior esquerdo, y superior esquerdo, x inferior direito, y inferior direito"
+_SIZE = "x superior esquerdo, y superior esquerdo, largura, altura"
+_FLOATS = "Todos os valores são números de vírgula flutuante limitados entre 0 e 1."
+_INTEGERS = "Todos os valores são números inteiros limitados entre 0 e 1000."
+_THINKING = ("<think>", "</think>")
+_ABCD = ("choice_a", "choice_b", "choice_c", "choice_d")
+
+_REFCOCO_REC = Benchmark(
+    "refcoco_bbox_rec_pt",
+    "amalia-llm/RefCOCO-PT",
+    _BOX.format(form=_CORNERS, scale=_FLOATS),
+    "box",
+    1024,
+    "RefCOCO-REC",
+    unit="image",
+    columns=Columns(question="answer", references="bbox"),
+    row_form="expressions",
+)
+
+AMALIA_VL_EVAL_PT = (
+    Benchmark(
+        "mme_pt", "amalia-llm/MME-PT", _SHORT, "yes_no_mme", 16, "MME", aggregate="mme", points=1, unit="identity",
+        removed=(" Please answer yes or no.",), held_in=True,
+        note="perception and cognition together, of 2800",
+    ),
+    Benchmark(
+        "mmmu_pt", "amalia-llm/MMMU-PT",
+        "{question}\n{options}\n\nResponde diretamente com a letra da opção das escolhas disponíveis.",
+        "mmmu", 128, "MMMU", split="validation", aggregate="rounded", held_in=True,
+        columns=Columns(options=("options",), images=("numbered",), identity="id"),
+        open_prompt="{question}\n\nResponde à pergunta utilizando uma palavra ou frase.",
+    ),
+    Benchmark(
+        "mmstar_pt", "amalia-llm/MMStar-PT", "{question}\n" + _LETTER, "letter_mmstar", 1024, "MMStar",
+        split="validation", aggregate="category_means", held_in=True,
+        columns=Columns(category="l2_category", identity="index"),
+        removed=(" Please answer yes or no.", " Por favor, responde sim ou não."),
+    ),
+    Benchmark(
+        "mmmu_pro_pt", "amalia-llm/MMMU-Pro-PT",
+        "{question}\n{options}\n\nResponda diretamente com a letra da opção entre as escolhas fornecidas.",
+        "mmmu", 256, "MMMU-Pro", aggregate="rounded",
+        columns=Columns(options=("options",), images=("numbered",), category="subject", identity="id"),
+    ),
+    Benchmark(
+        "seedbench_pt", "amalia-llm/SEED-Bench-PT", "{question}\n{options}\n" + _LETTER, "letter_seed", 1024, "SEED",
+        columns=Columns(options=_ABCD, category="data_type"), held_in=True,
+    ),
+    Benchmark(
+        "pope_pt", "amalia-llm/POPE-PT", _SHORT, "yes_no_pope", 128, "POPE", aggregate="pope", held_in=True,
+        note="the paper does not say whether accuracy or F1 is in Table 3; accuracy is shown, F1 is among the parts",
+    ),
+    Benchmark(
+        "realworldqa_pt", "amalia-llm/RealWorldQA-PT", "{question}", "realworldqa", 16, "RealWorldQA",
+    ),
+    Benchmark(
+        "ocrbench_pt", "amalia-llm/OCRBench-PT", "{question}\nFornece uma resposta curta e direta.", "ocrbench", 128,
+        "OCRBench", aggregate="thousand", columns=Columns(category="question_type", identity="id"),
+        note="the sentence about short answers is the suite's for the wrapper llava_hf, which the paper used",
+    ),
+    Benchmark(
+        "textvqa_pt", "amalia-llm/TextVQA-PT",
+        "{question}\nQuando a informação fornecida for insuficiente, responde com 'Sem resposta'.\n"
+        "Responde à pergunta utilizando uma palavra ou frase.",
+        "vqa", 1024, "TextVQA", split="validation", columns=Columns(references="answers"), row_form="capitalised",
+        held_in=True,
+    ),
+    Benchmark(
+        "docvqa_pt", "amalia-llm/DocVQA-PT", _SHORT, "anls", 32, "DocVQA", split="validation",
+        columns=Columns(references="answers", identity="questionId"), held_in=True,
+    ),
+    Benchmark(
+        "infovqa_pt", "amalia-llm/InfographicVQA-PT", _SHORT, "anls", 32, "InfoVQA", split="validation",
+        columns=Columns(references="answers", identity="questionId"), held_in=True,
+    ),
+    Benchmark(
+        "ai2d_pt", "amalia-llm/AI2D-PT",
+        "{question}\n{options}\nResponda diretamente com a letra da opção entre as escolhas fornecidas.",
+        "letter_ai2d", 16, "AI2D", columns=Columns(options=("options",)), reference_form="index",
+        note="not marked as held-in by the paper, though AI2D is in the training mixture of Table 1",
+    ),
+    Benchmark(
+        "chartqa_pt", "amalia-llm/ChartQA-PT", "{question}\nResponde à pergunta com uma única palavra.", "relaxed", 16,
+        "ChartQA", columns=Columns(category="type"),
+    ),
+    Benchmark(
+        "embspatial_pt", "amalia-llm/EmbSpatial-Bench-PT",
+        "Nota: Apenas necessita de responder com A, B, C, D sem fornecer qualquer informação adicional.\n"
+        "{question}\n{options}",
+        "letter_embspatial", 1024, "EmbSpatial", options="{letter}) {option}", reference_form="index",
+        columns=Columns(options=("answer_options",), category="relation"),
+    ),
+    _REFCOCO_REC,
+    Benchmark(
+        "coco2017_cap_pt", "amalia-llm/COCO-Caption2017-PT",
+        "Apresenta uma legenda de uma frase para a imagem fornecida.",
+        "cider", 64, "COCO-Cap", split="validation", aggregate="cider", unit="image", columns=Columns(identity="id"),
+        held_in=True,
+    ),
+    Benchmark(
+        "refcoco_bbox_pt", "amalia-llm/RefCOCO-PT", "Apresenta uma breve descrição desta região.", "cider", 1024,
+        "RefCOCO-Cap", aggregate="cider", unit="image", row_form="outlined",
+    ),
+    Benchmark(
+        "mathvision_pt", "amalia-llm/MATH-Vision-PT",
+        "Por favor, resolve o problema passo a passo e coloca a tua resposta dentro de um '\\boxed{{}}'.{question}\n"
+        "Opções: {options}\n" + _LETTER,
+        "math", 16384, "MATH-Vision", held_in=True,
+        columns=Columns(options=("options",), images=("decoded_image",), category="subject", identity="id"),
+        open_prompt="Por favor, resolve o problema passo a passo e coloca a tua resposta dentro de um "
+        "'\\boxed{{}}'.{question}",
+    ),
+)  # fmt: skip
+
+PORTEXTO_PT = tuple(
+    Benchmark(
+        f"portexto_{part}_pt", "amalia-llm/PorTEXTO", "{question}", "anls", 8192, subset=part,
+        aggregate="transcription",
+        reasoning=(_THINKING, ("<reasoning>", "</reasoning>"), ("<|channel>thought", "<channel|>")),
+        note="ANLS; BLEU-1 is among the parts; the mean of the four is weighted by size",
+    )
+    for part in ("handwritten", "handwritten_full_page", "in_the_wild", "synthetic")
+)  # fmt: skip
+
+CARAVELA = (
+    Benchmark(
+        "caravela_mcq", "amalia-llm/CARAVELA",
+        "{question}\n{options}\nResponde apenas com a letra da opção correta. Termina a tua resposta escrevendo"
+        " 'ANSWER:' seguido da letra.",
+        "letter_caravela", 512, file="caravela_mcq.parquet", aggregate="percent", points=1, reasoning=(_THINKING,),
+        columns=Columns(options=("options_a", "options_b", "options_c", "options_d"), category="area"),
+    ),
+    Benchmark(
+        "caravela_vqa", "amalia-llm/CARAVELA",
+        "{question}\nResponde de forma curta e direta. Termina a tua resposta escrevendo 'ANSWER:' seguido da tua"
+        " resposta.",
+        "says", 1024, file="caravela_vqa.parquet", aggregate="percent", points=1, reasoning=(_THINKING,),
+        columns=Columns(category="area"),
+    ),
+    Benchmark(
+        "caravela_reasoning", "amalia-llm/CARAVELA",
+        "{question}\nExplica o teu raciocínio passo a passo. Termina a tua resposta escrevendo 'ANSWER:' seguido da"
+        " tua conclusão.",
+        "overlap", 2048, file="caravela_reasoning.parquet", aggregate="percent", points=1, reasoning=(_THINKING,),
+        columns=Columns(category="area"),
+    ),
+)  # fmt: skip
+
+_OWN_WORDING = "the paper's wording for this format is not public; this is the default's, with the format changed"
+REFCOCO_FORMATS = tuple(
+    replace(
+        _REFCOCO_REC,
+        name=f"refcoco_rec_{form}_{scale}",
+        prompt=_BOX.format(form=_CORNERS if form == "xyxy" else _SIZE, scale=_FLOATS if scale == 1 else _INTEGERS),
+        title="",
+        box_form=form,
+        box_scale=float(scale),
+        note="" if (form, scale) == ("xyxy", 1) else _OWN_WORDING,
+    )
+    for form in ("xyxy", "xywh")
+    for scale in (1, 1000)
+)
+
+_DIRECT = {  # the first is upstream's; the paper's in other languages are not public
+    "en": ("Answer with the option's letter from the given choices directly.", "Answer yes or no."),
+    "fr": ("Réponds directement avec la lettre de l'option choisie.", "Réponds par oui ou non."),
+    "de": ("Antworte direkt mit dem Buchstaben der gewählten Option.", "Antworte mit Ja oder Nein."),
+    "it": ("Rispondi direttamente con la lettera dell'opzione scelta.", "Rispondi con sì o no."),
+    "es": ("Responde directamente con la letra de la opción elegida.", "Responde sí o no."),
+}
+_NO_DATASET = "where the dataset is, and its prompts, are not public: give its rows with --data"
+MULTI_PIXMO = tuple(
+    Benchmark(
+        f"{name}_{language}", UNKNOWN,
+        f"{{question}}\n{{options}}\n{letters}" if options else f"{{question}}\n{yes_no}",
+        scorer, 16, aggregate=aggregate, points=1 if name == "mme" else 100,
+        unit="identity" if name == "mme" else "row",
+        columns=Columns(options=("options",) if options else ()), note=_NO_DATASET,
+    )
+    for language, (letters, yes_no) in _DIRECT.items()
+    for name, scorer, aggregate, options in (
+        ("mmbench", "letter", "mean", True),
+        ("scienceqa", "letter", "mean", True),
+        ("mme", "yes_no", "mme", False),
+        ("pope", "yes_no", "pope", False),
+        ("ai2d", "letter", "mean", True),
+    )
+)  # fmt: skip
+
+TOWERVISION = (
+    Benchmark(
+        "alm_bench_choice", "MBZUAI/ALM-Bench", "{question}\n{options}\n" + _DIRECT["en"][0], "letter", 16,
+        columns=Columns(options=("options",)),
+        note="multiple choice alone: its open questions need a judge; " + _NO_DATASET,
+    ),
+    Benchmark(
+        "cc_ocr_multilingual", UNKNOWN, "{question}", "overlap_words", 1024, columns=Columns(category="language"),
+        note="F1 of words; " + _NO_DATASET,
+    ),
+    Benchmark(
+        "multi30k", UNKNOWN, "{question}", "bleu1", 128, aggregate="bleu1", points=1,
+        note="the paper reports xCOMET, a model: score answers.jsonl with it; " + _NO_DATASET,
+    ),
+)  # fmt: skip
+
+GROUPS: Mapping[str, tuple[Benchmark, ...]] = {
+    "amalia_vl_eval_pt": AMALIA_VL_EVAL_PT,
+    "portexto_pt": PORTEXTO_PT,
+    "caravela": CARAVELA,
+    "refcoco_formats": REFCOCO_FORMATS,
+    "multi_pixmo": MULTI_PIXMO,
+    "towervision": TOWERVISION,
+}
+TASKS: Mapping[str, Benchmark] = {task.name: task for group in GROUPS.values() for task in group}
+
+
+def find_tasks(name: str) -> tuple[Benchmark, ...]:
+    """Give a group's benchmarks, or the one of a name.
+
+    Raises:
+        ValueError: Neither a group nor a benchmark is called so.
+    """
+    if name in GROUPS:
+        return GROUPS[name]
+    return (find_task(name),)
+
+
+def find_task(name: str) -> Benchmark:
+    """Give the benchmark of a name.
+
+    Raises:
+        ValueError: No benchmark is called so.
+    """
+    if name not in TASKS:
+        raise ValueError(unknown("benchmark", name, [*GROUPS, *TASKS]))
+    return TASKS[name]

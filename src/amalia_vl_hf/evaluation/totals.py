@@ -1,0 +1,160 @@
+"""What the items of a task add up to, by both protocols: one figure, with its parts."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from . import captions, parsing
+from .scoring import Item, reference_of, scores_of, texts_of
+from .tasks import Benchmark, Protocol, find_task
+
+
+class Total(float):
+    """One figure of a task, with its parts by name.
+
+    Args:
+        value: What Table 3 shows, before it is multiplied by the task's points.
+        parts: What else is counted: F1 beside accuracy, a category's share of the sum.
+    """
+
+    parts: Mapping[str, float]
+
+    def __new__(cls, value: float, parts: Mapping[str, float] | None = None) -> Total:
+        """Make a figure with its parts."""
+        total = super().__new__(cls, value)
+        total.parts = dict(parts or {})
+        return total
+
+    def __getitem__(self, name: str) -> float:
+        return self.parts[name]
+
+
+def aggregate(task: str | Benchmark, items: Sequence[Item], protocol: Protocol = "published") -> Total:
+    """Add items up.
+
+    Args:
+        task: The benchmark, or its name.
+        items: Rows, each with `score`, or with the `answer` that it is counted from.
+        protocol: `"published"` or `"corrected"`.
+
+    Returns:
+        The task's figure; its parts hang on it: `aggregate("pope_pt", items)["f1"]`.
+
+    Raises:
+        ValueError: There are no items, or one has neither score nor answer.
+    """
+    task = find_task(task) if isinstance(task, str) else task
+    if not items:
+        raise ValueError(f"{task.name}: no items to add up")
+    return _AGGREGATES[task.aggregate](task, items, protocol)
+
+
+Aggregate = Callable[[Benchmark, Sequence[Item], Protocol], Total]
+
+
+def _category(item: Item) -> str:
+    return str(item.get("category", item.get("l2_category", "")))
+
+
+def _identity(item: Item) -> Any:
+    return item.get("question_id")
+
+
+def _mean(task: Benchmark, items: Sequence[Item], protocol: Protocol) -> Total:
+    scores = scores_of(task, items, protocol)
+    return Total(sum(scores) / len(scores), _by_category(items, scores))
+
+
+def _by_category(items: Sequence[Item], scores: Sequence[float]) -> dict[str, float]:
+    groups: dict[str, list[float]] = defaultdict(list)
+    for item, score in zip(items, scores, strict=True):
+        groups[_category(item)].append(score)
+    return {name: sum(group) / len(group) for name, group in sorted(groups.items()) if name}
+
+
+def _rounded(task: Benchmark, items: Sequence[Item], protocol: Protocol) -> Total:
+    mean = _mean(task, items, protocol)
+    return Total(round(mean, 5), mean.parts) if protocol == "published" else mean
+
+
+def _percent(task: Benchmark, items: Sequence[Item], protocol: Protocol) -> Total:
+    mean = _mean(task, items, protocol)
+    return Total(100 * mean, {name: 100 * value for name, value in mean.parts.items()})
+
+
+def _category_means(task: Benchmark, items: Sequence[Item], protocol: Protocol) -> Total:
+    parts = _by_category([{"category": _category(item) or "-"} for item in items], scores_of(task, items, protocol))
+    return Total(sum(parts.values()) / len(parts), parts)
+
+
+def _thousand(task: Benchmark, items: Sequence[Item], protocol: Protocol) -> Total:
+    mean = _mean(task, items, protocol)
+    return Total(sum(scores_of(task, items, protocol)) / 1000, mean.parts) if protocol == "published" else mean
+
+
+def _mme(task: Benchmark, items: Sequence[Item], protocol: Protocol) -> Total:
+    """Add the categories up: the share of right answers and of images with both answers right, times 100 each."""
+    pairs: dict[str, dict[Any, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for item, score in zip(items, scores_of(task, items, protocol), strict=True):
+        pairs[_category(item)][_identity(item)].append(score)
+    parts = {}
+    for category, images in sorted(pairs.items()):
+        whole = [scores for scores in images.values() if protocol == "corrected" or len(scores) == 2]
+        both = [100 * sum(scores) / len(scores) + 100 * (sum(scores) == len(scores)) for scores in whole]
+        parts[category] = sum(both) / len(both) if both else 0.0
+    return Total(sum(parts.values()), parts)
+
+
+def _pope(task: Benchmark, items: Sequence[Item], protocol: Protocol) -> Total:
+    """Accuracy, with precision, recall and F1 of "yes"; published, what was not understood is in accuracy alone."""
+    scores = scores_of(task, items, protocol)
+    mean = _mean(task, items, protocol)
+    if not all("answer" in item and "references" in item for item in items):
+        return mean
+    read = parsing.published_yes_no_pope if protocol == "published" else parsing.yes_no
+    said = [read(str(item["answer"])) for item in items]
+    truth = [parsing.yes_no(reference_of(item)) for item in items]
+    counts = Counter(zip(said, truth, strict=True))
+    hits, alarms, misses = counts["yes", "yes"], counts["yes", "no"], counts["no", "yes"]
+    if protocol == "corrected":  # an answer that says neither is wrong on the side where it should have been
+        alarms, misses = alarms + counts[None, "no"], misses + counts[None, "yes"]
+    precision = hits / (hits + alarms) if hits + alarms else 0.0
+    recall = hits / (hits + misses) if hits + misses else 0.0
+    f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+    yes = (truth if protocol == "published" else said).count("yes") / len(items)
+    accuracy = sum(scores) / len(scores)
+    parts = {"accuracy": accuracy, "precision": precision, "recall": recall, "f1": f1, "yes_ratio": yes}
+    return Total(accuracy, {**mean.parts, **parts})
+
+
+def _corpus_cider(_: Benchmark, items: Sequence[Item], protocol: Protocol) -> Total:
+    answers, references = [str(item["answer"]) for item in items], [texts_of(item) for item in items]
+    return Total(captions.cider(answers, references, abbreviations=protocol == "published").total)
+
+
+def _corpus_bleu(_: Benchmark, items: Sequence[Item], __: Protocol) -> Total:
+    counts = [captions.bleu_counts(str(item["answer"]).strip(), texts_of(item)) for item in items]
+    return Total(captions.bleu1(counts))
+
+
+def _transcription(task: Benchmark, items: Sequence[Item], protocol: Protocol) -> Total:
+    mean = _mean(task, items, protocol)
+    if not all("answer" in item and "references" in item for item in items):
+        return mean
+    return Total(mean, {**mean.parts, "anls": float(mean), "bleu1": float(_corpus_bleu(task, items, protocol))})
+
+
+_AGGREGATES: Mapping[str, Aggregate] = {
+    "mean": _mean,
+    "rounded": _rounded,
+    "percent": _percent,
+    "category_means": _category_means,
+    "thousand": _thousand,
+    "mme": _mme,
+    "pope": _pope,
+    "cider": _corpus_cider,
+    "bleu1": _corpus_bleu,
+    "transcription": _transcription,
+}
