@@ -13,6 +13,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
+RECIPES = Path(__file__).with_name("recipes")
 INLINE = {"inline": True}  # metadata of a field whose dataclass has its keys beside those of the others
 _MOST_FAULTS = 20  # listed in one error
 
@@ -21,15 +22,35 @@ class RecipeError(ValueError):
     """Values that cannot be followed; the message says every fault there is."""
 
 
+def recipe_file(name: str | Path) -> Path:
+    """Find a YAML file: the one of that path, or where there is none the recipe of the package of that name.
+
+    An example: `recipe_file("amalia_vl/2_instruct")`; also with `.yaml`, or `recipes/` before it.
+
+    Raises:
+        FileNotFoundError: There is neither.
+    """
+    path, inside = Path(name), RECIPES / str(name).removeprefix("recipes/")
+    for candidate in (path, inside, inside.with_name(f"{inside.name}.yaml")):
+        if candidate.is_file():
+            return candidate
+    if path.exists():  # a pipe, or a folder, which whoever reads it refuses
+        return path
+    recipes = [file.relative_to(RECIPES).with_suffix("").as_posix() for file in sorted(RECIPES.glob("*/*.yaml"))]
+    close = difflib.get_close_matches(str(name), recipes, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"recipes of the package: {', '.join(recipes)}"
+    raise FileNotFoundError(f"No such file or directory: {str(name)!r}; {hint}")
+
+
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Read a file of `key: value` lines.
+    """Read a file of `key: value` lines, by its path or by the name that a recipe of the package has.
 
     Raises:
         RecipeError: It is no YAML, with line and column; a key stands twice; or it is one value or list.
         FileNotFoundError: There is no such file.
     """
     try:
-        values = parse_yaml(Path(path).read_text(encoding="utf-8"))
+        values = parse_yaml(recipe_file(path).read_text(encoding="utf-8"))
     except ValueError as error:  # UnicodeDecodeError is one as well
         raise RecipeError(f"{path}: {error}") from error
     if not isinstance(values, dict):

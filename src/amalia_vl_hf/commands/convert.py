@@ -1,4 +1,4 @@
-"""The `amalia-vl convert` command: arguments in, one conversion, a few lines out."""
+"""`amalia-vl convert`: a checkpoint in, another one or a comparison out."""
 
 from __future__ import annotations
 
@@ -7,31 +7,27 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .arguments import add_command
+
 if TYPE_CHECKING:
     from ..conversion.checkpoints import Conversion
+    from .arguments import Commands
 
-# Heavy imports are inside the commands, so that `--help` answers at once.
-
-EXAMPLES = """\
-  amalia-vl convert import amalia-llm/AMALIA-VL-DPO --out models/amalia-vl
-  amalia-vl convert verify amalia-llm/AMALIA-VL-DPO models/amalia-vl --json models/amalia-vl/verify.json
-  amalia-vl convert export models/amalia-vl --out models/amalia-vl-llava-next
-  amalia-vl convert compose --vision models/siglip2 --text models/amalia-9b --out models/stage0"""
+COMPOSE = "  amalia-vl convert compose --vision models/siglip2 --text models/amalia-9b --out models/stage0"
+IMPORT = "  amalia-vl convert import amalia-llm/AMALIA-VL-DPO --out models/amalia-vl"
+EXPORT = "  amalia-vl convert export models/amalia-vl --out models/amalia-vl-llava-next"
+VERIFY = "  amalia-vl convert verify amalia-llm/AMALIA-VL-DPO models/amalia-vl --json models/amalia-vl/verify.json"
 
 
-def add_convert(parser: argparse.ArgumentParser) -> None:
-    """Add the four conversions to the parser of `amalia-vl convert`."""
+def add(commands: Commands) -> None:
+    """Add the command with its four conversions."""
+    purpose = "Convert checkpoints, and prove that nothing changed."
+    parser = add_command(commands, "convert", purpose, "\n".join((IMPORT, VERIFY, EXPORT, COMPOSE)))
     conversions = parser.add_subparsers(title="conversions", required=True, metavar="CONVERSION")
     _add_compose(conversions)
     _add_import(conversions)
     _add_export(conversions)
     _add_verify(conversions)
-
-
-def _add(conversions: Any, name: str, convert: Any, purpose: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = conversions.add_parser(name, help=purpose, description=purpose)
-    parser.set_defaults(convert=convert)
-    return parser
 
 
 def _add_writing(parser: argparse.ArgumentParser) -> None:
@@ -51,10 +47,9 @@ def _add_source(parser: argparse.ArgumentParser, kind: str) -> None:
     _add_writing(parser)
 
 
-def _add_compose(conversions: Any) -> None:
-    parser = _add(
-        conversions, "compose", _compose, "Join a SigLIP tower and a causal language model by a new connector."
-    )
+def _add_compose(conversions: Commands) -> None:
+    purpose = "Join a SigLIP tower and a causal language model by a new connector."
+    parser = add_command(conversions, "compose", purpose, COMPOSE, _compose)
     parser.add_argument("--vision", required=True, metavar="SIGLIP", help="directory or Hub id of a SigLIP checkpoint")
     parser.add_argument("--text", required=True, metavar="LLM", help="directory or Hub id of a causal language model")
     parser.add_argument("--max-tiles", type=int, default=12, metavar="N", help="most tiles an image is cut into (12)")
@@ -65,13 +60,13 @@ def _add_compose(conversions: Any) -> None:
     _add_writing(parser)
 
 
-def _add_import(conversions: Any) -> None:
-    parser = _add(conversions, "import", _import, "Turn a llava_next checkpoint into an amalia_vl one.")
+def _add_import(conversions: Commands) -> None:
+    parser = add_command(conversions, "import", "Turn a llava_next checkpoint into an amalia_vl one.", IMPORT, _import)
     _add_source(parser, "llava_next")
 
 
-def _add_export(conversions: Any) -> None:
-    parser = _add(conversions, "export", _export, "Turn an amalia_vl checkpoint into a llava_next one.")
+def _add_export(conversions: Commands) -> None:
+    parser = add_command(conversions, "export", "Turn an amalia_vl checkpoint into a llava_next one.", EXPORT, _export)
     _add_source(parser, "amalia_vl")
     parser.add_argument("--format", choices=("llava_next",), default="llava_next", help="what to write (%(default)s)")
     parser.add_argument(
@@ -79,9 +74,9 @@ def _add_export(conversions: Any) -> None:
     )
 
 
-def _add_verify(conversions: Any) -> None:
+def _add_verify(conversions: Commands) -> None:
     purpose = "Run two checkpoints over the same pictures and compare every stage; exit code 1 if they differ."
-    parser = _add(conversions, "verify", _verify, purpose)
+    parser = add_command(conversions, "verify", purpose, VERIFY, _verify)
     parser.add_argument("first", metavar="A", help="directory or Hub id, amalia_vl or llava_next")
     parser.add_argument("second", metavar="B", help="directory or Hub id, amalia_vl or llava_next")
     parser.add_argument("--revision", help="branch, tag or commit of a Hub id")
@@ -93,7 +88,7 @@ def _add_verify(conversions: Any) -> None:
     parser.add_argument("--json", metavar="FILE", help="write the report, for programs and for `amalia-vl push`")
 
 
-def _compose(arguments: argparse.Namespace) -> int:
+def _compose(arguments: argparse.Namespace) -> None:
     from ..conversion.compose import compose_checkpoint
 
     done = compose_checkpoint(
@@ -107,22 +102,19 @@ def _compose(arguments: argparse.Namespace) -> int:
         max_shard_size=arguments.max_shard_size,
     )
     print(summary(done))
-    return 0
 
 
-def _import(arguments: argparse.Namespace) -> int:
+def _import(arguments: argparse.Namespace) -> None:
     from ..conversion.llava_next import import_checkpoint
 
     print(summary(import_checkpoint(arguments.source, arguments.out, **_options(arguments))))
-    return 0
 
 
-def _export(arguments: argparse.Namespace) -> int:
+def _export(arguments: argparse.Namespace) -> None:
     from ..conversion.llava_next import export_checkpoint
 
     options = _options(arguments)
     print(summary(export_checkpoint(arguments.source, arguments.out, resampler=arguments.resampler, **options)))
-    return 0
 
 
 def _options(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The `amalia-vl data` command: arguments in, one step of preparing data, a few lines out."""
+"""`amalia-vl data`: one step of preparing data, and a few lines on how it went."""
 
 from __future__ import annotations
 
@@ -8,26 +8,33 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..data.dataset import FAMILIES
+from .arguments import GOES_ON, add_command
+from .failures import UsageError
+
 if TYPE_CHECKING:
     from datasets import Dataset
 
     from ..asking.inference import Endpoint
     from ..data.building.recipe import BuildRecipe
     from ..samples.checking import CheckReport
+    from .arguments import Commands
 
-# Heavy imports are inside the commands, so that `--help` answers at once.
-
-EXAMPLES = """\
-  amalia-vl data fetch pd12m.parquet --samples 500000 --out data/pd12m
-  amalia-vl data check data/pd12m --model runs/demo/0_base --max-length 2048
-  amalia-vl data filter conversas.jsonl conversas_pt_pt.jsonl
+FETCH = "  amalia-vl data fetch pd12m.parquet --samples 500000 --out data/pd12m"
+CHECK = "  amalia-vl data check data/pd12m --model runs/demo/0_base --max-length 2048"
+MIX = """\
+  amalia-vl data mix amalia_vl/mixture --out instruct.parquet --model MODEL --workers 8
+  amalia-vl data mix mine.yaml --out mine.parquet"""
+FILTER = "  amalia-vl data filter conversas.jsonl conversas_pt_pt.jsonl"
+BUILD = """\
   amalia-vl data build pt-render-text --out data/pt-render-text --count 50000 --workers 8 --preview 50
-  amalia-vl data build sepic --out data/sepic --count 44300 --endpoint http://localhost:8000 --model M --dry-run
-  amalia-vl data mix recipes/amalia_vl/mixture.yaml --out instruct.parquet --model MODEL --workers 8"""
+  amalia-vl data build sepic --out data/sepic --count 44300 --endpoint http://localhost:8000 --model M --dry-run"""
 
 
-def add_data(parser: argparse.ArgumentParser) -> None:
-    """Add the steps to the parser of `amalia-vl data`."""
+def add(commands: Commands) -> None:
+    """Add the command with its steps."""
+    purpose = "Fetch, check and mix training data."
+    parser = add_command(commands, "data", purpose, "\n".join((FETCH, CHECK, FILTER, BUILD, MIX)))
     steps = parser.add_subparsers(title="steps", required=True, metavar="STEP")
     _add_fetch(steps)
     _add_check(steps)
@@ -36,15 +43,9 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     _add_build(steps)
 
 
-def _add(steps: Any, name: str, step: Any, purpose: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = steps.add_parser(name, help=purpose, description=purpose)
-    parser.set_defaults(data=step)
-    return parser
-
-
-def _add_fetch(steps: Any) -> None:
+def _add_fetch(steps: Commands) -> None:
     purpose = "Fetch the images that a dataset names by URL; the same command goes on where it was killed."
-    parser = _add(steps, "fetch", _fetch, purpose)
+    parser = add_command(steps, "fetch", purpose, FETCH, _fetch, GOES_ON)
     parser.add_argument("source", metavar="SOURCE", help="parquet or JSON file, or a folder: PD12M, Multi-PixMo")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for images, samples.jsonl, failures.jsonl")
     parser.add_argument("--samples", type=int, metavar="N", help="rows to draw (all)")
@@ -60,9 +61,9 @@ def _add_measuring(parser: argparse.ArgumentParser, purpose: str) -> None:
     parser.add_argument("--max-tiles", type=int, default=12, metavar="N", help="most tiles an image (%(default)s)")
 
 
-def _add_check(steps: Any) -> None:
+def _add_check(steps: Commands) -> None:
     purpose = "Say which samples cannot be trained on, and why; exit code 1 if there are any. Nothing is changed."
-    parser = _add(steps, "check", _check, purpose)
+    parser = add_command(steps, "check", purpose, CHECK, _check)
     parser.add_argument("path", metavar="PATH", help="data file, folder or manifest")
     parser.add_argument("--method", choices=("sft", "dpo"), default="sft", help="how it is trained on (%(default)s)")
     _add_measuring(parser, "measures lengths")
@@ -70,18 +71,18 @@ def _add_check(steps: Any) -> None:
     parser.add_argument("--write", metavar="MANIFEST", help="write a manifest of the samples that stay")
 
 
-def _add_mix(steps: Any) -> None:
+def _add_mix(steps: Commands) -> None:
     purpose = "Draw a mixture's samples, to the exact counts, into a manifest that recipes take as data."
-    parser = _add(steps, "mix", _mix, purpose)
-    parser.add_argument("mixture", metavar="MIXTURE", help="YAML file, as recipes/amalia_vl/mixture.yaml")
+    parser = add_command(steps, "mix", purpose, MIX, _mix)
+    parser.add_argument("mixture", metavar="MIXTURE", help="YAML file, or name of one of the package's")
     parser.add_argument("--out", required=True, metavar="MANIFEST", help="parquet file to write")
     _add_measuring(parser, "measures lengths and finds faulty samples")
     parser.add_argument("--workers", type=int, default=0, metavar="N", help="processes that measure (%(default)s)")
 
 
-def _add_filter(steps: Any) -> None:
+def _add_filter(steps: Commands) -> None:
     purpose = "Keep the conversations in European Portuguese; the others go beside them, with the reasons."
-    parser = _add(steps, "filter", _filter, purpose)
+    parser = add_command(steps, "filter", purpose, FILTER, _filter)
     parser.add_argument("source", metavar="IN", help="JSONL or parquet file of conversations")
     parser.add_argument("out", metavar="OUT", help="file of the same kind to write; NAME.dropped goes beside it")
     parser.add_argument("--threshold", type=float, default=0.5, metavar="X", help="lowest score to keep (%(default)s)")
@@ -90,11 +91,11 @@ def _add_filter(steps: Any) -> None:
     parser.add_argument("--label", metavar="LABEL", help="that classifier's label for European Portuguese")
 
 
-def _add_build(steps: Any) -> None:
+def _add_build(steps: Commands) -> None:
     purpose = "Draw a dataset of pictures with questions; the same command goes on where it was killed."
-    parser = _add(steps, "build", _build, purpose)
-    names = "infographic-synth, invoice-qa, pt-ocr, pt-outputs-to-code, pt-render-text, pt-simple-code-outputs, sepic"
-    parser.add_argument("name", metavar="NAME", help=f"{names} or simple-code-ocr")
+    parser = add_command(steps, "build", purpose, BUILD, _build, GOES_ON)
+    *names, last = FAMILIES
+    parser.add_argument("name", metavar="NAME", help=f"{', '.join(names)} or {last}")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for parquet files, card and plan")
     parser.add_argument("--count", type=int, required=True, metavar="N", help="samples to draw")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is drawn (%(default)s)")
@@ -151,7 +152,7 @@ def _check(arguments: argparse.Namespace) -> int:
     from ..samples.loading import load_samples
 
     if arguments.max_length is not None and arguments.model is None:
-        raise ValueError("--max-length needs --model, whose processor measures lengths")
+        raise UsageError("--max-length needs --model, whose processor measures lengths")
     data = load_samples(arguments.path, arguments.method, every_row=False)
     report = CheckReport()
     checking = check(data, arguments.method, _processor(arguments.model), arguments.max_tiles, arguments.max_length)
@@ -171,7 +172,7 @@ def _write_kept(path: str, data: Dataset, report: CheckReport) -> None:
     from ..samples.manifest import write_manifest
 
     if not report.kept:
-        raise ValueError(f"no sample stays, so {path} is not written")
+        raise UsageError(f"no sample stays, so {path} is not written")
     rows = data.with_format("numpy")[:]
     columns = {name: rows[name][report.kept].tolist() for name in ("source", "row")}
     if report.sizes:
@@ -181,6 +182,8 @@ def _write_kept(path: str, data: Dataset, report: CheckReport) -> None:
 
 
 def _mix(arguments: argparse.Namespace) -> int:
+    from tqdm.contrib.logging import logging_redirect_tqdm  # type: ignore[import-untyped]
+
     from ..samples.lengths import measure
     from ..samples.mixture import draw_mixture, load_mixture
 
@@ -188,7 +191,8 @@ def _mix(arguments: argparse.Namespace) -> int:
     mixture = load_mixture(arguments.mixture)
     processor = _processor(arguments.model)
     ruler = partial(measure, processor=processor, max_tiles=arguments.max_tiles) if processor else None
-    left_out = draw_mixture(mixture, arguments.out, ruler, arguments.workers)
+    with logging_redirect_tqdm():  # above the bar, not on its line
+        left_out = draw_mixture(mixture, arguments.out, ruler, arguments.workers)
     for category, share in mixture.shares().items():
         print(f"{share:>8.1f} %  {category}")
     for name, count in left_out.items():
@@ -202,7 +206,7 @@ def _filter(arguments: argparse.Namespace) -> int:
     from ..variety.filter import filter_file
 
     if (arguments.classifier is None) != (arguments.label is None):
-        raise ValueError("--classifier and --label go together: a model, and its label for European Portuguese")
+        raise UsageError("--classifier and --label go together: a model, and its label for European Portuguese")
     classifier = None
     if arguments.classifier:
         from ..variety.hub import HubClassifier
@@ -223,7 +227,7 @@ def _build(arguments: argparse.Namespace) -> int:
     texts = [name for name in ("texts", "functions", "invoices") if given[name]]
     if bool(texts) != (arguments.licence is not None):
         named = f"--{texts[0]}" if texts else "--texts, --functions or --invoices"
-        raise ValueError(f"{named} and --licence go together: what samples are made of, and the licence it is under")
+        raise UsageError(f"{named} and --licence go together: what samples are made of, and the licence it is under")
     recipe = BuildRecipe(
         name=arguments.name,
         count=arguments.count,
@@ -248,7 +252,7 @@ def _build(arguments: argparse.Namespace) -> int:
 
 def _endpoint(arguments: argparse.Namespace) -> Endpoint | None:
     if (arguments.endpoint is None) != (arguments.model is None):
-        raise ValueError("--endpoint and --model go together: a server, and the model's name there")
+        raise UsageError("--endpoint and --model go together: a server, and the model's name there")
     if arguments.endpoint is None:
         return None
     from ..asking.inference import Endpoint

@@ -15,6 +15,7 @@ from transformers.utils import logging
 
 from ..conversion.compose import compose
 from ..disk import new_directory, write_json
+from ..fields import RECIPES
 from ..training.launch import PARENT
 from .backbones.decoder import demo_texts, warmed_up_decoder
 from .backbones.sizes import BackboneSizes
@@ -29,9 +30,6 @@ from .results import (
     targets,
 )
 from .scene_sets import SetSizes, write_sets
-
-# The recipes lie beside the package in the repository, where a user reads and changes them.
-RECIPES = Path(__file__).parents[1] / "recipes" / "tiny"
 
 
 @dataclass(frozen=True)
@@ -61,12 +59,7 @@ def run(out: Path, seed: int, sizes: DemoSizes = FULL) -> list[Result]:
 
     Raises:
         ValueError: `out` holds a run with another seed or other sizes.
-        FileNotFoundError: The recipes are not beside the package.
     """
-    if not RECIPES.is_dir():
-        raise FileNotFoundError(
-            f"{RECIPES} is missing: run the demo from a clone of the repository, installed with -e"
-        )
     _claim(out, {"seed": seed, **asdict(sizes)})
     logging.disable_progress_bar()  # of loading and saving; ours stay
     began = time.monotonic()
@@ -130,7 +123,7 @@ def _train(out: Path, seed: int, stage: str, before: str, overrides: tuple[str, 
         f"output={out / stage}",
         f"seed={seed}",
     )
-    _python("amalia_vl_hf.cli", "train", str(RECIPES / f"{stage}.yaml"), *values, *overrides)
+    _python("amalia_vl_hf.cli", "train", str(RECIPES / "tiny" / f"{stage}.yaml"), *values, *overrides)
 
 
 def _python(module: str, *arguments: str) -> None:

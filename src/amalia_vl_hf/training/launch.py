@@ -15,6 +15,7 @@ from pathlib import Path
 from subprocess import CalledProcessError
 from typing import Any
 
+from ..fields import recipe_file
 from .ranks import Sharing, check_batch, planned_sharing
 from .recipe import Recipe
 
@@ -66,6 +67,8 @@ def start(recipe: Recipe, options: Sequence[str], arguments: Sequence[str]) -> N
     except CalledProcessError as error:
         raise LaunchError(f"the training process ended with exit code {error.returncode}") from error
     except SignalException as error:
+        if error.sigval == signal.SIGINT:  # Ctrl-C, which is told like anywhere else
+            raise KeyboardInterrupt from error
         raise LaunchError(f"stopped by {signal.Signals(error.sigval).name}; {_AGAIN}") from error
     finally:
         del os.environ[PARENT], os.environ[_LAUNCHED]
@@ -100,7 +103,7 @@ def _launch_words(recipe: Recipe, sharing: Sharing, options: Sequence[str]) -> l
     words = ["--num_processes", str(sharing.ranks)]
     words += ["--mixed_precision", "bf16" if recipe.precision == "bf16" else "no"]
     if recipe.accelerate is not None:
-        words += ["--config_file", recipe.accelerate]
+        words += ["--config_file", str(recipe_file(recipe.accelerate))]
     elif sharing.ranks > 1:
         words += ["--multi_gpu", "--num_machines", "1"]
     if recipe.accelerate is None and "--main_process_port" not in options:

@@ -148,9 +148,10 @@ class Recipe:
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe and apply `key=value` overrides; keys of nested values are dotted.
 
-    Paths in a recipe are relative to the directory the command runs in.
+    Paths in a recipe are relative to the directory the command runs in. Where there is no such file, one of the
+    package's recipes has that name.
 
-    An example: `load_recipe("recipes/tiny/1_align.yaml", ["seed=1", "learning_rates.connector=1e-3"])`.
+    An example: `load_recipe("tiny/1_align", ["seed=1", "learning_rates.connector=1e-3"])`.
 
     Raises:
         RecipeError: Unknown key, wrong type, missing value or values that contradict each other; all faults at once.

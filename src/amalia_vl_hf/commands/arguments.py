@@ -1,0 +1,56 @@
+"""How a command adds itself to the command line: with a purpose, examples, and what a stop by Ctrl-C means."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+Run = Callable[[argparse.Namespace], int | None]  # an exit code, or None for 0
+
+BEGINS_AGAIN = "the same command begins again"
+GOES_ON = "the same command goes on where it was"
+
+
+class Parser(argparse.ArgumentParser):
+    """Refuses arguments in one line, as everything else is refused."""
+
+    def error(self, message: str) -> NoReturn:
+        """End the process with exit code 2."""
+        self.exit(2, f"amalia-vl: {message}; see `{self.prog} --help`\n")
+
+
+def add_command(
+    commands: Commands,
+    name: str,
+    purpose: str,
+    examples: str,
+    run: Run | None = None,
+    after_stop: str = BEGINS_AGAIN,
+) -> argparse.ArgumentParser:
+    """Add a command.
+
+    Args:
+        commands: Those it belongs to: of `amalia-vl`, or of one of its commands.
+        name: The word it is called by.
+        purpose: What it does, in a sentence.
+        examples: Command lines, indented by two spaces.
+        run: Takes the parsed arguments; None for a command that consists of commands.
+        after_stop: Whether the same command goes on after Ctrl-C.
+
+    Returns:
+        Its parser, which takes arguments or commands.
+    """
+    parser = commands.add_parser(
+        name,
+        help=purpose,
+        description=purpose,
+        epilog=f"examples:\n{examples}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    if run is not None:
+        parser.set_defaults(run=run, after_stop=after_stop)
+    return parser
