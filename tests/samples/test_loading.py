@@ -112,7 +112,7 @@ def test_placeholders_that_open_the_text_are_its_images():
             {"messages": [], "images": ["https://h/a.png"]},
             r"line 2: https://h/a\.png is not fetched yet; run amalia-vl",
         ),
-        ({"messages": [{"role": "user", "content": "\ud800"}]}, "line 2: not what TRL.*surrogates not allowed"),
+        ({"messages": [{"role": "user", "content": "\ud800"}]}, "line 2: not what TRL.*half of a surrogate pair"),
     ],
 )
 def test_a_faulty_row_is_an_error_or_says_its_fault(tmp_path, row, message):

@@ -14,7 +14,7 @@ from accelerate import Accelerator
 from torch.distributed.elastic.multiprocessing.api import SignalException
 
 from amalia_vl_hf.training import launch
-from amalia_vl_hf.training.launch import PARENT, LaunchError, start, tell_launcher, wanted, watch_parent
+from amalia_vl_hf.training.launch import PARENT, LaunchError, needs_launcher, start, tell_launcher, watch_parent
 from amalia_vl_hf.training.ranks import check_ranks
 from amalia_vl_hf.training.recipe import RecipeError
 from tests.forked import forked
@@ -89,12 +89,12 @@ def test_ranks_end_with_their_launcher_and_a_dead_rank_is_named(recipe_for, tmp_
 
 def test_only_several_processes_are_launched_and_only_from_outside(recipe_for, monkeypatch):
     alone = recipe_for("1_align")
-    assert not wanted(alone, [])
-    assert wanted(recipe_for("1_align", "processes=2"), [])
-    assert wanted(alone, ["--machine_rank", "1"])
-    assert wanted(recipe_for("1_align", "accelerate=config.yaml"), [])
+    assert not needs_launcher(alone, [])
+    assert needs_launcher(recipe_for("1_align", "processes=2"), [])
+    assert needs_launcher(alone, ["--machine_rank", "1"])
+    assert needs_launcher(recipe_for("1_align", "accelerate=config.yaml"), [])
     monkeypatch.setenv("LOCAL_RANK", "0")
-    assert not wanted(recipe_for("1_align", "processes=2"), [])
+    assert not needs_launcher(recipe_for("1_align", "processes=2"), [])
 
 
 def test_a_batch_that_does_not_come_out_is_refused_before_anything_starts(recipe_for):

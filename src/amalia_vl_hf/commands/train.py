@@ -39,13 +39,13 @@ def add(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Train by the recipe that the arguments name, in as many processes as it asks for, or say what that takes."""
-    from ..training.launch import start, wanted, watch_parent
+    from ..training.launch import needs_launcher, start, watch_parent
     from ..training.recipe import load_recipe
 
     watch_parent()
     options = shlex.split(arguments.launch)
     recipe = load_recipe(arguments.recipe, arguments.overrides)
-    if not arguments.dry_run and wanted(recipe, options):
+    if not arguments.dry_run and needs_launcher(recipe, options):
         start(recipe, options, ["train", arguments.recipe, *arguments.overrides])
     else:
         _train_here(recipe, arguments.dry_run)

@@ -14,7 +14,7 @@ from datasets import Dataset
 
 from ..processing.image_loading_amalia_vl import load_image
 from .lengths import measure
-from .loading import FIELDS, conversation, require_readable
+from .loading import FIELDS, conversation, dialogues_of, require_readable
 
 # AMALIA's own, for a check without a model.
 _TOKENS = re.compile(r"<image>|<\|im_start\|>|<\|im_end\|>|</?s>|<unk>")
@@ -132,7 +132,7 @@ def _findings(sample: Mapping[str, Any], method: str, processor: Any) -> Iterato
     except ValueError as error:
         yield Finding("image", str(error) if str(error).startswith(name) else f"{name}: {error}")
         return
-    dialogues = _dialogues(sample, method)
+    dialogues = dialogues_of(sample)
     try:
         typed = [conversation(turns, sample["images"], name) for turns in dialogues]
     except ValueError as error:
@@ -149,12 +149,6 @@ def _findings(sample: Mapping[str, Any], method: str, processor: Any) -> Iterato
         return
     if literal:
         yield Finding("special token", f"{name}: {', '.join(sorted(literal))}")
-
-
-def _dialogues(sample: Mapping[str, Any], method: str) -> list[list[dict[str, Any]]]:
-    if method == "sft":
-        return [sample["messages"]]
-    return [sample["prompt"] + sample[answer] for answer in ("chosen", "rejected")]
 
 
 def _special_tokens(turns: list[dict[str, Any]], processor: Any, name: str) -> Iterable[str]:

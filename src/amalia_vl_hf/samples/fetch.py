@@ -222,7 +222,8 @@ def _write_samples(
             try:
                 sample = _sample(rows, number, out, known, reasons)
             except FetchError as error:
-                done.failures.append((rows.name(number), _url(rows, number), str(error)))
+                image = _readable(rows, number)
+                done.failures.append((rows.name(number), image.url if image else "", str(error)))
                 continue
             file.write(json.dumps(sample, ensure_ascii=False) + "\n")
             done.samples += 1
@@ -251,11 +252,6 @@ def _sample(
         raise FetchError(str(error)) from error
     language = {"language": row["language"]} if "language" in row else {}
     return {**record, "images": [image.file], **language}
-
-
-def _url(rows: Rows, number: int) -> str:
-    image = _readable(rows, number)
-    return image.url if image else ""
 
 
 def printable(text: str) -> str:

@@ -98,15 +98,15 @@ def detect_format(columns: Mapping[str, Any], method: str, sample: str) -> Forma
     for kind in fitting:
         if kind.method == method:
             return kind
-    wanted = {"sft": "conversations", "dpo": "preference pairs"}[method]
+    needs = {"sft": "conversations", "dpo": "preference pairs"}[method]
     if fitting:
         raise ValueError(
-            f"{sample}: {fitting[0].name} (columns {', '.join(columns)}), but this stage needs {wanted}; "
+            f"{sample}: {fitting[0].name} (columns {', '.join(columns)}), but this stage needs {needs}; "
             "is it the data of another stage?"
         )
     known = "; ".join(f"{kind.name}: {', '.join(kind.columns)}" for kind in FORMATS if kind.method == method)
-    found = ", ".join(columns) or "nothing"
-    raise ValueError(f"{sample}: needs {wanted} but holds {found}; known formats: {known}")
+    held = ", ".join(columns) or "nothing"
+    raise ValueError(f"{sample}: needs {needs} but holds {held}; known formats: {known}")
 
 
 def _read_messages(row: Row) -> Record:
@@ -207,9 +207,9 @@ def _fill_placeholders(record: Record, images: int) -> None:
     """
     turns = [turn for texts in record.values() for turn in texts]
     asking = [turn for turn in turns if turn["role"] == "user" and IMAGE_SLOT in turn["content"]]
-    found = sum(turn["content"].count(IMAGE_SLOT) for turn in asking)
-    if found not in (0, images):
-        raise ValueError(f"{found} {IMAGE_SLOT} placeholders but {images} images")
+    placeholders = sum(turn["content"].count(IMAGE_SLOT) for turn in asking)
+    if placeholders not in (0, images):
+        raise ValueError(f"{placeholders} {IMAGE_SLOT} placeholders but {images} images")
     for turn in asking:
         turn["content"] = list(_split_at_placeholders(turn["content"]))
 

@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 
 from ..processing.image_loading_amalia_vl import orientation, read_header
-from .loading import conversation, require_readable
+from .loading import conversation, dialogues_of, require_readable
 
 _SIDEWAYS = range(5, 9)  # EXIF orientations that swap height and width
 
@@ -34,14 +34,8 @@ def measure(sample: Mapping[str, Any], processor: Any, max_tiles: int) -> tuple[
     sizes = [_size(cell, sample["sample"]) for cell in sample["images"]]
     visual = sum(processor.num_visual_tokens(*size, max_tiles=max_tiles) for size in sizes)
     tiles = sum(processor.image_processor.tile_layout(*size, max_tiles=max_tiles).num_tiles for size in sizes)
-    if "messages" in sample:
-        dialogues = [sample["messages"]]
-    else:
-        dialogues = [sample["prompt"] + sample[answer] for answer in ("chosen", "rejected")]
-    words = [
-        _text_tokens(conversation(turns, sizes, sample["sample"]), processor, sample["sample"]) for turns in dialogues
-    ]
-    return max(words) - len(sizes) + visual, tiles
+    chats = [conversation(turns, sizes, sample["sample"]) for turns in dialogues_of(sample)]
+    return max(_text_tokens(turns, processor, sample["sample"]) for turns in chats) - len(sizes) + visual, tiles
 
 
 def _text_tokens(turns: list[dict[str, Any]], processor: Any, sample: str) -> int:

@@ -155,6 +155,13 @@ def conversation(turns: list[dict[str, Any]], images: list[Any], sample: str) ->
     return typed
 
 
+def dialogues_of(sample: Mapping[str, Any]) -> list[list[dict[str, Any]]]:
+    """Give the turns of a sample's conversation, or of a pair's prompt with each of its answers."""
+    if "messages" in sample:
+        return [sample["messages"]]
+    return [sample["prompt"] + sample[answer] for answer in ("chosen", "rejected")]
+
+
 def _require_some(count: int, path: str | Path) -> None:
     if not count:
         raise ValueError(f"{path} holds no samples")

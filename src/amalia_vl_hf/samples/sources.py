@@ -169,8 +169,8 @@ def _only_json(folder: Path) -> Path:
         return folder / "samples.jsonl"
     files = sorted(file for file in folder.iterdir() if file.suffix in (".json", ".jsonl"))
     if len(files) != 1:
-        found = ", ".join(file.name for file in files) or "none"
-        raise ValueError(f"{folder}: needs parquet files or exactly one JSON file, but holds {found}")
+        held = ", ".join(file.name for file in files) or "none"
+        raise ValueError(f"{folder}: needs parquet files or exactly one JSON file, but holds {held}")
     return files[0]
 
 

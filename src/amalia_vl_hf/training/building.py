@@ -27,7 +27,7 @@ from .batches.row_plan import plan_rows
 from .batches.shared_prompt import SharedPromptCollator, share_prompts
 from .origin import origin_of
 from .progress import GroupedCollator, Meter, groups_of
-from .ranks import count_steps, deepspeed_asked, world_size
+from .ranks import count_steps, uses_deepspeed, world_size
 from .recipe import Recipe
 from .stages import linear_layers
 from .trainers import StageDPOTrainer, StageSFTTrainer
@@ -226,19 +226,15 @@ def _training_options(recipe: Recipe, checkpoints: Path) -> dict[str, Any]:
 def _device_options(recipe: Recipe) -> dict[str, Any]:
     """Say what trains: an accelerator when there is one, else the CPU, where gloo joins the ranks."""
     options = {"bf16": recipe.precision == "bf16", "dataloader_pin_memory": torch.accelerator.is_available()}
-    if deepspeed_asked():
+    if uses_deepspeed():
         os.environ["ACCELERATE_GRADIENT_ACCUMULATION_STEPS"] = "auto"  # the trainer's; the launcher says 1
     if torch.accelerator.is_available():
         return options
-    if deepspeed_asked():
-        _join_deepspeed_by_gloo()
+    if uses_deepspeed():
+        # Else it compiles collectives for CPUs, which takes minutes, and gloo has them.
+        os.environ["DS_ACCELERATOR"] = "cpu"  # before it is imported
+        import deepspeed
+
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
         return {**options, "ddp_backend": "gloo"}
     return {**options, "use_cpu": True}  # else several processes on CPUs train apart, not together
-
-
-def _join_deepspeed_by_gloo() -> None:
-    """Keep DeepSpeed from compiling collectives for CPUs: it takes minutes, and gloo has them."""
-    os.environ["DS_ACCELERATOR"] = "cpu"  # before it is imported
-    import deepspeed
-
-    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False

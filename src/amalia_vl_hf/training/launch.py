@@ -28,7 +28,7 @@ class LaunchError(RuntimeError):
     """One of the processes that train together ended before its work was done."""
 
 
-def wanted(recipe: Recipe, options: Sequence[str]) -> bool:
+def needs_launcher(recipe: Recipe, options: Sequence[str]) -> bool:
     """Whether this process has to start others; never inside one that a launcher started.
 
     Args:

@@ -62,12 +62,12 @@ def _accelerate_config(path: str | None) -> Mapping[str, Any]:
 
 
 def world_size() -> int:
-    """Ranks a launcher started; 1 without one."""
+    """Count the ranks that a launcher started; 1 without one."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def deepspeed_asked() -> bool:
-    """Whether `accelerate launch` was asked for DeepSpeed."""
+def uses_deepspeed() -> bool:
+    """Say whether `accelerate launch` was asked for DeepSpeed."""
     return os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() == "true"
 
 
@@ -109,8 +109,8 @@ def check_ranks(accelerator: Any) -> None:
     """
     if accelerator.num_processes != world_size():
         raise RecipeError(f"{world_size()} processes were started, but {accelerator.num_processes} train together")
-    fsdp_asked = os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
+    uses_fsdp = os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
     used = accelerator.distributed_type.value
-    for asked, name in ((deepspeed_asked(), "DEEPSPEED"), (fsdp_asked, "FSDP")):
-        if asked and used != name:
+    for uses, name in ((uses_deepspeed(), "DEEPSPEED"), (uses_fsdp, "FSDP")):
+        if uses and used != name:
             raise RecipeError(f"{name} was asked for, but accelerate uses {used}; on CPUs it does DDP or DeepSpeed")

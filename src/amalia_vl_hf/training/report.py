@@ -46,9 +46,9 @@ def write_training_report(path: Path, log_history: Log, origin: Mapping[str, Any
 
 def _curves(log_history: Log) -> Iterator[str]:
     names = list(dict.fromkeys(name for entry in log_history for name in entry))
-    for wanted, what, colour in _CURVES:
+    for start, what, colour in _CURVES:
         for name in names:
-            if name == wanted or (wanted.endswith("/") and name.startswith(wanted)):
+            if name == start or (start.endswith("/") and name.startswith(start)):
                 yield curve(name, what, [float(entry[name]) for entry in log_history if name in entry], colour)
 
 

@@ -94,21 +94,15 @@ def linear_layers(model: nn.Module, modules: tuple[str, ...]) -> str:
     Raises:
         ValueError: One of the modules has no linear layer.
     """
-    found = {
-        module: sorted({name.rpartition(".")[2] for name, layer in _linears(model) if module_of(f"{name}.") == module})
-        for module in modules
-    }
-    if empty := [module for module, names in found.items() if not names]:
-        raise ValueError(f"modules {empty} have no linear layer to adapt; there are {found}")
-    # A module's first prefix is its submodule, with a dot at the end: `model.multi_modal_projector.`.
-    patterns = (rf"{re.escape(MODULES[module][0])}(.*\.)?({'|'.join(found[module])})" for module in modules)
-    return "|".join(patterns)
-
-
-def _linears(model: nn.Module) -> Iterator[tuple[str, nn.Linear]]:
+    layers: dict[str, set[str]] = {module: set() for module in modules}
     for name, layer in model.named_modules():
-        if isinstance(layer, nn.Linear) and name != "lm_head":
-            yield name, layer
+        if isinstance(layer, nn.Linear) and name != "lm_head" and (module := module_of(f"{name}.")) in layers:
+            layers[module].add(name.rpartition(".")[2])
+    if empty := [module for module, names in layers.items() if not names]:
+        raise ValueError(f"modules {empty} have no linear layer to adapt; there are {layers}")
+    # A module's first prefix is its submodule, with a dot at the end: `model.multi_modal_projector.`.
+    patterns = (rf"{re.escape(MODULES[module][0])}(.*\.)?({'|'.join(sorted(layers[module]))})" for module in modules)
+    return "|".join(patterns)
 
 
 def freeze(model: nn.Module, trainable: tuple[str, ...]) -> None:
@@ -141,18 +135,14 @@ def parameter_groups(
         Groups with `params`, `lr`, `weight_decay` and `module`.
     """
     groups: list[dict[str, object]] = []
-    for wanted, learning_rate in learning_rates.items():
-        for decays in (True, False):
-            params = [
-                parameter
-                for module, _, parameter in named_parameters_by_module(model)
-                if module == wanted and parameter.requires_grad and _is_matrix(parameter) == decays
-            ]
+    for module, learning_rate in learning_rates.items():
+        trained = [one for owner, _, one in named_parameters_by_module(model) if owner == module and one.requires_grad]
+        matrices: list[nn.Parameter] = []
+        vectors: list[nn.Parameter] = []
+        for parameter in trained:
+            shape = getattr(parameter, "ds_shape", parameter.shape)  # ZeRO-3 leaves an empty vector in its place
+            (matrices if len(shape) > 1 else vectors).append(parameter)
+        for params, decay in ((matrices, weight_decay), (vectors, 0.0)):
             if params:
-                decay = weight_decay if decays else 0.0
-                groups.append({"params": params, "lr": learning_rate, "weight_decay": decay, "module": wanted})
+                groups.append({"params": params, "lr": learning_rate, "weight_decay": decay, "module": module})
     return groups
-
-
-def _is_matrix(parameter: nn.Parameter) -> bool:
-    return len(getattr(parameter, "ds_shape", parameter.shape)) > 1  # ZeRO-3 leaves an empty vector in its place

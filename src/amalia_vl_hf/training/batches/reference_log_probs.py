@@ -43,7 +43,7 @@ class ReferenceLogProbs:
         self.seconds = 0.0
 
     def of(self, indices: list[int]) -> dict[str, torch.Tensor]:
-        """What a batch of the pairs at these indices of the dataset gets, `(pairs,)` each; nothing before the pass."""
+        """Give a batch of the pairs at these indices their values, `(pairs,)` each; none before the pass."""
         if self.values is None:
             return {}
         return dict(zip(_NAMES, self.values[torch.tensor(indices)].unbind(1), strict=True))
@@ -114,12 +114,12 @@ class KnownReferenceTrainer(DPOTrainer):
 
 def digest(model: nn.Module) -> str:
     """Hash a model's weights, names and bytes; under ZeRO-3, of which a rank has its share in `ds_tensor`."""
-    found = hashlib.sha256()
+    hashed = hashlib.sha256()
     for name, parameter in sorted(model.named_parameters()):
         own: torch.Tensor = getattr(parameter, "ds_tensor", parameter).detach().cpu()
-        found.update(f"{name} {own.dtype} {tuple(own.shape)}".encode())
-        found.update(own.contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return found.hexdigest()
+        hashed.update(f"{name} {own.dtype} {tuple(own.shape)}".encode())
+        hashed.update(own.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return hashed.hexdigest()
 
 
 def read_parts(folder: Path) -> tuple[torch.Tensor, float]:
@@ -156,23 +156,23 @@ def _passes(trainer: DPOTrainer, start: int) -> Iterator[tuple[torch.Tensor, flo
     """Yield the values of the pairs from `start` on, `PAIRS_A_FILE` at a time, and the seconds they took."""
     model = trainer.accelerator.unwrap_model(trainer.model) if trainer.ref_model is None else trainer.ref_model
     left, begun = len(trainer.train_dataset) - start, time.monotonic()
-    found = torch.empty(0, 2)
+    pending = torch.empty(0, 2)  # computed, not yet given
     progress = tqdm(desc="Reference", unit="pair", total=left, disable=not trainer.accelerator.is_main_process)
     for batch in _batches(trainer, start) if left else ():
         inputs = trainer._prepare_inputs(batch)
         values = torch.stack(trainer.compute_ref_log_probs(model, inputs), dim=1)
         gathered = trainer.accelerator.gather(values).float().cpu()[:left]
         progress.update(len(gathered))
-        found, left = torch.cat((found, gathered)), left - len(gathered)
-        while len(found) >= PAIRS_A_FILE or (not left and len(found)):
+        pending, left = torch.cat((pending, gathered)), left - len(gathered)
+        while len(pending) >= PAIRS_A_FILE or (not left and len(pending)):
             now = time.monotonic()
-            yield found[:PAIRS_A_FILE], now - begun
-            found, begun = found[PAIRS_A_FILE:], now
+            yield pending[:PAIRS_A_FILE], now - begun
+            pending, begun = pending[PAIRS_A_FILE:], now
     progress.close()
 
 
 def _batches(trainer: DPOTrainer, start: int) -> DataLoader[Any]:
-    """This rank's batches; one after the other over the ranks, they hold the pairs from `start` on in order.
+    """Load this rank's batches; taken in turn over the ranks, they hold the pairs from `start` on in order.
 
     All ranks get equally many batches, all of one size: the last ones are filled with the last pair.
     """

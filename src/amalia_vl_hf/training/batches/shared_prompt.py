@@ -53,7 +53,7 @@ class PairRow(NamedTuple):
         return torch.cat((torch.arange(self.chosen_length), torch.arange(self.shared, self.shared + rest)))
 
     def segments(self, start: int) -> list[Segment]:
-        """What attends to what, in a longer row that holds this one from `start` on."""
+        """Say what attends to what, in a longer row that holds this one from `start` on."""
         middle, end = start + self.chosen_length, start + len(self.tokens)
         chosen = Segment(start, middle)
         return [chosen] if middle == end else [chosen, Segment(middle, end, start, start + self.shared)]
