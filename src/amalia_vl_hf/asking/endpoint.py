@@ -107,13 +107,13 @@ class _FailedTryError(Exception):
     """A try that came to nothing, though another may not.
 
     Args:
-        told: What went wrong.
+        reason: What went wrong.
         busy: The server was not there for it, so it says nothing about the request.
         wait: Seconds after which the server wants to be asked again.
     """
 
-    def __init__(self, told: str, busy: bool = False, wait: float | None = None) -> None:
-        super().__init__(told)
+    def __init__(self, reason: str, busy: bool = False, wait: float | None = None) -> None:
+        super().__init__(reason)
         self.busy = busy
         self.wait = wait
 
@@ -183,13 +183,13 @@ class Client:
             reply = _read(body)
             self.answered_at, self.away_since = time.monotonic(), math.inf
             return reply
-        said = f"{status}: {self._excerpt(body)}"
+        answer = f"{status}: {self._excerpt(body)}"
         if status in BAD_REQUEST:
             self.away_since = math.inf  # it is there, after all
-            raise _RefusedRequestError(said)
+            raise _RefusedRequestError(answer)
         if status in LATER or status >= 500:
-            raise _FailedTryError(said, busy=status in BUSY, wait=_seconds(headers.get("Retry-After", "")))
-        await self._end(f"answers {said}; {await self._advice()}")
+            raise _FailedTryError(answer, busy=status in BUSY, wait=_seconds(headers.get("Retry-After", "")))
+        await self._end(f"answers {answer}; {await self._advice()}")
 
     async def _send(
         self, method: str, path: str, payload: Mapping[str, Any] | None = None
@@ -234,12 +234,12 @@ class Client:
                     tries += 1
                     await self._pause(failure, tries)
 
-    async def _end(self, told: str) -> NoReturn:
+    async def _end(self, reason: str) -> NoReturn:
         """End the run; whoever comes second waits to be cancelled, or each would report an error of its own."""
         if self.ended:
             await asyncio.Event().wait()
         self.ended = True
-        raise EndpointError(f"{self.endpoint.base} {told}. The answers so far are kept; the same call goes on.")
+        raise EndpointError(f"{self.endpoint.base} {reason}. The answers so far are kept; the same call goes on.")
 
     async def _advice(self) -> str:
         """Say what to check when the server wants none of what it is asked."""

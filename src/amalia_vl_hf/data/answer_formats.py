@@ -41,7 +41,7 @@ def write(fields: Mapping[str, Any], kind: AnswerFormat) -> str:
     """
     if kind == "json":
         return json.dumps(fields, ensure_ascii=False)
-    texts = {name: _text(value) for name, value in fields.items()}
+    texts = {name: _YES_NO[value] if isinstance(value, bool) else str(value) for name, value in fields.items()}
     if kind == "markdown":
         return "\n\n".join(f"**{name}:** {text}" for name, text in texts.items())
     if kind == "tagged":
@@ -62,14 +62,10 @@ def read(answer: str, kind: AnswerFormat, like: Mapping[str, Any]) -> Fields | N
     Returns:
         The fields; None if the answer is not in the format, or has other fields.
     """
-    found = _READERS[kind](answer, list(like))
-    if found is None or list(found) != list(like):
+    fields = _READERS[kind](answer, list(like))
+    if fields is None or list(fields) != list(like):
         return None
-    return {name: _typed(value, like[name]) for name, value in found.items()}
-
-
-def _text(value: Any) -> str:
-    return _YES_NO[value] if isinstance(value, bool) else str(value)
+    return {name: _typed(value, like[name]) for name, value in fields.items()}
 
 
 def _typed(value: Any, like: Any) -> Any:
@@ -83,10 +79,10 @@ def _typed(value: Any, like: Any) -> Any:
 
 def _read_json(answer: str, names: list[str]) -> Fields | None:
     try:
-        found = json.loads(answer)
+        fields = json.loads(answer)
     except ValueError:
         return None
-    return found if isinstance(found, dict) else None
+    return fields if isinstance(fields, dict) else None
 
 
 def _read_markdown(answer: str, names: list[str]) -> Fields | None:

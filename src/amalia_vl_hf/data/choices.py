@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import random
-import string
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from .languages import Language
 
-MOST_CHOICES = 5
+CHOICE_LETTERS = "ABCDE"  # of options, which are at least two
 LETTER_ALONE: dict[Language, str] = {
     "pt": "Responde apenas com a letra da opção correta.",
     "en": "Answer with the letter of the right option only.",
@@ -40,10 +39,10 @@ def shuffle_choices(right: str, wrong: Sequence[str], rng: random.Random) -> Cho
         ValueError: Two options are equal, or they are fewer than 2 or more than 5.
     """
     texts = [right, *wrong]
-    if not 2 <= len(texts) <= MOST_CHOICES or len(set(texts)) < len(texts):
-        raise ValueError(f"options must be 2 to {MOST_CHOICES}, no two equal, not {texts}")
+    if not 2 <= len(texts) <= len(CHOICE_LETTERS) or len(set(texts)) < len(texts):
+        raise ValueError(f"options must be 2 to {len(CHOICE_LETTERS)}, no two equal, not {texts}")
     rng.shuffle(texts)
-    return Choices(tuple(texts), string.ascii_uppercase[texts.index(right)])
+    return Choices(tuple(texts), CHOICE_LETTERS[texts.index(right)])
 
 
 def list_choices(choices: Choices) -> str:
@@ -52,7 +51,7 @@ def list_choices(choices: Choices) -> str:
     >>> list_choices(Choices(("4", "5"), "B"))
     'A) 4\nB) 5'
     """
-    return "\n".join(f"{letter}) {text}" for letter, text in zip(string.ascii_uppercase, choices.texts, strict=False))
+    return "\n".join(f"{letter}) {text}" for letter, text in zip(CHOICE_LETTERS, choices.texts, strict=False))
 
 
 def reasoned(steps: str, answer: str, language: Language) -> str:

@@ -52,7 +52,7 @@ def open_picture(row: DatasetRow) -> Pictures.Image:
 def write_row(dataset: RenderedDataset, drawn: DrawnSample, index: int, **provenance: Any) -> DatasetRow:
     """Write a sample as a row, with where it comes from: the columns of `FEATURES` after `index`."""
     suffix = "png" if drawn.picture.startswith(b"\x89PNG") else "jpg"
-    turns = [turn for said in drawn.exchanges for turn in zip(("user", "assistant"), said, strict=True)]
+    turns = [turn for pair in drawn.exchanges for turn in zip(("user", "assistant"), pair, strict=True)]
     return {
         "images": [{"bytes": drawn.picture, "path": f"{dataset.NAME}-{index:08}.{suffix}"}],
         "messages": [{"role": role, "content": text} for role, text in turns],
@@ -84,10 +84,10 @@ def exchange(row: DatasetRow) -> Exchange:
     Raises:
         ValueError: Its turns are others.
     """
-    found = exchanges(row)
-    if len(found) != 1:
-        raise ValueError(f"sample {row['index']}: {len(found)} exchanges, expected one")
-    return found[0]
+    conversation = exchanges(row)
+    if len(conversation) != 1:
+        raise ValueError(f"sample {row['index']}: {len(conversation)} exchanges, expected one")
+    return conversation[0]
 
 
 def truth_of(row: DatasetRow) -> dict[str, Any]:

@@ -35,14 +35,14 @@ def find_typefaces(folder: Path | None = None) -> tuple[Path, ...]:
     own = tuple(sorted(path for path in OWN.iterdir() if path.suffix in SUFFIXES))
     if folder is None:
         return own
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    lacking = {path: missing_glyphs(path) for path in found}
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    lacking = {path: missing_glyphs(path) for path in files}
     for path, glyphs in lacking.items():
         if glyphs:
             logger.warning("%s is left out: it cannot draw %s", path, glyphs)
     complete = tuple(path for path, glyphs in lacking.items() if not glyphs)
     if not complete:
-        raise ValueError(f"{folder}: none of its {len(found)} fonts has every Portuguese glyph")
+        raise ValueError(f"{folder}: none of its {len(files)} fonts has every Portuguese glyph")
     return own + complete
 
 

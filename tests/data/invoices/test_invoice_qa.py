@@ -16,7 +16,7 @@ from amalia_vl_hf.data.building.run import build
 from amalia_vl_hf.data.dataset import RejectedError
 from amalia_vl_hf.data.invoices import invoice_qa, questions
 from amalia_vl_hf.data.invoices.fatura import read_invoices
-from amalia_vl_hf.data.invoices.questions import NOUNS, InvoiceQuestion, bodies, endings, write_box
+from amalia_vl_hf.data.invoices.questions import NOUNS, InvoiceQuery, bodies, endings, write_box
 from amalia_vl_hf.data.invoices.typeset import FONTS, LAYOUTS, RULES, InvoicePage, draw_invoice, money, set_invoice
 from amalia_vl_hf.data.rows import exchanges, open_picture, png
 from amalia_vl_hf.samples.loading import load_samples
@@ -41,7 +41,7 @@ def fatura_rows(tmp_path_factory):
 
 
 def asked_in(row):
-    return [InvoiceQuestion.of(known) for known in json.loads(row["truth"])["asked"]]
+    return [InvoiceQuery.of(known) for known in json.loads(row["truth"])["asked"]]
 
 
 def of_task(rows, task):
@@ -221,7 +221,7 @@ def test_every_wording_is_a_sentence_in_european_portuguese():
     written = []
     for name in NOUNS:
         for task in ("extraction", "box", "confirmation", "rejection"):
-            asked = InvoiceQuestion(task, (name,), "iban" if task == "rejection" else None)
+            asked = InvoiceQuery(task, (name,), "iban" if task == "rejection" else None)
             asking = bodies(asked, box)
             answering = questions.answers(asked, fields, box)
             assert len(set(asking)) == len(asking)
@@ -237,14 +237,12 @@ def test_names_of_formats_are_one_word():
     names = [questions.key(name) for name in NOUNS]
     assert len(set(names)) == len(names)
     assert all(name.isidentifier() for name in names)
-    assert endings(InvoiceQuestion("fields", ("number", "date"), kind="tagged"))[0].startswith(
-        "Responde com etiquetas"
-    )
+    assert endings(InvoiceQuery("fields", ("number", "date"), kind="tagged"))[0].startswith("Responde com etiquetas")
 
 
 def test_an_exchange_survives_json():
-    asked = InvoiceQuestion("fields", ("number", "date"), kind="json")
-    assert InvoiceQuestion.of(json.loads(json.dumps(asked._asdict()))) == asked
+    asked = InvoiceQuery("fields", ("number", "date"), kind="json")
+    assert InvoiceQuery.of(json.loads(json.dumps(asked._asdict()))) == asked
 
 
 def test_trainers_read_what_is_built_from_ours_and_from_fatura(tmp_path):

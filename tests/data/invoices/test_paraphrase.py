@@ -14,7 +14,7 @@ from amalia_vl_hf.data.building.run import build
 from amalia_vl_hf.data.dataset import Exchange, RejectedError
 from amalia_vl_hf.data.invoices import invoice_qa
 from amalia_vl_hf.data.invoices.paraphrase import is_free, paraphrase_faults, read_paraphrase, write_request
-from amalia_vl_hf.data.invoices.questions import NOUNS, InvoiceQuestion, answers, bodies, write_box
+from amalia_vl_hf.data.invoices.questions import NOUNS, InvoiceQuery, answers, bodies, write_box
 from amalia_vl_hf.data.prompts import read_prompt
 from amalia_vl_hf.data.rows import exchanges
 from amalia_vl_hf.variety import judge
@@ -24,11 +24,11 @@ from ..rows import MATERIALS, drawn_row, said, with_truth
 
 FIELDS = {"total": "12,40 €", "date": "03/05/2021", "seller": "Padaria Estrela, Lda.", "number": "FT 2021/7"}
 BOXES = {name: (0.1, 0.1 * place, 0.3, 0.1 * place + 0.05) for place, name in enumerate(FIELDS)}
-TOTAL = InvoiceQuestion("extraction", ("total",))
-ALONE = InvoiceQuestion("extraction", ("date",), alone=True)
-BOX = InvoiceQuestion("box", ("seller",))
-REJECTION = InvoiceQuestion("rejection", ("total",), "date")
-CONFIRMATION = InvoiceQuestion("confirmation", ("number",), "number")
+TOTAL = InvoiceQuery("extraction", ("total",))
+ALONE = InvoiceQuery("extraction", ("date",), alone=True)
+BOX = InvoiceQuery("box", ("seller",))
+REJECTION = InvoiceQuery("rejection", ("total",), "date")
+CONFIRMATION = InvoiceQuery("confirmation", ("number",), "number")
 REGION = write_box(BOXES["date"])
 AT_TOTAL = f"Em {REGION} lê-se o total a pagar?"
 AT_NUMBER = f"Em {write_box(BOXES['number'])}, há o número da fatura?"
@@ -78,7 +78,7 @@ def test_they_are_about_the_same_as_without_a_model(rows):
 def test_the_validator_holds_paraphrased_rows_to_values_and_boxes(rows):
     found = Counter()
     for row in rows:
-        asked = InvoiceQuestion.of(json.loads(row["truth"])["asked"][-1])
+        asked = InvoiceQuery.of(json.loads(row["truth"])["asked"][-1])
         faults = invoice_qa.faults(said(row, exchanges(row)[-1].answer + " 7"))
         if is_free(asked):
             assert faults == ["the paraphrase puts a number into an answer"]
@@ -204,11 +204,11 @@ def test_our_own_wordings_are_paraphrases_of_one_another():
     for name in NOUNS:
         other = "iban" if name != "iban" else "total"
         for asked in (
-            InvoiceQuestion("extraction", (name,)),
-            InvoiceQuestion("box", (name,)),
-            InvoiceQuestion("confirmation", (name,), name),
-            InvoiceQuestion("rejection", (name,), other),
-            InvoiceQuestion("fields", (name, other), kind="plain"),
+            InvoiceQuery("extraction", (name,)),
+            InvoiceQuery("box", (name,)),
+            InvoiceQuery("confirmation", (name,), name),
+            InvoiceQuery("rejection", (name,), other),
+            InvoiceQuery("fields", (name, other), kind="plain"),
         ):
             for question in bodies(asked, boxes):
                 for answer in answers(asked, fields, boxes):
@@ -216,7 +216,7 @@ def test_our_own_wordings_are_paraphrases_of_one_another():
 
 
 def test_several_fields_are_named_in_their_order():
-    asked = InvoiceQuestion("fields", ("total", "date"), kind="json")
+    asked = InvoiceQuery("fields", ("total", "date"), kind="json")
     assert paraphrase_faults(asked, Exchange("Dá-me o total a pagar e a data de emissão.", "{}"), FIELDS, BOXES) == []
     assert paraphrase_faults(asked, Exchange("Dá-me a data de emissão e o total a pagar.", "{}"), FIELDS, BOXES) == [
         "the paraphrase asks for another field"

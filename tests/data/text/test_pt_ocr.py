@@ -9,11 +9,12 @@ from PIL import Image
 
 from amalia_vl_hf.data.answer_formats import ACCEPTED, FORMATS, REFUTED, VERDICT, read, request, write
 from amalia_vl_hf.data.dataset import Materials, Passage
+from amalia_vl_hf.data.languages import ORDINALS
 from amalia_vl_hf.data.rows import jpeg, open_picture, png
 from amalia_vl_hf.data.text import pt_ocr
 from amalia_vl_hf.data.text.misreadings import MISREADINGS, misread
 from amalia_vl_hf.data.text.passages import split_sentences
-from amalia_vl_hf.data.text.pt_ocr import ORDERS, ORDINALS, PLACES, TASKS
+from amalia_vl_hf.data.text.pt_ocr import ORDERS, PLACES, TASKS
 from amalia_vl_hf.data.text.wear import WEARS, wear
 from amalia_vl_hf.data.typefaces import find_typefaces
 from amalia_vl_hf.variety import judge
@@ -222,4 +223,4 @@ def test_lossy_pictures_keep_their_colours_size():
 
 def test_directions_and_ordinals_cover_what_is_asked():
     assert {direction for direction, _ in PLACES} == set(ORDERS)
-    assert len(ORDINALS) == len(set(ORDINALS)) == 10
+    assert len(ORDINALS["pt"]) == len(set(ORDINALS["pt"])) == 10

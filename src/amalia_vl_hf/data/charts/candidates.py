@@ -89,20 +89,20 @@ def _verify(item: Any, panels: Sequence[Panel], language: Language) -> Candidate
     if not isinstance(item, dict) or set(item) != _KEYS:
         raise RejectedError("other keys of a question", str(item)[:80])
     question, reasoning = _text(item["question"], QUESTION_LENGTH), _text(item["steps"], STEPS_LENGTH)
-    given = _text(item["answer"], (1, 200))
+    written = _text(item["answer"], (1, 200))
     if is_portuguese(f"{question}\n{reasoning}") is (language != "pt"):
         raise RejectedError("a question in another language", question)
     query = read_query(item["query"])
     answer = compute(query, panels, language)
-    if not _agree(given, answer, query, panels, language):
-        raise RejectedError("a wrong answer", f"{given} and not {answer.text}")
+    if not _agree(written, answer, query, panels, language):
+        raise RejectedError("a wrong answer", f"{written} and not {answer.text}")
     if missing := [part for part in _named(query, panels, language) if part.lower() not in question.lower()]:
         raise RejectedError("a question that does not name what it asks for", missing[0])
     if not _asks(question.lower(), query, panels, language):
         raise RejectedError("a question for something else than its query", question)
-    threshold = query.threshold
-    if threshold is not None and threshold not in [_read_number(text, language) for text in _NUMBER.findall(question)]:
-        raise RejectedError("a question that does not name what it asks for", str(threshold))
+    numbers = [read_value(text, "", language) for text in _NUMBER.findall(question)]
+    if query.threshold is not None and query.threshold not in numbers:
+        raise RejectedError("a question that does not name what it asks for", str(query.threshold))
     read = [look_up(cell, panels) for cell in query.cells] if query.op in NAMING else []
     if missing := [text for text in (write_number(value, language) for value in read) if text not in reasoning]:
         raise RejectedError("reasoning without its numbers", missing[0])
@@ -145,12 +145,12 @@ def _text(text: Any, length: tuple[int, int]) -> str:
     return text.strip()
 
 
-def _agree(given: str, answer: ChartAnswer, query: Query, panels: Sequence[Panel], language: Language) -> bool:
+def _agree(written: str, answer: ChartAnswer, query: Query, panels: Sequence[Panel], language: Language) -> bool:
     """Tell whether two answers are the same: the same number, or the same words but for case, marks and spaces."""
     if answer.kind in ("number", "count"):
         unit = panels[query.cells[0].panel].content.unit if query.cells else ""
-        return read_value(given, result_unit(query, unit, language), language) == answer.value
-    plain, right = (" ".join(re.sub(r"[«»“”\".]", "", text).lower().split()) for text in (given, answer.text))
+        return read_value(written, result_unit(query, unit, language), language) == answer.value
+    plain, right = (" ".join(re.sub(r"[«»“”\".]", "", text).lower().split()) for text in (written, answer.text))
     return plain == right
 
 
@@ -175,7 +175,7 @@ def _asks(question: str, query: Query, panels: Sequence[Panel], language: Langua
     bare = question.lower()
     for name in sorted(_named(query, panels, language), key=len, reverse=True):
         bare = bare.replace(name.lower(), " ")
-    words, others = (said.get(language, ()) for said in _WORDS[query.op])
+    words, others = (listed.get(language, ()) for listed in _WORDS[query.op])
     right = any(word in bare for word in words) and not any(word in bare for word in others)
     return right and (query.op != "greater" or _in_order(question.lower(), query, language))
 
@@ -188,7 +188,3 @@ def _in_order(question: str, query: Query, language: Language) -> bool:
         if one != other and min(first, second) >= 0:
             return first < second
     return False
-
-
-def _read_number(text: str, language: Language) -> Decimal | None:
-    return read_value(text, "", language)

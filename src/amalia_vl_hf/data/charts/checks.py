@@ -73,14 +73,17 @@ def check_chart(panel: ChartRecord, grey: np.ndarray) -> list[str]:
     """Say what of a chart is not in the picture: its texts, or what its values can be read from."""
     boxes = [TextBox(*box) for box in panel["texts"]]
     height, width = grey.shape
-    found = clashes(boxes, width, height)
-    found += [f"{box.text!r} is not written in {box[1:]}" for box in boxes if not found and not _inked(grey, box)]
+    problems = clashes(boxes, width, height)
+    if not problems:
+        problems = [f"{box.text!r} is not written in {box[1:]}" for box in boxes if not _inked(grey, box)]
     content, texts = from_record(panel["content"]), [box.text for box in boxes]
-    wanted = [content.title, *(content.series if len(content.series) > 1 else ()), *content.categories]
-    found += [f"{name!r} stands nowhere" for name in wanted if not any(_holds(text, name) for text in texts)]
+    names = [content.title, *(content.series if len(content.series) > 1 else ()), *content.categories]
+    for name in names:  # alone, or with a value or a unit after it
+        if not any(text == name or text.startswith(f"{name} ") for text in texts):
+            problems.append(f"{name!r} stands nowhere")
     if not _readable(panel, texts):
-        found.append(f"the values of {content.title!r} cannot be read")
-    return found
+        problems.append(f"the values of {content.title!r} cannot be read")
+    return problems
 
 
 def _table(panel: ChartRecord) -> dict[tuple[str, str], Fraction]:
@@ -143,11 +146,6 @@ def _inked(grey: np.ndarray, box: TextBox) -> bool:
 def _at_both_ends(ink: np.ndarray) -> bool:
     end = max(round(ink.shape[1] * END), 1)
     return bool(ink[:, :end].any() and ink[:, -end:].any())
-
-
-def _holds(text: str, name: str) -> bool:
-    """Tell whether a text is a name, alone or with a value or a unit after it."""
-    return text == name or text.startswith(f"{name} ")
 
 
 def _readable(panel: ChartRecord, texts: Sequence[str]) -> bool:

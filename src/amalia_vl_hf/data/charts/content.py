@@ -198,12 +198,12 @@ def read_json_list(answer: str) -> list[Any]:
         RejectedError: It is none.
     """
     try:
-        found = json.loads(answer, parse_float=Decimal, parse_int=Decimal)
+        items = json.loads(answer, parse_float=Decimal, parse_int=Decimal)
     except (ValueError, RecursionError, InvalidOperation) as error:
         raise RejectedError("no JSON", answer[:80]) from error
-    if not isinstance(found, list):
+    if not isinstance(items, list):
         raise RejectedError("no JSON list", answer[:80])
-    return found
+    return items
 
 
 def _read_content(chart: Any, shape: ChartShape, language: Language) -> Content:

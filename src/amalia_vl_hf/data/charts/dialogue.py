@@ -7,11 +7,11 @@ that are yes or no.
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from ..choices import (
+    CHOICE_LETTERS,
     LETTER_ALONE,
     STEP_BY_STEP,
     YES_NO_ALONE,
@@ -60,11 +60,11 @@ def write_exchange(
     form = choose_form(answer, bool(wrong), rng)
     if form == "choices":
         choices = shuffle_choices(answer.text, wrong, rng)
-        (asked,) = requests(question, form, choices.texts, language)
-        return ChartExchange(Exchange(asked, choices.letter), form, choices.texts)
-    asked = rng.choice(requests(question, form, (), language))
+        (request,) = requests(question, form, choices.texts, language)
+        return ChartExchange(Exchange(request, choices.letter), form, choices.texts)
+    request = rng.choice(requests(question, form, (), language))
     text = reasoned(steps, answer.text, language) if form == "reasoned" else answer.text
-    return ChartExchange(Exchange(asked, text), form)
+    return ChartExchange(Exchange(request, text), form)
 
 
 def requests(question: str, form: Form, options: Sequence[str], language: Language) -> list[str]:
@@ -83,5 +83,4 @@ def read_answer(text: str, form: Form, options: Sequence[str], language: Languag
         return final_answer(text, language)
     if form != "choices":
         return text
-    place = "ABCDE".find(text) if re.fullmatch("[A-E]", text) else -1
-    return options[place] if 0 <= place < len(options) else None
+    return dict(zip(CHOICE_LETTERS, options, strict=False)).get(text)

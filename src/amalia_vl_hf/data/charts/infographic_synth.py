@@ -25,7 +25,7 @@ from .content import UNITS, from_record, read_contents
 from .dialogue import ChartExchange, read_answer, requests, write_exchange
 from .panels import join_charts
 from .questions import LETTERS, Panel, Query, compute, dimension, draw_query, query_of, wrong_answers
-from .style import Chart, TextBox
+from .style import Chart
 from .templates import TEMPLATES, draw_chart
 from .topics import write_content
 from .wording import questions, steps
@@ -61,13 +61,13 @@ class ChartSubject(NamedTuple):
     Args:
         templates: Of its panels.
         language: Of its charts.
-        asked: Of its questions.
+        question_language: Of its questions.
         hint: What a model is to write about.
     """
 
     templates: tuple[str, ...]
     language: Language
-    asked: Language
+    question_language: Language
     hint: str
 
 
@@ -75,34 +75,38 @@ def draw(rng: random.Random, index: int, materials: Materials) -> DrawnSample:
     """Draw one to three charts, and ask about them."""
     subject = _subject(rng)
     if materials.answers:
-        panels = _told_panels(subject, materials)
+        panels = _model_panels(subject, materials)
         charts = [draw_chart(panel.template, panel.content, rng) for panel in panels]
-        asked = _told_questions(panels, subject, materials, rng)
+        turns = _model_questions(panels, subject, materials, rng)
     else:
         panels, charts = _write_panels(subject, rng)
-        asked = _ask(panels, subject, rng)
+        turns = _ask(panels, subject, rng)
     picture, texts = join_charts(charts, subject.language, rng)
     shown = [
-        {"template": panel.template, "content": panel.content.record(), "texts": [_whole(box) for box in boxes]}
+        {
+            "template": panel.template,
+            "content": panel.content.record(),
+            "texts": [[box.text, *map(math.floor, box[1:])] for box in boxes],  # in whole pixels
+        }
         for panel, boxes in zip(panels, texts, strict=True)
     ]
     if materials.answers:
         _check_shown(shown, picture)
-    truth = {"panels": shown, "asked": [record for _, record in asked]}
+    truth = {"panels": shown, "asked": [record for _, record in turns]}
     task = panels[0].template if len(panels) == 1 else f"{len(panels)} panels"
-    return DrawnSample(png(picture), tuple(exchange for exchange, _ in asked), task, truth, subject.asked)
+    return DrawnSample(png(picture), tuple(exchange for exchange, _ in turns), task, truth, subject.question_language)
 
 
 def faults(row: DatasetRow) -> list[str]:
     """Hold a row to its truth: texts and values are in the picture, and each answer is what the charts give."""
-    truth, said, language = truth_of(row), exchanges(row), row["language"]
+    truth, conversation, language = truth_of(row), exchanges(row), row["language"]
     grey = np.asarray(open_picture(row).convert("L"))
-    found = [fault for panel in truth["panels"] for fault in check_chart(panel, grey)]
-    if len(said) != len(truth["asked"]):
-        found.append(f"{len(said)} exchanges for {len(truth['asked'])} questions")
-    for exchange, asked in zip(said, truth["asked"], strict=False):
-        found += _check_exchange(exchange, asked, truth["panels"], language)
-    return found
+    problems = [fault for panel in truth["panels"] for fault in check_chart(panel, grey)]
+    if len(conversation) != len(truth["asked"]):
+        problems.append(f"{len(conversation)} exchanges for {len(truth['asked'])} questions")
+    for exchange, record in zip(conversation, truth["asked"], strict=False):
+        problems += _check_exchange(exchange, record, truth["panels"], language)
+    return problems
 
 
 def ask_content(rng: random.Random, index: int, materials: Materials) -> dict[str, str]:
@@ -117,13 +121,13 @@ def ask_content(rng: random.Random, index: int, materials: Materials) -> dict[st
 def ask_questions(rng: random.Random, index: int, materials: Materials) -> dict[str, str]:
     """Fill the prompt for questions about what the model made the charts say."""
     subject = _subject(rng)
-    panels = _told_panels(subject, materials)
+    panels = _model_panels(subject, materials)
     shown = [
         {"panel": letter, "template": PROMPTED[panel.template], **panel.content.record()}
         for letter, panel in zip(LETTERS, panels, strict=False)
     ]
     written = "\n".join(json.dumps(chart, ensure_ascii=False) for chart in shown)
-    return {"charts": written, "language": LANGUAGE_NAMES[subject.asked], "most": str(MOST)}
+    return {"charts": written, "language": LANGUAGE_NAMES[subject.question_language], "most": str(MOST)}
 
 
 STEPS = (ModelStep("content", ask_content), ModelStep("questions", ask_questions))
@@ -176,21 +180,21 @@ def _write_content(name: str, like: Panel | None, language: Language, rng: rando
 
 def _ask(panels: Sequence[Panel], subject: ChartSubject, rng: random.Random) -> list[tuple[Exchange, dict[str, Any]]]:
     """Draw one to three questions, no two of them the same."""
-    asked: dict[Query, tuple[Exchange, dict[str, Any]]] = {}
-    language = subject.asked
+    turns: dict[Query, tuple[Exchange, dict[str, Any]]] = {}
+    language = subject.question_language
     for _ in range(rng.choice((1, 1, 2, 3))):
         query = draw_query(rng, panels)
-        if query in asked:
+        if query in turns:
             continue
         answer = compute(query, panels, language)
         wrong = wrong_answers(query, answer, panels, rng, language)
         question, reasoning = rng.choice(questions(query, panels, language)), steps(query, panels, answer, language)
         written = write_exchange(question, reasoning, answer, wrong, language, rng)
-        asked[query] = written.exchange, _record(query, question, written, "seed")
-    return list(asked.values())
+        turns[query] = written.exchange, _record(query, question, written, "seed")
+    return list(turns.values())
 
 
-def _told_panels(subject: ChartSubject, materials: Materials) -> list[Panel]:
+def _model_panels(subject: ChartSubject, materials: Materials) -> list[Panel]:
     """Read what a model made the charts say.
 
     Raises:
@@ -201,7 +205,7 @@ def _told_panels(subject: ChartSubject, materials: Materials) -> list[Panel]:
     return [Panel(name, content) for name, content in zip(subject.templates, contents, strict=True)]
 
 
-def _told_questions(
+def _model_questions(
     panels: Sequence[Panel], subject: ChartSubject, materials: Materials, rng: random.Random
 ) -> list[tuple[Exchange, dict[str, Any]]]:
     """Keep a model's questions whose answer is right.
@@ -209,12 +213,14 @@ def _told_questions(
     Raises:
         RejectedError: None is left.
     """
-    asked = []
-    for candidate in read_candidates(materials.answers["questions"], panels, subject.asked):
-        wrong = wrong_answers(candidate.query, candidate.answer, panels, rng, subject.asked)
-        written = write_exchange(candidate.question, candidate.steps, candidate.answer, wrong, subject.asked, rng)
-        asked.append((written.exchange, _record(candidate.query, candidate.question, written, "model")))
-    return asked
+    turns = []
+    for candidate in read_candidates(materials.answers["questions"], panels, subject.question_language):
+        wrong = wrong_answers(candidate.query, candidate.answer, panels, rng, subject.question_language)
+        written = write_exchange(
+            candidate.question, candidate.steps, candidate.answer, wrong, subject.question_language, rng
+        )
+        turns.append((written.exchange, _record(candidate.query, candidate.question, written, "model")))
+    return turns
 
 
 def _check_shown(panels: Sequence[Mapping[str, Any]], picture: Image.Image) -> None:
@@ -224,8 +230,8 @@ def _check_shown(panels: Sequence[Mapping[str, Any]], picture: Image.Image) -> N
         RejectedError: Something is not seen.
     """
     grey = np.asarray(picture.convert("L"))
-    if found := [fault for panel in panels for fault in check_chart(panel, grey)]:
-        raise RejectedError("a chart that does not show what it says", found[0])
+    if problems := [fault for panel in panels for fault in check_chart(panel, grey)]:
+        raise RejectedError("a chart that does not show what it says", problems[0])
 
 
 def _record(query: Query, question: str, written: ChartExchange, author: str) -> dict[str, Any]:
@@ -237,46 +243,43 @@ def _describe(name: str) -> str:
     """Say what a template takes, for a prompt."""
     shape = TEMPLATES[name].shape
     series = "uma só série" if shape.series == (1, 1) else f"{_between(shape.series)} séries"
-    told = [f"{PROMPTED[name]}, com {_between(shape.categories)} categorias e {series}"]
+    parts = [f"{PROMPTED[name]}, com {_between(shape.categories)} categorias e {series}"]
     if shape.whole:
-        told.append('as partes são percentagens inteiras que somam 100, cada uma de 5 ou mais, com a unidade "%"')
+        parts.append('as partes são percentagens inteiras que somam 100, cada uma de 5 ou mais, com a unidade "%"')
     if shape.stepped:
-        told.append("cada valor é um múltiplo do mesmo passo (1, 2 ou 5, ou dez, cem… vezes isso), de 1 a 10 passos")
+        parts.append("cada valor é um múltiplo do mesmo passo (1, 2 ou 5, ou dez, cem… vezes isso), de 1 a 10 passos")
     if shape.distinct:
-        told.append('as séries são as duas medidas dos eixos, cada uma com a sua unidade no nome, e a unidade é ""')
-        told.append("em cada série não há dois valores iguais")
+        parts.append('as séries são as duas medidas dos eixos, cada uma com a sua unidade no nome, e a unidade é ""')
+        parts.append("em cada série não há dois valores iguais")
     if shape.apart:
-        told.append("com mais do que uma série, os valores são múltiplos de um passo, de 1 a 10 passos")
-        told.append("e numa categoria não há dois valores iguais")
+        parts.append("com mais do que uma série, os valores são múltiplos de um passo, de 1 a 10 passos")
+        parts.append("e numa categoria não há dois valores iguais")
     if shape.added:
-        told.append("a soma dos valores tem de fazer sentido")
-    return "; ".join(told)
+        parts.append("a soma dos valores tem de fazer sentido")
+    return "; ".join(parts)
 
 
 def _between(limits: tuple[int, int]) -> str:
     return str(limits[0]) if limits[0] == limits[1] else f"{limits[0]} a {limits[1]}"
 
 
-def _check_exchange(exchange: Exchange, asked: Any, panels: Any, language: Language) -> list[str]:
+def _check_exchange(exchange: Exchange, record: Any, panels: Any, language: Language) -> list[str]:
     """Say what is wrong with a question and its answer."""
-    result = derive(asked["query"], panels, language)
+    result = derive(record["query"], panels, language)
     if result is None:
         return [f"{exchange.question!r} has no one answer"]
-    found = []
+    problems = []
     read = [Panel(panel["template"], from_record(panel["content"])) for panel in panels]
-    wordings = [asked["question"]] if asked["by"] == "model" else questions(query_of(asked["query"]), read, language)
-    asks = [text for wording in wordings for text in requests(wording, asked["form"], asked["options"], language)]
+    wordings = (
+        [record["question"]] if record["by"] == "model" else questions(query_of(record["query"]), read, language)
+    )
+    asks = [text for wording in wordings for text in requests(wording, record["form"], record["options"], language)]
     if exchange.question not in asks:
-        found.append(f"{exchange.question!r} does not ask for {asked['query']}")
-    answer = read_answer(exchange.answer, asked["form"], asked["options"], language)
-    if answer is None or not says(answer, result, asked["query"], panels, language):
-        found.append(f"the answer {exchange.answer!r} is not {result}")
-    right = [text for text in asked["options"] if says(text, result, asked["query"], panels, language)]
-    if asked["options"] and len(right) != 1:
-        found.append(f"{len(right)} of the options {asked['options']} are right")
-    return found
-
-
-def _whole(box: TextBox) -> list[Any]:
-    """Give a box in whole pixels, as a record."""
-    return [box.text, math.floor(box.left), math.floor(box.top), math.floor(box.right), math.floor(box.bottom)]
+        problems.append(f"{exchange.question!r} does not ask for {record['query']}")
+    answer = read_answer(exchange.answer, record["form"], record["options"], language)
+    if answer is None or not says(answer, result, record["query"], panels, language):
+        problems.append(f"the answer {exchange.answer!r} is not {result}")
+    right = [text for text in record["options"] if says(text, result, record["query"], panels, language)]
+    if record["options"] and len(right) != 1:
+        problems.append(f"{len(right)} of the options {record['options']} are right")
+    return problems

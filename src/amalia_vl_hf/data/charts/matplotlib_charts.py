@@ -381,10 +381,10 @@ def _boxes(figure: Figure, renderer: Any, height: int) -> list[TextBox]:
     """List every text that is seen, with its box from the top left."""
     from matplotlib.text import Text
 
-    found = []
+    boxes = []
     for text in figure.findobj(Text):
         if isinstance(text, Text) and text.get_visible() and text.get_text().strip():
             box = text.get_window_extent(renderer)
             written = " ".join(text.get_text().split())
-            found.append(TextBox(written, box.x0, height - box.y1, box.x1, height - box.y0))
-    return found
+            boxes.append(TextBox(written, box.x0, height - box.y1, box.x1, height - box.y0))
+    return boxes

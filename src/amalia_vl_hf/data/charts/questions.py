@@ -135,8 +135,8 @@ def compute(query: Query, panels: Sequence[Panel], language: Language) -> ChartA
         raise RejectedError("a question that its chart does not decide", f"{query.op} of {len(query.cells)} cells")
     if query.op not in (ACROSS if query.panel is None else WITHIN):
         raise RejectedError("a question that its chart does not decide", f"{query.op} of panel {query.panel}")
-    asked = panels if query.panel is None else [panels[query.panel]]
-    if query.op in _OF_CATEGORIES and any(panel.template == "scatter plot" for panel in asked):
+    charts = panels if query.panel is None else [panels[query.panel]]
+    if query.op in _OF_CATEGORIES and any(panel.template == "scatter plot" for panel in charts):
         raise RejectedError("a question that its chart does not decide", f"{query.op} of points")
     if query.op in _OF_A_SERIES:
         _check_series(query, panels)

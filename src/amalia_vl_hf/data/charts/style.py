@@ -161,7 +161,7 @@ def wrap(text: str, room: float, path: Path, size: int) -> str:
 
 def clashes(texts: Sequence[TextBox], width: float, height: float) -> list[str]:
     """Say which texts cover one another or reach out of the picture."""
-    found = [
+    problems = [
         f"{box.text!r} reaches out of the picture"
         for box in texts
         if not (0 <= box.left < box.right <= width and 0 <= box.top < box.bottom <= height)
@@ -171,8 +171,8 @@ def clashes(texts: Sequence[TextBox], width: float, height: float) -> list[str]:
             space = SPACE if abs(one.top - other.top) < SPACE else 0
             apart = one.right + space <= other.left or other.right + space <= one.left
             if not (apart or one.bottom <= other.top or other.bottom <= one.top):
-                found.append(f"{one.text!r} and {other.text!r} cover one another")
-    return found
+                problems.append(f"{one.text!r} and {other.text!r} cover one another")
+    return problems
 
 
 def readable_on(colour: str) -> str:

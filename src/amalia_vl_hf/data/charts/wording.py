@@ -259,12 +259,12 @@ def _value_cells(query: Query, panels: Sequence[Panel], language: Language) -> l
 
 def _compare(query: Query, panels: Sequence[Panel], language: Language) -> str:
     """Write what is compared of each panel."""
-    told = []
+    parts = []
     for number, (_, content) in enumerate(panels):
         highest = write_value(max(max(row) for row in content.values), content.unit, language)
         shown = str(len(content.categories)) if query.op == "panel of most" else highest
-        told.append(f"{LETTERS[number]} {_HAS[language]} {shown}")
-    return _enumerate(told, language)
+        parts.append(f"{LETTERS[number]} {_HAS[language]} {shown}")
+    return _enumerate(parts, language)
 
 
 def _name_cell(cell: Cell, panels: Sequence[Panel], language: Language, across: bool) -> str:

@@ -147,20 +147,20 @@ def picture_faults(image: Image.Image, truth: Mapping[str, Any], source: str) ->
         Lines that are not those of the source; letters without ink; ink where no line is.
     """
     lines, area = [Line(*line) for line in truth["lines"]], Area(*truth["area"])
-    wanted, found = _texts(source.expandtabs(TAB)), []
-    if [line.text for line in lines] != wanted:
-        found.append(f"the lines drawn, {[line.text for line in lines]}, are not those of the code, {wanted}")
+    expected, problems = _texts(source.expandtabs(TAB)), []
+    if [line.text for line in lines] != expected:
+        problems.append(f"the lines drawn, {[line.text for line in lines]}, are not those of the code, {expected}")
     if not _inside(area, Area(0, 0, image.height, image.width)):
-        return [*found, f"the picture, {image.height} x {image.width}, does not hold {area}"]
+        return [*problems, f"the picture, {image.height} x {image.width}, does not hold {area}"]
     ink = (np.asarray(image) != np.array(truth["paper"])).any(axis=2)  # (height, width)
     elsewhere = ink.copy()
     for line in lines:
         if not _inside(Area(*line[1:]), area) or not _all_inked(ink[line.top : line.bottom], line):
-            found.append(f"not all of {line.text!r} is seen in {line[1:]}")
+            problems.append(f"not all of {line.text!r} is seen in {line[1:]}")
         elsewhere[line.top : line.bottom, line.left : line.right] = False
     if elsewhere[area.top : area.bottom, area.left : area.right].any():
-        found.append("there is ink where no line is")
-    return found
+        problems.append("there is ink where no line is")
+    return problems
 
 
 def _texts(text: str) -> list[str]:

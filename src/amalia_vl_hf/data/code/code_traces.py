@@ -13,7 +13,7 @@ from .program_runs import run_checked
 MOST_STEPS = 24  # lines that a trace tells; one that takes more is not told
 LONGEST = 80  # letters of a value
 
-_TOLD: dict[Language, dict[str, str]] = {
+_SENTENCES: dict[Language, dict[str, str]] = {
     "pt": {
         "start": "A chamada `{call}` começa com {values}.",
         "changed": "Depois de `{line}`, temos {values}.",
@@ -83,15 +83,15 @@ def tell_trace(function: Function, call: str, language: Language) -> str | None:
     if moments is None:
         return None
     lines, headers = function.source.split("\n"), _headers(function.source)
-    told = [_TOLD[language]["start"].format(call=call, values=_listed(moments[0].values, language))]
+    sentences = [_SENTENCES[language]["start"].format(call=call, values=_listed(moments[0].values, language))]
     for before, after in pairwise(moments):
         line = lines[before.line - 1].strip().removesuffix(":")
         if not line.startswith(("try", "except")):
             kind, values = _step(before, after, headers, language)
             if lines[after.line - 1].strip().startswith("except"):
                 kind = "failed"
-            told.append(_TOLD[language][kind].format(line=line, values=values))
-    return "\n".join(told)
+            sentences.append(_SENTENCES[language][kind].format(line=line, values=values))
+    return "\n".join(sentences)
 
 
 def trace_call(function: Function, call: str) -> list[Moment] | None:
@@ -193,4 +193,4 @@ def _step(before: Moment, after: Moment, headers: dict[int, Header], language: L
 def _listed(values: dict[str, str], language: Language) -> str:
     """Write names with their values, the last after an "and"."""
     parts = [f"`{name} = {value}`" for name, value in values.items()]
-    return _TOLD[language]["and"].join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+    return _SENTENCES[language]["and"].join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)

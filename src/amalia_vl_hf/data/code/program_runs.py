@@ -100,7 +100,7 @@ def _run(programs: Sequence[str], seeds: int) -> list[str | RejectedError]:
     """Run programs in one go; where one spoils that, in halves, until it is alone."""
     code = _DRIVER.format(programs=ascii(list(programs)), steps=MAX_STEPS, most=MAX_OUTPUT)
     try:
-        return [_told(output) for output in _read_outputs(run_checked(code, seeds), len(programs))]
+        return [_output(printed) for printed in _read_outputs(run_checked(code, seeds), len(programs))]
     except RejectedError as error:
         half = len(programs) // 2
         return _run(programs[:half], seeds) + _run(programs[half:], seeds) if half else [error]
@@ -116,7 +116,8 @@ def _read_outputs(printed: str, count: int) -> list[str | int | None]:
     return outputs
 
 
-def _told(output: str | int | None) -> str | RejectedError:
-    if output is None:
+def _output(printed: str | int | None) -> str | RejectedError:
+    """Give what a program printed, as the driver says it, or why that is of no use."""
+    if printed is None:
         return RejectedError("a program fails")
-    return RejectedError(TOO_MUCH, f"{output} letters") if isinstance(output, int) else output
+    return RejectedError(TOO_MUCH, f"{printed} letters") if isinstance(printed, int) else printed

@@ -13,7 +13,7 @@ from itertools import zip_longest
 from random import Random
 from typing import NamedTuple
 
-from ..choices import LETTER_ALONE, Choices, list_choices, shuffle_choices
+from ..choices import CHOICE_LETTERS, LETTER_ALONE, Choices, list_choices, shuffle_choices
 from ..dataset import DatasetRow, DrawnSample, Exchange, Materials, ModelStep, RejectedError
 from ..languages import Language
 from ..rows import exchange, open_picture, png, truth_of
@@ -108,21 +108,21 @@ def faults(row: DatasetRow) -> list[str]:
     """Hold a row to its truth: the output is in the picture, one option alone printed it, and the answer names it."""
     truth, (question, answer) = truth_of(row), exchange(row)
     language, pairs = row["language"], [CallOption(**pair) for pair in truth["pairs"]]
-    found = picture_faults(open_picture(row), truth["picture"], truth["output"])
-    found += [fault for pair in pairs for fault in _pair_faults(pair)]
+    problems = picture_faults(open_picture(row), truth["picture"], truth["output"])
+    problems += [fault for pair in pairs for fault in _pair_faults(pair)]
     drawn = truth["output"].split()
     right = [number for number, pair in enumerate(pairs) if pair.output.split() == drawn]
     if len(pairs) != OPTIONS or len(right) != 1:
-        return [*found, f"{len(right)} of {len(pairs)} options print {truth['output']!r}"]
+        return [*problems, f"{len(right)} of {len(pairs)} options print {truth['output']!r}"]
     listed = list_choices(Choices(tuple(pair.option for pair in pairs), ""))
-    asked = question.replace(f"\n{listed}\n", "\n\n").split("\n\n")
+    parts = question.replace(f"\n{listed}\n", "\n\n").split("\n\n")
     requests = {LETTER_ALONE[language]: "{letter}", LETTER_AND_CALL[language]: "{letter}) `{statement}`"}
-    if len(asked) != 2 or asked[0] not in QUESTIONS[language] or asked[1] not in requests:
-        return [*found, f"{question!r} does not ask in {language} for one of {listed!r}"]
-    wanted = requests[asked[1]].format(letter="ABCD"[right[0]], statement=pairs[right[0]].statement)
-    if answer != wanted:
-        found.append(f"the answer {answer!r} is not {wanted!r}")
-    return found
+    if len(parts) != 2 or parts[0] not in QUESTIONS[language] or parts[1] not in requests:
+        return [*problems, f"{question!r} does not ask in {language} for one of {listed!r}"]
+    expected = requests[parts[1]].format(letter=CHOICE_LETTERS[right[0]], statement=pairs[right[0]].statement)
+    if answer != expected:
+        problems.append(f"the answer {answer!r} is not {expected!r}")
+    return problems
 
 
 def _functions(rng: Random, index: int, materials: Materials) -> tuple[list[Function], Language]:
@@ -139,7 +139,8 @@ def _pairs(functions: Sequence[Function], calls: Sequence[str], rng: Random, see
     Raises:
         RejectedError: They are too few, or no call of the first function prints anything of use.
     """
-    first, *others = (_tidy(function) for function in functions)
+    # As Python would write them, without comments: the one of an option with a change is written so.
+    first, *others = (function._replace(source=ast.unparse(ast.parse(function.source))) for function in functions)
     call = _working(first, calls, rng, seeds)
     changed = mutate(first.source, rng)
     kinds = [
@@ -148,9 +149,9 @@ def _pairs(functions: Sequence[Function], calls: Sequence[str], rng: Random, see
         [(other, other.name + call.removeprefix(first.name)) for other in others],
         [(other, own) for other in others for own in other.calls[:OWN_CALLS]],
     ]
-    asked = [(first, call), *(pair for kind in kinds for pair in kind)]
-    outputs = dict(zip(asked, run_calls(asked, seeds), strict=True))
-    turns = zip_longest([asked[0]], *rng.sample([rng.sample(kind, len(kind)) for kind in kinds], len(kinds)))
+    candidates = [(first, call), *(pair for kind in kinds for pair in kind)]
+    outputs = dict(zip(candidates, run_calls(candidates, seeds), strict=True))
+    turns = zip_longest([candidates[0]], *rng.sample([rng.sample(kind, len(kind)) for kind in kinds], len(kinds)))
     return _choose([pair for turn in turns for pair in turn if pair], outputs)
 
 
@@ -163,13 +164,8 @@ def _working(function: Function, calls: Sequence[str], rng: Random, seeds: int) 
     return rng.choice(working)
 
 
-def _tidy(function: Function) -> Function:
-    """Write a function as Python would, without comments: the one of an option with a change is written so."""
-    return function._replace(source=ast.unparse(ast.parse(function.source)))
-
-
 def _choose(
-    asked: Sequence[FunctionWithCall], outputs: Mapping[FunctionWithCall, str | RejectedError]
+    candidates: Sequence[FunctionWithCall], outputs: Mapping[FunctionWithCall, str | RejectedError]
 ) -> list[CallOption]:
     """Take the first pairs that print something, and something else than those before.
 
@@ -177,7 +173,7 @@ def _choose(
         RejectedError: They are too few.
     """
     chosen: dict[str, CallOption] = {}
-    for function, call in asked:
+    for function, call in candidates:
         output = outputs[function, call]
         if isinstance(output, str):  # blanks may not tell outputs apart: they are hard to see
             chosen.setdefault(

@@ -12,9 +12,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from ..choices import LETTER_ALONE, YES_NO, YES_NO_ALONE, Choices, list_choices, shuffle_choices
+from ..choices import CHOICE_LETTERS, LETTER_ALONE, YES_NO, YES_NO_ALONE, Choices, list_choices, shuffle_choices
 from ..dataset import DatasetRow, DrawnSample, Exchange, Materials, ModelStep, RejectedError
-from ..languages import LANGUAGE_NAMES, LANGUAGES, Language
+from ..languages import LANGUAGE_NAMES, LANGUAGES, ORDINALS, Language
 from ..rows import exchange, open_picture, png, truth_of
 from .code_pictures import draw_code, picture_faults
 from .snippet_runs import check_snippet, mutate, output_of, outputs_of, read_answer
@@ -44,10 +44,6 @@ SCENES = (
     "uma loja", "uma equipa", "uma banda", "uma receita", "um porto", "uma rua", "um museu", "números sem mais nada",
 )  # fmt: skip
 
-ORDINALS: dict[Language, tuple[str, ...]] = {
-    "pt": ("primeira", "segunda", "terceira", "quarta", "quinta", "sexta", "sétima", "oitava", "nona", "décima"),
-    "en": ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"),
-}
 QUESTIONS: dict[Language, dict[About, tuple[str, ...]]] = {
     "pt": {
         "whole": (
@@ -143,25 +139,25 @@ def draw(rng: random.Random, index: int, materials: Materials) -> DrawnSample:
 def faults(row: DatasetRow) -> list[str]:
     """Run the program again, as a script of its own, and hold the picture, the options and the answer to it."""
     truth, (question, answer), language = truth_of(row), exchange(row), row["language"]
-    found = picture_faults(open_picture(row), truth["picture"], truth["source"])
+    problems = picture_faults(open_picture(row), truth["picture"], truth["source"])
     try:
         check_snippet(truth["source"])
         output = output_of(truth["source"], seeds=1)
     except RejectedError as error:
-        return [*found, str(error)]
+        return [*problems, str(error)]
     if output != truth["output"]:
-        found.append(f"the program prints {output!r}, not {truth['output']!r}")
+        problems.append(f"the program prints {output!r}, not {truth['output']!r}")
     lines = output.splitlines()
     parts = {"whole": output, "last": lines[-1], "count": str(len(lines))}
     right = parts.get(truth["about"]) or "".join(lines[truth["number"] - 1 : truth["number"]])
     if question not in _questions(truth, language):
-        found.append(f"{question!r} does not ask about {truth['about']} as {truth['style']}")
+        problems.append(f"{question!r} does not ask about {truth['about']} as {truth['style']}")
     options = truth["choices"] or [right]
     if options.count(right) != 1 or len(set(options)) < len(options):
-        found.append(f"the options {options} have {right!r} not once, or are not all different")
+        problems.append(f"the options {options} have {right!r} not once, or are not all different")
     elif answer != (expected := _answer(truth, right, language)):
-        found.append(f"the answer {answer!r} is not {expected!r}")
-    return found
+        problems.append(f"the answer {answer!r} is not {expected!r}")
+    return problems
 
 
 def _subject(rng: random.Random) -> tuple[Language, str, str]:
@@ -187,9 +183,9 @@ def _ask(source: str, output: str, rng: random.Random) -> dict[str, Any]:
         options: list[About] = ["line", "last", "count"]
         abouts = options if style == "choice" else abouts + options  # an option is one line
     about = rng.choice(abouts)
-    told = [number for number, line in enumerate(lines[:-1], 1) if line][: len(ORDINALS["pt"])]
-    number = rng.choice(told) if about == "line" else None
-    asked = {"style": style, "about": about, "number": number, "alone": rng.random() < ALONE}
+    numbers = [number for number, line in enumerate(lines[:-1], 1) if line][: len(ORDINALS["pt"])]
+    number = rng.choice(numbers) if about == "line" else None
+    record = {"style": style, "about": about, "number": number, "alone": rng.random() < ALONE}
     right = _part(output, about, number) or ""
     candidate, choices = None, None
     if style == "yes-no":
@@ -197,7 +193,7 @@ def _ask(source: str, output: str, rng: random.Random) -> dict[str, Any]:
     elif style == "choice":
         wrong = _wrong(source, right, about, number, rng)[: rng.randint(*WRONG)]
         choices = list(shuffle_choices(right, wrong, rng).texts)
-    return {**asked, "candidate": candidate, "choices": choices}
+    return {**record, "candidate": candidate, "choices": choices}
 
 
 def _part(output: str, about: About, number: int | None) -> str | None:
@@ -238,7 +234,7 @@ def near_misses(text: str, rng: random.Random) -> list[str]:
         for step in (1, -1, 10):
             value = int(match[0]) + step
             misses.append(text[: match.start()] + str(abs(value)) + text[match.end() :])
-    swapped = re.sub(r"True|False", lambda found: str(found[0] == "False"), text)
+    swapped = re.sub(r"True|False", lambda word: str(word[0] == "False"), text)
     misses += [swapped, " ".join(reversed(text.split(" "))), text.swapcase(), text[::-1]]
     misses += [text[:-1], text + text[-1], text + 2 * text[-1]]
     return [miss for miss in dict.fromkeys(misses) if miss.strip() and miss != text]
@@ -251,16 +247,16 @@ def _questions(truth: Mapping[str, Any], language: Language) -> list[str]:
     candidate = truth["candidate"] or ""
     shown = _fenced(candidate) if about == "whole" else _quoted(candidate, about)
     ordinal = _ordinal(truth["number"], language)
-    asked = [wording.replace("{ordinal}", ordinal).replace("{candidate}", shown) for wording in wordings]
+    questions = [wording.replace("{ordinal}", ordinal).replace("{candidate}", shown) for wording in wordings]
     ending = ""
     if style == "choice":
-        asked = [f"{question}\n{list_choices(Choices(tuple(truth['choices']), ''))}" for question in asked]
+        questions = [f"{question}\n{list_choices(Choices(tuple(truth['choices']), ''))}" for question in questions]
         ending = f"\n{LETTER_ALONE[language]}"
     elif style == "yes-no":
         ending = f"\n{YES_NO_ALONE[language]}"
     else:
         ending = f" {VALUE_ALONE[language][about]}"
-    return [question + ending if alone else question for question in asked]
+    return [question + ending if alone else question for question in questions]
 
 
 def _answer(truth: Mapping[str, Any], right: str | None, language: Language) -> str:
@@ -274,7 +270,7 @@ def _answer(truth: Mapping[str, Any], right: str | None, language: Language) -> 
     if style == "yes-no":
         verdict = YES_NO[language][0 if truth["candidate"] == right else 1]
         return verdict if truth["alone"] else f"{verdict}. {statement}"
-    letter = "ABCDE"[truth["choices"].index(right)]
+    letter = CHOICE_LETTERS[truth["choices"].index(right)]
     return letter if truth["alone"] else f"{CHOSEN[language].format(letter=letter)} {statement}"
 
 

@@ -98,34 +98,35 @@ def draw(rng: Random, index: int, materials: Materials) -> DrawnSample:
     if "trace" in materials.answers:  # a model's steps are not thrown away
         task = rng.choice([TRACED, EXPLAINED])
     picture = draw_code(subject.function.source, rng, "python")
-    said = _converse(subject, task, steps or "", rng)
+    conversation = _converse(subject, task, steps or "", rng)
     truth = {
         "code": subject.function.source,
         "call": subject.call,
         "output": subject.output,
         "picture": picture.truth(),
     }
-    return DrawnSample(png(picture.image), said, task, truth, subject.language)
+    return DrawnSample(png(picture.image), conversation, task, truth, subject.language)
 
 
 def faults(row: DatasetRow) -> list[str]:
     """Hold a row to its truth: the code is in the picture, the call is one of it, and answers end in its output."""
-    truth, said = truth_of(row), exchanges(row)
-    found = picture_faults(open_picture(row), truth["picture"], truth["code"])
+    truth, conversation = truth_of(row), exchanges(row)
+    problems = picture_faults(open_picture(row), truth["picture"], truth["code"])
     function = parse_function(truth["code"])
     if function is None:
-        return [*found, f"{truth['code']!r} is not one function"]
+        return [*problems, f"{truth['code']!r} is not one function"]
     try:
         parse_call(truth["call"], function)
     except RejectedError as error:
-        found.append(str(error))
-    asked = f"`{statement(function, truth['call'])}`"
-    if not said[0].question.startswith(tuple(_wordings(asked, row["language"]))):
-        found.append(f"{said[0].question!r} does not ask for {asked} in {row['language']}")
-    for question, answer in said:
+        problems.append(str(error))
+    shown = f"`{statement(function, truth['call'])}`"
+    wordings = [wording.replace("`{statement}`", shown) for wording in QUESTIONS[row["language"]]]
+    if not conversation[0].question.startswith(tuple(wordings)):
+        problems.append(f"{conversation[0].question!r} does not ask for {shown} in {row['language']}")
+    for question, answer in conversation:
         if _answered(question, answer, row["language"]) != truth["output"]:
-            found.append(f"{answer!r} does not answer {question!r} with {truth['output']!r}")
-    return found
+            problems.append(f"{answer!r} does not answer {question!r} with {truth['output']!r}")
+    return problems
 
 
 def _subject(rng: Random, index: int, materials: Materials) -> FunctionCall:
@@ -141,12 +142,9 @@ def _subject(rng: Random, index: int, materials: Materials) -> FunctionCall:
         if isinstance(output, str) and not (single and "\n" in output)
     ]
     if not usable:
-        raise next((output for output in outputs if isinstance(output, RejectedError)), _several())
+        several = RejectedError("every call prints several lines")
+        raise next((output for output in outputs if isinstance(output, RejectedError)), several)
     return FunctionCall(function, language, *rng.choice(usable))
-
-
-def _several() -> RejectedError:
-    return RejectedError("every call prints several lines")
 
 
 def _steps(subject: FunctionCall, answers: Mapping[str, str]) -> str | None:
@@ -176,10 +174,6 @@ def _converse(subject: FunctionCall, task: str, steps: str, rng: Random) -> tupl
     if task == TRACED:
         return (Exchange(f"{question} {STEP_BY_STEP[language]}", traced),)
     return alone, Exchange(f"{rng.choice(WHY[language])} {STEP_BY_STEP[language]}", traced)
-
-
-def _wordings(asked: str, language: Language) -> list[str]:
-    return [wording.replace("`{statement}`", asked) for wording in QUESTIONS[language]]
 
 
 def _answered(question: str, answer: str, language: Language) -> Any:

@@ -21,7 +21,7 @@ SUMMARY = "Transcription of Python functions drawn in many themes, asked in Port
 STEPS: tuple[ModelStep, ...] = ()
 
 FENCED = 0.4  # of the answers
-FENCE = "```python\n{code}\n```"
+FENCE = ("```python\n", "\n```")
 QUESTIONS: dict[Language, tuple[str, ...]] = {
     "pt": (
         "Transcreve o código da imagem.",
@@ -59,7 +59,7 @@ def draw(rng: Random, index: int, materials: Materials) -> DrawnSample:
     fenced = rng.random() < FENCED and "```" not in function.source
     parts = [rng.choice(QUESTIONS[language])]
     parts += [NO_NUMBERS[language]] * picture.numbered + [IN_FENCE[language]] * fenced
-    answer = FENCE.format(code=function.source) if fenced else function.source
+    answer = FENCE[0] + function.source + FENCE[1] if fenced else function.source
     truth = {"code": function.source, "picture": picture.truth()}
     task = "Markdown" if fenced else "plain"
     return DrawnSample(png(picture.image), (Exchange(" ".join(parts), answer),), task, truth, language)
@@ -68,16 +68,16 @@ def draw(rng: Random, index: int, materials: Materials) -> DrawnSample:
 def faults(row: DatasetRow) -> list[str]:
     """Hold a row to its truth: the lines are in the picture, and the answer, read as asked, is what they make up."""
     truth, (question, answer) = truth_of(row), exchange(row)
-    found = picture_faults(open_picture(row), truth["picture"], truth["code"])
+    problems = picture_faults(open_picture(row), truth["picture"], truth["code"])
     languages = [language for language, wordings in QUESTIONS.items() if question.startswith(wordings)]
     if languages != [row["language"]]:
-        found.append(f"{question!r} does not ask for code in {row['language']}")
+        problems.append(f"{question!r} does not ask for code in {row['language']}")
     if any(NO_NUMBERS[language] in question for language in languages) != truth["picture"]["numbered"]:
-        found.append(f"{question!r} does not say of line numbers what the picture has")
+        problems.append(f"{question!r} does not say of line numbers what the picture has")
     code = answer
     if any(IN_FENCE[language] in question for language in languages):
-        code = answer.removeprefix("```python\n").removesuffix("\n```")
+        code = answer.removeprefix(FENCE[0]).removesuffix(FENCE[1])
     drawn = [text for text, *_ in truth["picture"]["lines"]]
     if code != truth["code"] or [line for line in code.split("\n") if line] != drawn or parse_function(code) is None:
-        found.append(f"the answer {answer!r} is not the function whose lines are {drawn}")
-    return found
+        problems.append(f"the answer {answer!r} is not the function whose lines are {drawn}")
+    return problems

@@ -96,13 +96,9 @@ def write_snippet(rng: random.Random, language: Language) -> str:
     side = rng.randrange(len(_SAID[language]["yes"]))
     slots |= {name: _SAID[language][name][side] for name in ("yes", "no")}
     words = rng.sample(_WORDS[language], rng.randint(4, 6))
-    slots |= {"word1": words[0], "word2": words[1], "word3": words[2], "words": _listed(words)}
+    quoted = ", ".join(f'"{word}"' for word in words)  # in double quotes, as the rest of a program has them
+    slots |= {"word1": words[0], "word2": words[1], "word3": words[2], "words": f"[{quoted}]"}
     slots |= dict(zip("ijk", map(str, sorted(rng.sample(range(2, 10), 3))), strict=True))
     slots |= {"x": str(rng.randint(11, 60)), "y": str(rng.randint(11, 60))}
     slots["nums"] = str([rng.randint(1, 60) for _ in range(rng.randint(4, 6))])
     return template.substitute(slots)
-
-
-def _listed(words: list[str]) -> str:
-    """Write a list with double quotes, as the rest of a program has them."""
-    return "[" + ", ".join(f'"{word}"' for word in words) + "]"

@@ -73,15 +73,11 @@ def read_invoices(path: Path) -> InvoiceSource:
             f"{path}: no FATURA, whose folder (invoices_dataset_final) has {ANNOTATIONS} and {PICTURES}; "
             f"here: {there or 'nothing'}"
         )
-    names = sorted((file.stem for file in folder.glob("*.json")), key=_mixed)
+    names = [file.stem for file in folder.glob("*.json")]
+    names.sort(key=lambda name: hashlib.sha256(name.encode()).digest())  # templates mixed, and the same everywhere
     if not names:
         raise ValueError(f"{folder} has no NAME.json; was the archive unpacked whole?")
     return lambda rng, index: _usable(path, names, index)
-
-
-def _mixed(name: str) -> bytes:
-    """Give a name its place in an order that is the same everywhere and has nothing to do with the name."""
-    return hashlib.sha256(name.encode()).digest()
 
 
 def _usable(path: Path, names: list[str], index: int) -> InvoicePage:
@@ -153,15 +149,15 @@ def _read_picture(path: Path) -> tuple[bytes, np.ndarray]:
 
 def _unambiguous(annotation: Mapping[str, Any]) -> list[str]:
     """List the labels that are asked about, without those that leave a doubt which field they are."""
-    found = [label for label in LABELS if label in annotation]
+    labels = [label for label in LABELS if label in annotation]
     doubtful = set()
-    if {"BUYER", "BILL_TO"} <= set(found):  # 200 pages
+    if {"BUYER", "BILL_TO"} <= set(labels):  # 200 pages
         doubtful |= {"BUYER", "BILL_TO"}
-    if {"TOTAL", "AMOUNT_DUE"} <= set(found):  # the same amount under two labels
+    if {"TOTAL", "AMOUNT_DUE"} <= set(labels):  # the same amount under two labels
         doubtful |= {"TOTAL", "AMOUNT_DUE"}
     if any(label.startswith("GST(") for label in annotation):  # another tax, or one line a rate
         doubtful.add("TAX")
-    return [label for label in found if label not in doubtful]
+    return [label for label in labels if label not in doubtful]
 
 
 def _read_values(label: FieldLabel, entry: Any) -> FieldValues:

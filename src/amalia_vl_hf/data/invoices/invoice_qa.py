@@ -19,7 +19,7 @@ from ..answer_formats import FORMATS, read, write
 from ..dataset import DatasetRow, DrawnSample, Exchange, Materials, ModelStep, RejectedError
 from ..rows import exchanges, open_picture, truth_of
 from .paraphrase import is_free, paraphrase_faults, read_paraphrase, write_request
-from .questions import BLOCKS, BOX, NOUNS, InvoiceQuestion, InvoiceTask, answers, bodies, endings, key, write_box
+from .questions import BLOCKS, BOX, NOUNS, InvoiceQuery, InvoiceTask, answers, bodies, endings, key, write_box
 from .typeset import InvoicePage, write_invoice
 
 NAME = "invoice-qa"
@@ -45,48 +45,52 @@ OWN_FIELDS = frozenset({
 
 def draw(rng: random.Random, index: int, materials: Materials) -> DrawnSample:
     """Take an invoice, and ask for fields, for boxes, and whether a box holds a field."""
-    page, asking = _subject(rng, index, materials)
+    page, turns = _subject(rng, index, materials)
     paraphrase = materials.answers.get("paraphrase")
     if paraphrase is None:
-        said = [exchange for _, exchange in asking]
+        conversation = [exchange for _, exchange in turns]
     else:
-        said = read_paraphrase(paraphrase, asking, page.fields, page.boxes)
+        conversation = read_paraphrase(paraphrase, turns, page.fields, page.boxes)
     ended = [
-        Exchange(f"{exchange.question} {rng.choice(endings(asked))}".strip(), exchange.answer)
-        for (asked, _), exchange in zip(asking, said, strict=True)
+        Exchange(f"{exchange.question} {rng.choice(endings(query))}".strip(), exchange.answer)
+        for (query, _), exchange in zip(turns, conversation, strict=True)
     ]
     truth = {
         "page": page.name,
         "fields": page.fields,
         "boxes": page.boxes,
-        "asked": [asked._asdict() for asked, _ in asking],
+        "asked": [query._asdict() for query, _ in turns],
         "paraphrased": paraphrase is not None,
     }
-    tasks = sorted({asked.task for asked, _ in asking})
+    tasks = sorted({query.task for query, _ in turns})
     return DrawnSample(page.picture, tuple(ended), " + ".join(tasks), truth)
 
 
 def faults(row: DatasetRow) -> list[str]:
     """Hold a row to its truth: values are printed in their boxes, sums are right, answers are the fields'."""
-    truth, said = truth_of(row), exchanges(row)
+    truth, conversation = truth_of(row), exchanges(row)
     grey = np.asarray(open_picture(row).convert("L")).astype(np.int16)
     own = not truth["page"]
-    found = [f"{name} is not printed in {box}" for name, box in truth["boxes"].items() if not _printed(grey, box, own)]
+    problems = [
+        f"{name} is not printed in {box}" for name, box in truth["boxes"].items() if not _printed(grey, box, own)
+    ]
     if own and (set(truth["fields"]) != OWN_FIELDS or set(truth["boxes"]) != OWN_FIELDS):
-        return [*found, f"an invoice of ours has {sorted(OWN_FIELDS)}, this one {sorted(truth['fields'])}"]
-    if own and (wrong := _wrong_sums(truth["fields"])):
-        found.append(wrong)
-    asking = [InvoiceQuestion.of(known) for known in truth["asked"]]
-    if len(asking) != len(said) or not EXCHANGES[0] <= len(said) <= EXCHANGES[1]:
-        return [*found, f"{len(said)} exchanges, and {len(asking)} things were asked"]
-    for asked, exchange in zip(asking, said, strict=True):
-        found += _exchange_faults(asked, exchange, truth)
-    return found
+        return [*problems, f"an invoice of ours has {sorted(OWN_FIELDS)}, this one {sorted(truth['fields'])}"]
+    if own:
+        subtotal, tax, total = (int(re.sub(r"\D", "", truth["fields"][name])) for name in ("subtotal", "tax", "total"))
+        if subtotal + tax != total:
+            problems.append(f"{subtotal}, {tax} and {total} cents are not a subtotal, its tax and their total")
+    queries = [InvoiceQuery.of(record) for record in truth["asked"]]
+    if len(queries) != len(conversation) or not EXCHANGES[0] <= len(conversation) <= EXCHANGES[1]:
+        return [*problems, f"{len(conversation)} exchanges, and {len(queries)} things were asked"]
+    for query, exchange in zip(queries, conversation, strict=True):
+        problems += _exchange_faults(query, exchange, truth)
+    return problems
 
 
 def _ask_paraphrase(rng: random.Random, index: int, materials: Materials) -> Mapping[str, str]:
-    page, asking = _subject(rng, index, materials)
-    return {"exchanges": write_request(asking, page.fields), "count": str(len(asking))}
+    page, turns = _subject(rng, index, materials)
+    return {"exchanges": write_request(turns, page.fields), "count": str(len(turns))}
 
 
 STEPS = (ModelStep("paraphrase", _ask_paraphrase),)
@@ -94,17 +98,17 @@ STEPS = (ModelStep("paraphrase", _ask_paraphrase),)
 
 def _subject(
     rng: random.Random, index: int, materials: Materials
-) -> tuple[InvoicePage, list[tuple[InvoiceQuestion, Exchange]]]:
+) -> tuple[InvoicePage, list[tuple[InvoiceQuery, Exchange]]]:
     """Take an invoice, and the questions about it, without what they say of the answer's form."""
     page: InvoicePage = (materials.invoices or write_invoice)(rng, index)
-    asking = []
-    for asked in _choose(page, rng):
-        question = rng.choice(bodies(asked, page.boxes))
-        asking.append((asked, Exchange(question, rng.choice(answers(asked, page.fields, page.boxes)))))
-    return page, asking
+    turns = []
+    for query in _choose(page, rng):
+        question = rng.choice(bodies(query, page.boxes))
+        turns.append((query, Exchange(question, rng.choice(answers(query, page.fields, page.boxes)))))
+    return page, turns
 
 
-def _choose(page: InvoicePage, rng: random.Random) -> list[InvoiceQuestion]:
+def _choose(page: InvoicePage, rng: random.Random) -> list[InvoiceQuery]:
     """Choose two to four things to ask: an extraction, a box, three times in ten a negative, and others.
 
     Raises:
@@ -122,17 +126,17 @@ def _choose(page: InvoicePage, rng: random.Random) -> list[InvoiceQuestion]:
         raise RejectedError("the page has too few fields to ask about", page.name)
     rng.shuffle(named)
     rng.shuffle(placed)
-    chosen: list[InvoiceQuestion] = []
+    chosen: list[InvoiceQuery] = []
     for task in tasks:
-        asked = _ask(task, page, named, placed, rng)
-        if not any((asked.task, asked.names) == (other.task, other.names) for other in chosen):
-            chosen.append(asked)
+        query = _ask(task, page, named, placed, rng)
+        if not any((query.task, query.names) == (other.task, other.names) for other in chosen):
+            chosen.append(query)
     return chosen
 
 
 def _ask(
     task: InvoiceTask, page: InvoicePage, named: list[str], placed: list[str], rng: random.Random
-) -> InvoiceQuestion:
+) -> InvoiceQuery:
     """Choose fields for a task; those that were chosen go to the end of their list, so that others come first.
 
     Raises:
@@ -143,7 +147,7 @@ def _ask(
         if not pairs:
             raise RejectedError("no two fields of the page are apart", page.name)
         name, there = rng.choice(pairs)
-        return InvoiceQuestion(task, (name,), there)
+        return InvoiceQuery(task, (name,), there)
     names = placed if task in ("box", "confirmation") else named
     count = rng.randint(*FIELDS) if task == "fields" else 1
     taken = [names.pop(0) for _ in range(count)]
@@ -151,10 +155,10 @@ def _ask(
     if task == "fields":
         values = {key(name): page.fields[name] for name in taken}
         kinds = [kind for kind in FORMATS if read(write(values, kind), kind, values) == values]
-        return InvoiceQuestion(task, tuple(taken), kind=rng.choice(kinds))
+        return InvoiceQuery(task, tuple(taken), kind=rng.choice(kinds))
     if task == "confirmation":
-        return InvoiceQuestion(task, (taken[0],), taken[0])
-    return InvoiceQuestion(task, (taken[0],), alone=task == "extraction" and rng.random() < ALONE)
+        return InvoiceQuery(task, (taken[0],), taken[0])
+    return InvoiceQuery(task, (taken[0],), alone=task == "extraction" and rng.random() < ALONE)
 
 
 def _apart(page: InvoicePage, name: str, there: str) -> bool:
@@ -179,39 +183,31 @@ def _printed(grey: np.ndarray, box: list[float], own: bool) -> bool:
     return all(np.abs(part - paper).max() >= MIN_INK_STEP for part in (inside[:, :end], inside[:, -end:]))
 
 
-def _wrong_sums(fields: Mapping[str, str]) -> str | None:
-    """Add up what is printed, in cents."""
-    subtotal, tax, total = (int(re.sub(r"\D", "", fields[name])) for name in ("subtotal", "tax", "total"))
-    if subtotal + tax == total:
-        return None
-    return f"{subtotal}, {tax} and {total} cents are not a subtotal, its tax and their total"
-
-
-def _exchange_faults(asked: InvoiceQuestion, said: Exchange, truth: Mapping[str, Any]) -> list[str]:
+def _exchange_faults(query: InvoiceQuery, exchange: Exchange, truth: Mapping[str, Any]) -> list[str]:
     fields, boxes = truth["fields"], truth["boxes"]
-    ending = next((ending for ending in endings(asked) if said.question.endswith(ending)), None)
+    ending = next((ending for ending in endings(query) if exchange.question.endswith(ending)), None)
     if ending is None:
-        return [f"{said.question!r} lacks {' or '.join(endings(asked))!r}"]
-    body = said.question.removesuffix(ending).rstrip()
-    found = []
+        return [f"{exchange.question!r} lacks {' or '.join(endings(query))!r}"]
+    body = exchange.question.removesuffix(ending).rstrip()
+    problems = []
     if truth["paraphrased"]:
-        found += paraphrase_faults(asked, Exchange(body, said.answer), fields, boxes)
-    elif body not in bodies(asked, boxes):
-        found.append(f"{said.question!r} does not ask for {', '.join(asked.names)} as {asked.task}")
-    if truth["paraphrased"] and is_free(asked):
-        return found
-    if said.answer not in (right := _right_answers(asked, body, truth)):
-        found.append(f"the answer {said.answer!r} is none of {right}")
-    return found
+        problems += paraphrase_faults(query, Exchange(body, exchange.answer), fields, boxes)
+    elif body not in bodies(query, boxes):
+        problems.append(f"{exchange.question!r} does not ask for {', '.join(query.names)} as {query.task}")
+    if truth["paraphrased"] and is_free(query):
+        return problems
+    if exchange.answer not in (right := _right_answers(query, body, truth)):
+        problems.append(f"the answer {exchange.answer!r} is none of {right}")
+    return problems
 
 
-def _right_answers(asked: InvoiceQuestion, body: str, truth: Mapping[str, Any]) -> list[str]:
+def _right_answers(query: InvoiceQuery, body: str, truth: Mapping[str, Any]) -> list[str]:
     """Work out what may be answered; for a region, from the box in the question and the field that stands there."""
     fields, boxes = truth["fields"], truth["boxes"]
-    if asked.task not in ("confirmation", "rejection"):
-        return answers(asked, fields, boxes)
+    if query.task not in ("confirmation", "rejection"):
+        return answers(query, fields, boxes)
     shown = [list(map(float, numbers)) for numbers in BOX.findall(body)]
     there = [name for name, box in boxes.items() if [list(box)] == shown]
-    if len(there) != 1 or (there != [asked.field]) != (asked.task == "rejection"):
+    if len(there) != 1 or (there != [query.field]) != (query.task == "rejection"):
         return []
-    return answers(asked._replace(there=there[0]), fields, boxes)
+    return answers(query._replace(there=there[0]), fields, boxes)

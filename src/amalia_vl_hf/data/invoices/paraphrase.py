@@ -13,35 +13,36 @@ from typing import Any
 
 from ...variety import judge
 from ..brazilian import SURELY_BRAZILIAN
+from ..choices import YES_NO
 from ..dataset import Exchange, RejectedError
-from .questions import BOX, NOUNS, InvoiceQuestion, write_box
+from .questions import BOX, NOUNS, InvoiceQuery, write_box
 from .typeset import FieldBox
 
 QUESTION, ANSWER, FREE = "pergunta", "resposta", "reescrever_resposta"
 LONGEST = 500  # letters of a question or an answer: the longest of ours have some 250
 
 
-def is_free(asked: InvoiceQuestion) -> bool:
+def is_free(query: InvoiceQuery) -> bool:
     """Tell whether the answer may be put in other words: it is neither a value alone, nor a box, nor in a format."""
-    return asked.task in ("confirmation", "rejection") or (asked.task == "extraction" and not asked.alone)
+    return query.task in ("confirmation", "rejection") or (query.task == "extraction" and not query.alone)
 
 
-def write_request(asking: Sequence[tuple[InvoiceQuestion, Exchange]], fields: Mapping[str, str]) -> str:
+def write_request(turns: Sequence[tuple[InvoiceQuery, Exchange]], fields: Mapping[str, str]) -> str:
     """Write what the model gets: questions without their endings; the bare value where it is to become a sentence."""
-    given = [
+    records = [
         {
-            QUESTION: said.question,
-            ANSWER: fields[asked.field] if asked.task == "extraction" else said.answer,
-            FREE: is_free(asked),
+            QUESTION: exchange.question,
+            ANSWER: fields[query.field] if query.task == "extraction" else exchange.answer,
+            FREE: is_free(query),
         }
-        for asked, said in asking
+        for query, exchange in turns
     ]
-    return json.dumps(given, ensure_ascii=False, indent=1)
+    return json.dumps(records, ensure_ascii=False, indent=1)
 
 
 def read_paraphrase(
     text: str,
-    asking: Sequence[tuple[InvoiceQuestion, Exchange]],
+    turns: Sequence[tuple[InvoiceQuery, Exchange]],
     fields: Mapping[str, str],
     boxes: Mapping[str, FieldBox],
 ) -> list[Exchange]:
@@ -50,57 +51,57 @@ def read_paraphrase(
     Raises:
         RejectedError: It is not the same conversation in European Portuguese, or not in the form asked for.
     """
-    said = _parse(text, len(asking))
-    for (asked, before), after in zip(asking, said, strict=True):
-        if not is_free(asked) and after.answer != before.answer:
+    conversation = _parse(text, len(turns))
+    for (query, before), after in zip(turns, conversation, strict=True):
+        if not is_free(query) and after.answer != before.answer:
             raise RejectedError("the paraphrase changes an answer that must stay", after.answer[:80])
-        if found := paraphrase_faults(asked, after, fields, boxes):
-            raise RejectedError(found[0], f"{after.question} {after.answer}"[:160])
-    if judge("\n".join(turn for exchange in said for turn in exchange), SURELY_BRAZILIAN).is_pt_pt is False:
-        raise RejectedError("the paraphrase is not European Portuguese", said[0].question[:80])
-    return said
+        if faults := paraphrase_faults(query, after, fields, boxes):
+            raise RejectedError(faults[0], f"{after.question} {after.answer}"[:160])
+    if judge("\n".join(turn for exchange in conversation for turn in exchange), SURELY_BRAZILIAN).is_pt_pt is False:
+        raise RejectedError("the paraphrase is not European Portuguese", conversation[0].question[:80])
+    return conversation
 
 
 def paraphrase_faults(
-    asked: InvoiceQuestion, said: Exchange, fields: Mapping[str, str], boxes: Mapping[str, FieldBox]
+    query: InvoiceQuery, exchange: Exchange, fields: Mapping[str, str], boxes: Mapping[str, FieldBox]
 ) -> list[str]:
     """Say what a question without its ending and a free answer have lost, or have too much."""
-    shown = [boxes[asked.there or asked.field]] if asked.task in ("confirmation", "rejection") else []
-    free = said.answer if is_free(asked) else ""
-    if re.search("[<>]", said.question + free) or not (said.question + free).isprintable():
+    shown = [boxes[query.there or query.field]] if query.task in ("confirmation", "rejection") else []
+    free = exchange.answer if is_free(query) else ""
+    if re.search("[<>]", exchange.question + free) or not (exchange.question + free).isprintable():
         return ["the paraphrase has marks that are no text"]
-    found = []
-    if [match[0] for match in BOX.finditer(said.question)] != [write_box(box) for box in shown]:
-        found.append("the paraphrase changes the box of a question")
-    if re.search(r"\d", BOX.sub("", said.question)):
-        found.append("the paraphrase puts a number into a question")
-    values = [fields[name] for name in (*asked.names, *([asked.there] if asked.there else []))]
-    if any(value.casefold() in said.question.casefold() for value in values):
-        found.append("the paraphrase gives the answer in the question")
-    lost = asked.task != "extraction" and not _in_order(said.question, asked.names)
-    if lost or _strangers(said.question, asked.names):
-        found.append("the paraphrase asks for another field")
-    return found + (_answer_faults(asked, said.answer, fields) if is_free(asked) else [])
+    faults = []
+    if [match[0] for match in BOX.finditer(exchange.question)] != [write_box(box) for box in shown]:
+        faults.append("the paraphrase changes the box of a question")
+    if re.search(r"\d", BOX.sub("", exchange.question)):
+        faults.append("the paraphrase puts a number into a question")
+    values = [fields[name] for name in (*query.names, *([query.there] if query.there else []))]
+    if any(value.casefold() in exchange.question.casefold() for value in values):
+        faults.append("the paraphrase gives the answer in the question")
+    lost = query.task != "extraction" and not _in_order(exchange.question, query.names)
+    if lost or _strangers(exchange.question, query.names):
+        faults.append("the paraphrase asks for another field")
+    return faults + (_answer_faults(query, exchange.answer, fields) if is_free(query) else [])
 
 
-def _answer_faults(asked: InvoiceQuestion, answer: str, fields: Mapping[str, str]) -> list[str]:
-    there = asked.there or asked.field
+def _answer_faults(query: InvoiceQuery, answer: str, fields: Mapping[str, str]) -> list[str]:
+    there = query.there or query.field
     if answer.count(fields[there]) != 1:
         return ["the paraphrase does not give the value as it is printed"]
-    found = []
+    faults = []
     around = answer.replace(fields[there], "")
     if re.search(r"\d", around):
-        found.append("the paraphrase puts a number into an answer")
+        faults.append("the paraphrase puts a number into an answer")
     if not re.search(r"[^\W\d_]{2}", around):
-        found.append("the paraphrase makes no sentence of a value")
-    if _strangers(around, (*asked.names, there)):
-        found.append("the paraphrase names another field in an answer")
-    if asked.task == "extraction":
-        return found
-    verdict = "Não" if asked.task == "rejection" else "Sim"
+        faults.append("the paraphrase makes no sentence of a value")
+    if _strangers(around, (*query.names, there)):
+        faults.append("the paraphrase names another field in an answer")
+    if query.task == "extraction":
+        return faults
+    verdict = YES_NO["pt"][query.task == "rejection"]
     if not re.match(rf"{verdict}\b", answer) or not _in_order(around, [there]):
-        found.append("the paraphrase has another verdict, or does not name the field that is there")
-    return found
+        faults.append("the paraphrase has another verdict, or does not name the field that is there")
+    return faults
 
 
 def _strangers(text: str, names: Sequence[str]) -> bool:
@@ -128,12 +129,12 @@ def _in_order(text: str, names: Sequence[str]) -> bool:
 
 def _parse(text: str, count: int) -> list[Exchange]:
     try:
-        given = json.loads(text)
+        records = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise RejectedError("the paraphrase is no JSON", text[:80]) from error
-    if not isinstance(given, list) or len(given) != count:
+    if not isinstance(records, list) or len(records) != count:
         raise RejectedError("the paraphrase is not one exchange for each", text[:80])
-    return [_exchange(turn) for turn in given]
+    return [_exchange(turn) for turn in records]
 
 
 def _exchange(turn: Any) -> Exchange:

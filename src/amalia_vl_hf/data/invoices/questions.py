@@ -120,7 +120,7 @@ _NUMBER = rf"\d\.\d{{{BOX_DIGITS}}}"
 BOX = re.compile(rf"\[({_NUMBER}), ({_NUMBER}), ({_NUMBER}), ({_NUMBER})\]")
 
 
-class InvoiceQuestion(NamedTuple):
+class InvoiceQuery(NamedTuple):
     """One question about an invoice.
 
     Args:
@@ -143,48 +143,49 @@ class InvoiceQuestion(NamedTuple):
         return self.names[0]
 
     @classmethod
-    def of(cls, known: Mapping[str, Any]) -> InvoiceQuestion:
+    def of(cls, record: Mapping[str, Any]) -> InvoiceQuery:
         """Read what `_asdict` wrote, back from JSON."""
-        return cls(**{**known, "names": tuple(known["names"])})
+        return cls(**{**record, "names": tuple(record["names"])})
 
 
-def bodies(asked: InvoiceQuestion, boxes: Mapping[str, FieldBox]) -> list[str]:
+def bodies(query: InvoiceQuery, boxes: Mapping[str, FieldBox]) -> list[str]:
     """List the ways to ask, without what is said of the answer's form."""
-    noun = NOUNS[asked.field]
-    if asked.task == "extraction":
-        wordings = QUESTIONS + OWN_QUESTIONS.get(asked.field, ())
+    noun = NOUNS[query.field]
+    if query.task == "extraction":
+        wordings = QUESTIONS + OWN_QUESTIONS.get(query.field, ())
         return [wording.format(noun=noun) for wording in wordings]
-    if asked.task == "fields":
-        return [wording.format(nouns=_listed([NOUNS[name] for name in asked.names])) for wording in FIELDS_QUESTIONS]
-    if asked.task == "box":
+    if query.task == "fields":
+        *nouns, last = (NOUNS[name] for name in query.names)
+        return [wording.format(nouns=f"{', '.join(nouns)} e {last}") for wording in FIELDS_QUESTIONS]
+    if query.task == "box":
         return [wording.format(noun=noun) for wording in BOX_QUESTIONS]
-    shown = write_box(boxes[asked.there or asked.field])
+    shown = write_box(boxes[query.there or query.field])
     return [wording.format(noun=noun, box=shown) for wording in REGION_QUESTIONS]
 
 
-def endings(asked: InvoiceQuestion) -> tuple[str, ...]:
+def endings(query: InvoiceQuery) -> tuple[str, ...]:
     """List the ways to say what form the answer should have; one that is empty says nothing."""
-    if asked.task == "extraction":
-        return (VALUE_ALONE if asked.alone else "",)
-    if asked.task == "fields":
-        return (request([key(name) for name in asked.names], asked.kind or "plain"),)
-    return BOX_REQUESTS if asked.task == "box" else ("",)
+    if query.task == "extraction":
+        return (VALUE_ALONE if query.alone else "",)
+    if query.task == "fields":
+        return (request([key(name) for name in query.names], query.kind or "plain"),)
+    return BOX_REQUESTS if query.task == "box" else ("",)
 
 
-def answers(asked: InvoiceQuestion, fields: Mapping[str, str], boxes: Mapping[str, FieldBox]) -> list[str]:
+def answers(query: InvoiceQuery, fields: Mapping[str, str], boxes: Mapping[str, FieldBox]) -> list[str]:
     """List the ways to answer."""
-    noun = NOUNS[asked.field]
-    if asked.task == "box":
-        return [write_box(boxes[asked.field])]
-    if asked.task == "fields":
-        return [write({key(name): fields[name] for name in asked.names}, asked.kind or "plain")]
-    if asked.task == "extraction":
-        if asked.alone:
-            return [fields[asked.field]]
-        wordings = SENTENCES + OWN_SENTENCES.get(asked.field, ())
-        return [_filled(wording, noun=noun, value=fields[asked.field]) for wording in wordings]
-    there = asked.there or asked.field
-    wordings = REJECTED if asked.task == "rejection" else CONFIRMED
+    noun = NOUNS[query.field]
+    if query.task == "box":
+        return [write_box(boxes[query.field])]
+    if query.task == "fields":
+        return [write({key(name): fields[name] for name in query.names}, query.kind or "plain")]
+    if query.task == "extraction":
+        if query.alone:
+            return [fields[query.field]]
+        wordings = SENTENCES + OWN_SENTENCES.get(query.field, ())
+        return [_filled(wording, noun=noun, value=fields[query.field]) for wording in wordings]
+    there = query.there or query.field
+    wordings = REJECTED if query.task == "rejection" else CONFIRMED
     return [_filled(wording, noun=noun, there=NOUNS[there], value=fields[there]) for wording in wordings]
 
 
@@ -211,7 +212,3 @@ def _filled(wording: str, **gaps: str) -> str:
     noun = gaps["noun"]
     text = wording.format(Noun=noun[0].upper() + noun[1:], **gaps)
     return text[:-1] if text.endswith("..") else text
-
-
-def _listed(nouns: Sequence[str]) -> str:
-    return f"{', '.join(nouns[:-1])} e {nouns[-1]}"

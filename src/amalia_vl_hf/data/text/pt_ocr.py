@@ -16,6 +16,7 @@ from PIL import Image, UnidentifiedImageError
 
 from ..answer_formats import FORMATS, VERDICT, AnswerFormat, Fields, read, request, write
 from ..dataset import DatasetRow, DrawnSample, Exchange, Materials, ModelStep, Passage
+from ..languages import ORDINALS
 from ..rows import exchange, jpeg, open_picture, truth_of
 from .misreadings import misread
 from .passages import split_sentences
@@ -54,7 +55,6 @@ PLACES = {
     ("horizontal", 3): ("da esquerda", "do meio", "da direita"),
 }
 ORDERS = {"vertical": "de cima para baixo", "horizontal": "da esquerda para a direita"}
-ORDINALS = ("primeira", "segunda", "terceira", "quarta", "quinta", "sexta", "sétima", "oitava", "nona", "décima")
 QUESTIONS: dict[ReadingTask, tuple[str, ...]] = {
     "transcription": (
         "Transcreve o texto {place}.",
@@ -73,7 +73,7 @@ QUESTIONS: dict[ReadingTask, tuple[str, ...]] = {
 ALL = ("Transcreve os {count} textos da imagem, {order}.", "O que dizem os {count} textos da imagem, {order}?")
 
 
-class ReadingQuestion(NamedTuple):
+class ReadingQuery(NamedTuple):
     """A question about one text or all, what it asks for, and the answer's fields.
 
     Args:
@@ -100,39 +100,38 @@ def draw(rng: random.Random, index: int, materials: Materials) -> DrawnSample:
     worn = [_draw_panel(passage, rng, materials) for passage in passages]
     direction = rng.choice(sorted(ORDERS))
     picture, boxes = _join([panel for panel, _ in worn], direction, rng)
-    asked = _ask(passages, direction, rng)
-    kinds = [kind for kind in FORMATS if read(write(asked.fields, kind), kind, asked.fields) == asked.fields]
+    query = _ask(passages, direction, rng)
+    kinds = [kind for kind in FORMATS if read(write(query.fields, kind), kind, query.fields) == query.fields]
     kind: AnswerFormat = rng.choice(kinds)  # a text may hold what a format is made of
-    question = f"{asked.question} {request(_names(asked.task, asked.fields), kind)}".strip()
+    question = f"{query.question} {request(_names(query.task, query.fields), kind)}".strip()
     panels = [
         {"text": passage.text, "sentences": passage.sentences, "box": box, "wear": names}
         for passage, box, (_, names) in zip(passages, boxes, worn, strict=True)
     ]
-    asking = {"task": asked.task, "panel": asked.panel, "number": asked.number, "candidate": asked.candidate}
-    truth = {"panels": panels, "direction": direction, "format": kind, **asking}
-    said = Exchange(question, write(asked.fields, kind))
-    return DrawnSample(jpeg(picture, rng.randint(*QUALITIES)), (said,), f"{asked.task}, {kind}", truth)
+    record = {"task": query.task, "panel": query.panel, "number": query.number, "candidate": query.candidate}
+    truth = {"panels": panels, "direction": direction, "format": kind, **record}
+    exchanges = (Exchange(question, write(query.fields, kind)),)
+    return DrawnSample(jpeg(picture, rng.randint(*QUALITIES)), exchanges, f"{query.task}, {kind}", truth)
 
 
 def faults(row: DatasetRow) -> list[str]:
     """Hold a row to its truth: texts are seen where they are, the question asks for the task, the answer is right."""
     truth, (question, answer) = truth_of(row), exchange(row)
-    found = []
+    problems = []
     grey = np.asarray(open_picture(row).convert("L"))
     for panel in truth["panels"]:
         if not _seen(grey, panel["box"]):
-            found.append(f"{panel['text']!r} is not seen in {panel['box']}")
+            problems.append(f"{panel['text']!r} is not seen in {panel['box']}")
         if panel["sentences"] and " ".join(panel["sentences"]).split() != panel["text"].split():
-            found.append(f"{panel['sentences']} are not the sentences of {panel['text']!r}")
+            problems.append(f"{panel['sentences']} are not the sentences of {panel['text']!r}")
         certain = split_sentences(panel["text"])
         if certain and list(certain) != panel["sentences"]:
-            found.append(f"{panel['sentences']} are not the sentences {list(certain)}")
+            problems.append(f"{panel['sentences']} are not the sentences {list(certain)}")
     expected = _expected(truth)
-    found += [f"{question!r} lacks {part!r}" for part in _parts(truth, expected) if part not in question]
-    given = read(answer, truth["format"], expected)
-    if given != expected:
-        found.append(f"the answer {answer!r} is not {expected} in {truth['format']}")
-    return found
+    problems += [f"{question!r} lacks {part!r}" for part in _parts(truth, expected) if part not in question]
+    if read(answer, truth["format"], expected) != expected:
+        problems.append(f"the answer {answer!r} is not {expected} in {truth['format']}")
+    return problems
 
 
 def _draw_panel(passage: Passage, rng: random.Random, materials: Materials) -> tuple[Image.Image, list[str]]:
@@ -172,11 +171,11 @@ def _join(
     return joined, boxes
 
 
-def _ask(passages: list[Passage], direction: str, rng: random.Random) -> ReadingQuestion:
+def _ask(passages: list[Passage], direction: str, rng: random.Random) -> ReadingQuery:
     """Ask one thing that the texts allow."""
     if len(passages) > 1 and rng.random() < 0.25:
         question = rng.choice(ALL).format(count=len(passages), order=ORDERS[direction])
-        return ReadingQuestion("transcription", None, question, _numbered([passage.text for passage in passages]))
+        return ReadingQuery("transcription", None, question, _numbered([passage.text for passage in passages]))
     panel = rng.randrange(len(passages))
     passage = passages[panel]
     task = rng.choice([task for task in TASKS if _allows(passage, task)])
@@ -192,16 +191,16 @@ def _ask(passages: list[Passage], direction: str, rng: random.Random) -> Reading
         right = rng.random() < RIGHT_CANDIDATES
         candidate = passage.text if right else misread(passage.text, rng)
         fields = {VERDICT: True} if right else {VERDICT: False, "texto": passage.text}
-    ordinal = ORDINALS[number - 1] if number else ""
+    ordinal = ORDINALS["pt"][number - 1] if number else ""
     place = _place(direction, len(passages), panel)
     question = rng.choice(QUESTIONS[task]).format(place=place, ordinal=ordinal, candidate=candidate)
-    return ReadingQuestion(task, panel, question, fields, number, candidate)
+    return ReadingQuery(task, panel, question, fields, number, candidate)
 
 
 def _allows(passage: Passage, task: ReadingTask) -> bool:
     """Tell whether a text has sentences enough, and not more than have an ordinal here."""
     least = {"first": 2, "last": 2, "nth": 3, "count": 1}.get(task, 0)
-    return not least or least <= len(passage.sentences) <= len(ORDINALS)
+    return not least or least <= len(passage.sentences) <= len(ORDINALS["pt"])
 
 
 def _place(direction: str, count: int, panel: int) -> str:
@@ -253,6 +252,6 @@ def _parts(truth: dict[str, Any], expected: Fields) -> list[str]:
         return [*parts, f"os {count} textos", ORDERS[direction]]
     sentence = {"first": "primeira frase", "last": "última frase", "count": "frases"}
     if task == "nth":
-        sentence["nth"] = f"{ORDINALS[truth['number'] - 1]} frase"
+        sentence["nth"] = f"{ORDINALS['pt'][truth['number'] - 1]} frase"
     candidate = [f"«{truth['candidate']}»"] if task == "detection" else []
     return [*parts, f"texto {_place(direction, count, truth['panel'])}", sentence.get(task, ""), *candidate]

@@ -55,27 +55,27 @@ def draw(rng: random.Random, index: int, materials: Materials) -> DrawnSample:
     mode = "text" if layout == "columns" else rng.choice(("text", "text", "lines"))
     answer = "\n".join(paragraphs) if mode == "text" else "\n".join(line.text for line in lines)
     truth = {"paragraphs": paragraphs, "lines": lines, "mode": mode, "ink": style.ink, "font": style.typeface.name}
-    asked = Exchange(rng.choice(QUESTIONS[mode]), answer)
-    return DrawnSample(png(picture), (asked,), f"{layout}, {mode}", truth)
+    question = rng.choice(QUESTIONS[mode])
+    return DrawnSample(png(picture), (Exchange(question, answer),), f"{layout}, {mode}", truth)
 
 
 def faults(row: DatasetRow) -> list[str]:
     """Hold a row to its truth: all words drawn, every line seen where it should be, the answer what was asked for."""
     truth, (question, answer) = truth_of(row), exchange(row)
     lines = [Line(*line) for line in truth["lines"]]
-    found = []
+    problems = []
     drawn, meant = (" ".join(texts).split() for texts in ([line.text for line in lines], truth["paragraphs"]))
     if drawn != meant:
-        found.append(f"the words drawn, {drawn}, are not those of the text, {meant}")
+        problems.append(f"the words drawn, {drawn}, are not those of the text, {meant}")
     hidden = unseen(open_picture(row), lines, tuple(truth["ink"]))
-    found += [f"no ink where {text!r} should be" for text in hidden]
+    problems += [f"no ink where {text!r} should be" for text in hidden]
     modes = [mode for mode, questions in QUESTIONS.items() if question in questions]
     if modes != [truth["mode"]]:
-        found.append(f"{question!r} does not ask for {truth['mode']}")
-    wanted = truth["paragraphs"] if truth["mode"] == "text" else [line.text for line in lines]
-    if answer.split("\n") != wanted:
-        found.append(f"the answer {answer!r} is not {wanted}")
-    return found
+        problems.append(f"{question!r} does not ask for {truth['mode']}")
+    expected = truth["paragraphs"] if truth["mode"] == "text" else [line.text for line in lines]
+    if answer.split("\n") != expected:
+        problems.append(f"the answer {answer!r} is not {expected}")
+    return problems
 
 
 def _paragraphs(layout: str, rng: random.Random, index: int, materials: Materials) -> list[str]:
