@@ -67,7 +67,7 @@ def test_three_pictures_in_ten_have_several_panels_and_both_languages_are_as_man
     assert several[2] / several[3] == pytest.approx(1, abs=0.2)
     for of in ("language", "asked"):
         assert Counter(getattr(one, of) for one in subjects)["pt"] / 3_000 == pytest.approx(0.5, abs=0.03)
-    crossed = sum(subject.language != subject.asked for subject in subjects)
+    crossed = sum(subject.language != subject.question_language for subject in subjects)
     assert crossed / 3_000 == pytest.approx(infographic_synth.CROSSED, abs=0.03)
     assert {name for subject in subjects for name in subject.templates} == set(TEMPLATES)
 
@@ -105,7 +105,7 @@ def test_dialogues_are_european_portuguese():
     for seed in range(500):
         rng = random.Random(seed)
         subject = infographic_synth._subject(rng)
-        if subject.asked == "pt":
+        if subject.question_language == "pt":
             panels = [seeded(name, seed, subject.language) for name in subject.templates]
             said = [text for exchange, _ in infographic_synth._ask(panels, subject, rng) for text in exchange]
             judged[judge("\n".join(said)).is_pt_pt] += 1
@@ -200,10 +200,10 @@ def told(seed, subject, spoil=None):
     asked = []
     for _ in range(3):
         query = draw_query(rng, panels)
-        answer = compute(query, panels, subject.asked)
+        answer = compute(query, panels, subject.question_language)
         item = {
-            "question": rng.choice(questions(query, panels, subject.asked)),
-            "steps": steps(query, panels, answer, subject.asked),
+            "question": rng.choice(questions(query, panels, subject.question_language)),
+            "steps": steps(query, panels, answer, subject.question_language),
             "answer": answer.text,
             "query": as_model_query(query),
         }
@@ -262,7 +262,7 @@ def test_prompts_are_filled_and_speak_of_what_is_drawn():
             assert infographic_synth.PROMPTED[name] in prompts["content"]
             assert infographic_synth.PROMPTED[name] in prompts["questions"]
         assert infographic_synth.LANGUAGE_NAMES[subject.language] in prompts["content"]
-        assert infographic_synth.LANGUAGE_NAMES[subject.asked] in prompts["questions"]
+        assert infographic_synth.LANGUAGE_NAMES[subject.question_language] in prompts["questions"]
         for prompt in prompts.values():
             assert "$" not in prompt
             assert judge(prompt).is_pt_pt
