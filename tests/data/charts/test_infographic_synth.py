@@ -65,7 +65,7 @@ def test_three_pictures_in_ten_have_several_panels_and_both_languages_are_as_man
     several = Counter(len(subject.templates) for subject in subjects)
     assert (several[2] + several[3]) / 3_000 == pytest.approx(0.3, abs=0.03)
     assert several[2] / several[3] == pytest.approx(1, abs=0.2)
-    for of in ("language", "asked"):
+    for of in ("language", "question_language"):
         assert Counter(getattr(one, of) for one in subjects)["pt"] / 3_000 == pytest.approx(0.5, abs=0.03)
     crossed = sum(subject.language != subject.question_language for subject in subjects)
     assert crossed / 3_000 == pytest.approx(infographic_synth.CROSSED, abs=0.03)
