@@ -1,9 +1,10 @@
-"""Importing a large checkpoint against `cp -r` of it, and against loading and saving: wall time and peak memory.
+"""Importing a large checkpoint against `cp -r` of it, and against loading and saving: time, CPU and peak memory.
 
 The checkpoint is made: the 9.6 B model's tensors, in as many decoder layers as its size allows, bf16, in 4 GB shards.
 Every run is a process of its own, over files that were read through just before, after all earlier writes have reached
 the disk, and ends when its own have: conversion syncs what it writes by itself, the others are followed by `sync`.
-Conversion and copy take turns, the one that goes first changing; times are medians, without the imports of Python.
+Conversion and copy take turns, the one that goes first changing, on one pinned core; times are medians, without the
+imports of Python. CPU time is user's and system's, of the process and of those it starts.
 
 Memory is told in two ways. Private is what only the process itself can free, its anonymous pages, looked at every
 10 ms. Resident is the kernel's own high-water mark; it also counts pages of mapped files, which safetensors makes of
@@ -59,13 +60,14 @@ WAYS = {
     ),
 }
 CHILD = """
-import subprocess, sys, time
+import os, subprocess, sys, time
 from pathlib import Path
 {imports}
-start = time.perf_counter()
+start, before = time.perf_counter(), os.times()
 {work}
-seconds = time.perf_counter() - start
-print(seconds, next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
+seconds, after = time.perf_counter() - start, os.times()
+resident = next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))
+print(seconds, sum(after[:4]) - sum(before[:4]), resident)
 """
 TICK = 0.01  # s between two looks at a process's memory
 
@@ -74,6 +76,7 @@ class Run(NamedTuple):
     """What one run took."""
 
     seconds: float
+    cpu: float  # s
     private: float  # GB
     resident: float  # GB
 
@@ -148,19 +151,29 @@ def measure(way: str, source: Path, out: Path) -> Run:
         read_through(path)
     os.sync()
     imports, work = WAYS[way]
-    command = [sys.executable, "-c", CHILD.format(imports=imports, work=work), str(source), str(out)]
+    core = str(max(os.sched_getaffinity(0)))
+    command = [
+        "taskset",
+        "-c",
+        core,
+        sys.executable,
+        "-c",
+        CHILD.format(imports=imports, work=work),
+        str(source),
+        str(out),
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         private = 0
         while process.poll() is None:
             private = max(private, anonymous_memory(process.pid))
             time.sleep(TICK)
-        said, _ = process.communicate()
+        output, _ = process.communicate()
     if process.returncode:
         sys.exit(f"{way} ended with exit code {process.returncode}")
     shutil.rmtree(out)
-    seconds, resident = said.splitlines()[-1].split()  # imports may have printed before
-    print(f"{way}: {float(seconds):.1f} s", file=sys.stderr, flush=True)
-    return Run(float(seconds), private / 1e9, int(resident) * 1024 / 1e9)
+    seconds, cpu, resident = output.splitlines()[-1].split()  # imports may have printed before
+    print(f"{way}: {float(seconds):.1f} s, {float(cpu):.2f} s of CPU", file=sys.stderr, flush=True)
+    return Run(float(seconds), float(cpu), private / 1e9, int(resident) * 1024 / 1e9)
 
 
 def anonymous_memory(process: int) -> int:
@@ -181,12 +194,12 @@ def read_through(path: Path) -> None:
 
 def take_turns(source: Path, out: Path, pairs: int) -> dict[str, list[Run]]:
     """Import and copy in turn, first one first and then the other, and load and save once."""
-    found: dict[str, list[Run]] = {way: [] for way in WAYS}
+    runs: dict[str, list[Run]] = {way: [] for way in WAYS}
     for pair in range(pairs):
         for way in (IMPORT, COPY) if pair % 2 else (COPY, IMPORT):
-            found[way].append(measure(way, source, out))
-    found[LOAD_AND_SAVE].append(measure(LOAD_AND_SAVE, source, out))
-    return found
+            runs[way].append(measure(way, source, out))
+    runs[LOAD_AND_SAVE].append(measure(LOAD_AND_SAVE, source, out))
+    return runs
 
 
 def main() -> None:
@@ -203,23 +216,26 @@ def main() -> None:
         source = Path(folder, "source")
         size = make_checkpoint(source, arguments.gigabytes, arguments.width)
         shard = max(path.stat().st_size for path in source.iterdir())
-        found = take_turns(source, Path(folder, "out"), arguments.pairs)
-    report(size / 1e9, shard / 1e9, found)
+        runs = take_turns(source, Path(folder, "out"), arguments.pairs)
+    report(size / 1e9, shard / 1e9, runs)
 
 
-def report(size: float, shard: float, found: dict[str, list[Run]]) -> None:
+def report(size: float, shard: float, runs: dict[str, list[Run]]) -> None:
     """Print the table, the ratios wanted, and the line for programs; `size` and `shard` are in GB."""
     print(f"{size:.2f} GB of weights, largest shard {shard:.2f} GB")
-    print(f"{'':<34}{'seconds':>9}{'private GB':>12}{'resident GB':>13}  every run, s")
-    median = {way: Run(*map(statistics.median, zip(*runs, strict=True))) for way, runs in found.items()}
+    print(f"{'':<34}{'seconds':>9}{'CPU s':>8}{'private GB':>12}{'resident GB':>13}  every run, s")
+    median = {way: Run(*map(statistics.median, zip(*each, strict=True))) for way, each in runs.items()}
     for way, run in median.items():
         memory = f"{'':>25}" if way == COPY else f"{run.private:>12.2f}{run.resident:>13.2f}"
-        print(f"{way:<34}{run.seconds:>9.1f}{memory}  {', '.join(f'{each.seconds:.1f}' for each in found[way])}")
+        each = ", ".join(f"{one.seconds:.1f}" for one in runs[way])
+        print(f"{way:<34}{run.seconds:>9.1f}{run.cpu:>8.2f}{memory}  {each}")
     ours, copied, naive = median[IMPORT], median[COPY], median[LOAD_AND_SAVE]
-    print(f"time {ours.seconds / copied.seconds:.2f} of cp -r (wanted: at most 2)")
+    print(f"time {ours.seconds / copied.seconds:.2f} of cp -r (wanted: at most 1.3)")
+    print(f"CPU {ours.cpu / copied.cpu:.2f} of cp -r (wanted: at most 1.1)")
     print(f"resident {ours.resident:.2f} GB (wanted: at most the largest shard + 1.07)")
     figures = {
         "conversion_time": (ours.seconds, copied.seconds, "s"),
+        "conversion_cpu": (ours.cpu, copied.cpu, "s of CPU"),
         "conversion_time_naive": (ours.seconds, naive.seconds, "s"),
         "conversion_memory": (ours.private, naive.private, "GB private"),
         "conversion_resident": (ours.resident, naive.resident, "GB resident"),

@@ -1,30 +1,40 @@
-"""Safetensors shards written tensor after tensor, so that memory holds a block of one tensor, never a model."""
+"""Safetensors shards written tensor after tensor, so that memory holds a block of one tensor, never a model.
+
+What stays as it is stored is copied by the kernel, from file to file: such bytes never come into this process.
+"""
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
 import shutil
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from io import FileIO
+from mmap import PAGESIZE
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import torch
 from huggingface_hub import split_state_dict_into_shards_factory
 
 from .tensor_files import (
+    BLOCK,
     FLOATS,
     INDEX,
     ITEM_BYTES,
     WEIGHTS,
+    StoredTensor,
     read_checkpoint,
     rows_of_block,
     stored_blocks,
 )
 
 Blocks = Callable[[], Iterator[torch.Tensor]]
+COPIED_AT_ONCE = 2**26  # bytes, so that the progress bar moves
 PATTERN = WEIGHTS.replace(".", "{suffix}.", 1)  # model-00001-of-00004.safetensors
 
 
@@ -34,6 +44,7 @@ class LazyTensor(NamedTuple):
     dtype: str  # safetensors' name: "BF16"
     shape: tuple[int, ...]
     blocks: Blocks  # gives the values flat, in order, in this dtype; a block is valid until the next one
+    origin: StoredTensor | None = None  # where the very bytes lie in a file, if they do
 
     @property
     def size(self) -> int:
@@ -44,7 +55,7 @@ class LazyTensor(NamedTuple):
 def read_weights(directory: Path) -> dict[str, LazyTensor]:
     """List the tensors of a directory, as `read_checkpoint` does; their values stay in its files."""
     return {
-        name: LazyTensor(tensor.dtype, tensor.shape, partial(stored_blocks, tensor))
+        name: LazyTensor(tensor.dtype, tensor.shape, partial(stored_blocks, tensor), origin=tensor)
         for name, tensor in read_checkpoint(directory).items()
     }
 
@@ -121,7 +132,7 @@ def write_shards(
         max_shard_size=max_shard_size,
     )
     for name, members in split.filename_to_tensors.items():
-        with (directory / name).open("wb") as file:
+        with (directory / name).open("wb", buffering=0) as file:
             _write_file({member: tensors[member] for member in members}, file, advance)
     if split.is_sharded:
         parameters = sum(torch.Size(tensor.shape).numel() for tensor in tensors.values())
@@ -132,7 +143,7 @@ def write_shards(
         (directory / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
 
 
-def _write_file(tensors: Mapping[str, LazyTensor], file: BinaryIO, advance: Callable[[int], object]) -> None:
+def _write_file(tensors: Mapping[str, LazyTensor], file: FileIO, advance: Callable[[int], object]) -> None:
     """Write one file in the safetensors library's order: wide dtypes first, so that all are aligned; then names."""
     dtypes = list(FLOATS)
     ordered = sorted(tensors.items(), key=lambda item: (dtypes.index(item[1].dtype), item[0]))
@@ -142,11 +153,74 @@ def _write_file(tensors: Mapping[str, LazyTensor], file: BinaryIO, advance: Call
         header[name] = {"dtype": tensor.dtype, "shape": tensor.shape, "data_offsets": [end, end := end + tensor.size]}
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
-    file.write(struct.pack("<Q", len(text)) + text)
-    for name, tensor in ordered:
+    _write_all(file, struct.pack("<Q", len(text)) + text)
+    for name, tensor in _runs(ordered):
+        if tensor.origin:
+            copy_stored(tensor.origin, file, advance)
+            continue
         written = 0
         for block in tensor.blocks():
-            written += file.write(block.view(torch.uint8).numpy())  # type: ignore[call-overload]
+            _write_all(file, block.view(torch.uint8).numpy().data)
             advance(block.nbytes)
+            written += block.nbytes
         if written != tensor.size:
             raise ValueError(f"tensor {name} gave {written} bytes, but {tensor.size} were announced")
+
+
+def _runs(tensors: Iterable[tuple[str, LazyTensor]]) -> Iterator[tuple[str, LazyTensor]]:
+    """Join those that lie side by side in a file, here and there: one copy of many bytes, not many of few."""
+    run: tuple[str, LazyTensor] | None = None
+    for name, tensor in tensors:
+        before, origin = run and run[1].origin, tensor.origin
+        if run and before and origin and (before.file, before.offset + before.size) == (origin.file, origin.offset):
+            run = run[0], run[1]._replace(origin=before._replace(size=before.size + origin.size))
+            continue
+        if run:
+            yield run
+        run = name, tensor
+    if run:
+        yield run
+
+
+def copy_stored(tensor: StoredTensor, target: FileIO, advance: Callable[[int], object]) -> None:
+    """Append a tensor's bytes to a file, copied inside the kernel where that is quick.
+
+    It is where bytes keep their place in a page of memory; others pass through a small buffer, up to the end of a page
+    of the target each time, so that no page is written twice.
+
+    Raises:
+        ValueError: Its file ends early.
+    """
+    offset, position, end = tensor.offset, target.tell(), tensor.offset + tensor.size
+    in_kernel = (position - offset) % PAGESIZE == 0
+    buffer = memoryview(bytearray(BLOCK))
+    with tensor.file.open("rb", buffering=0) as source:
+        while left := end - offset:
+            copied = _copy_in_kernel(source, target, offset, min(left, COPIED_AT_ONCE)) if in_kernel else 0
+            if not copied:  # it cannot, or the file has ended: reading tells
+                in_kernel = False
+                copied = os.preadv(source.fileno(), [buffer[: min(left, BLOCK - position % PAGESIZE)]], offset)
+                if not copied:
+                    raise ValueError(f"{tensor.file} ended while it was read; is something writing to it?")
+                _write_all(target, buffer[:copied])
+            offset, position = offset + copied, position + copied
+            advance(copied)
+
+
+def _copy_in_kernel(source: FileIO, target: FileIO, offset: int, count: int) -> int:
+    """Copy up to `count` bytes; give how many, 0 where kernel or file systems do not do it."""
+    try:
+        return os.copy_file_range(source.fileno(), target.fileno(), count, offset)
+    except AttributeError:  # not Linux
+        return 0
+    except OSError as error:
+        if error.errno in (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+            return 0
+        raise
+
+
+def _write_all(file: FileIO, content: bytes | memoryview) -> None:
+    """Write until nothing is left: one write may take less."""
+    left = memoryview(content)
+    while left:
+        left = left[file.write(left) :]
