@@ -1,167 +1,94 @@
+"""The whole command line: help, what it imports, and what it says of all that can end a command."""
+
+import argparse
 import json
+import shlex
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
-import torch
-from PIL import Image
-from transformers import AutoModelForCausalLM, LlavaNextImageProcessorPil, LlavaNextProcessor, SiglipVisionModel
 
 from amalia_vl_hf import __version__, cli
-from amalia_vl_hf.conversion.compose import compose
-from tests.tiny import (
-    PINPOINTS,
-    tiny_llava_next,
-    tiny_text_config,
-    tiny_tokenizer,
-    tiny_vision_config,
-)
 
-RECIPE = str(Path(__file__).parents[1] / "recipes" / "tiny" / "1_align.yaml")
-TURNS = [{"role": "user", "content": "O que se vê?"}, {"role": "assistant", "content": "um ponto"}]
+ROOT = Path(__file__).parents[1]
+
+
+def words_of(parser, before=()):
+    """Every command and subcommand, as words."""
+    yield before
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, inner in action.choices.items():
+                yield from words_of(inner, (*before, name))
+
+
+EVERY = list(words_of(cli._parser()))
+HELP = """
+import contextlib, io, json, sys
+from amalia_vl_hf import cli
+
+def said(words):
+    with contextlib.redirect_stdout(io.StringIO()) as screen, contextlib.suppress(SystemExit):
+        cli.main([*words, "--help"])
+    return screen.getvalue(), sorted({{"torch", "transformers", "numpy", "PIL", "datasets"}} & set(sys.modules))
+
+print(json.dumps([said(words) for words in {every}]))
+"""
 
 
 @pytest.fixture(scope="module")
-def amalia(tmp_path_factory):
-    tokenizer = tiny_tokenizer()
-    torch.manual_seed(0)
-    text = AutoModelForCausalLM.from_config(tiny_text_config(vocab_size=len(tokenizer)))
-    model, processor = compose(SiglipVisionModel(tiny_vision_config()), text, tokenizer, max_tiles=4, seed=0)
-    folder = tmp_path_factory.mktemp("amalia_vl")
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
-    return str(folder)
+def helps():
+    code = HELP.format(every=[list(words) for words in EVERY])
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=True)
+    return dict(zip(EVERY, json.loads(process.stdout), strict=True))
 
 
-@pytest.fixture(scope="module")
-def llava_next(tmp_path_factory):
-    tokenizer = tiny_tokenizer()
-    model = tiny_llava_next(text=tiny_text_config(vocab_size=len(tokenizer)))
-    model.config.image_token_index = tokenizer.convert_tokens_to_ids("<image>")
-    size = {"shortest_edge": 32}
-    images = LlavaNextImageProcessorPil(size=size, crop_size=32, image_grid_pinpoints=[list(p) for p in PINPOINTS])
-    processor = LlavaNextProcessor(images, tokenizer, patch_size=8, vision_feature_select_strategy="full")
-    folder = tmp_path_factory.mktemp("llava_next")
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
-    return str(folder)
+@pytest.mark.parametrize("words", EVERY, ids=" ".join)
+def test_help_answers_without_torch_and_gives_examples(words, helps):
+    said, heavy = helps[words]
+    assert heavy == []
+    assert said.startswith("usage: " + " ".join(("amalia-vl", *words)))
+    examples = [line for line in said.splitlines() if line.startswith(" ".join(("  amalia-vl", *words)))]
+    assert examples
+    for example in examples:  # is taken as it stands; the last columns of the first help say what it is for
+        line = example.split("   ")[0] if not words else example
+        assert cli._parser().parse_args(shlex.split(line)[1:]).run
 
 
-@pytest.fixture
-def picture(tmp_path):
-    Image.new("RGB", (50, 40), (200, 10, 10)).save(tmp_path / "foto.png")
-    return str(tmp_path / "foto.png")
+def test_the_first_help_says_where_to_start(helps):
+    said, _ = helps[()]
+    assert "start here:\n  amalia-vl demo " in said
+    assert all(f"\n    {name} " in said for name in cli.COMMANDS)
 
 
-def refusal(capsys, *arguments):
-    """Run a command that must be refused, in one line and without a traceback."""
-    assert cli.main(arguments) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("amalia-vl: ")
-    assert len(said.splitlines()) == 1
-    return said
-
-
-@pytest.mark.parametrize("command", ["ask", "inspect", "train", "demo"])
-def test_help_gives_examples(command, capsys):
-    with pytest.raises(SystemExit) as stopped:
-        cli.main([command, "--help"])
-    assert stopped.value.code == 0
-    assert f"examples:\n  amalia-vl {command}" in capsys.readouterr().out
+def test_every_command_has_a_file():
+    files = {path.stem for path in (ROOT / "src" / "amalia_vl_hf" / "commands").glob("*.py")}
+    assert files - {"__init__", "arguments", "failures"} == set(cli.COMMANDS)
 
 
 def test_version_is_the_packages(capsys):
     with pytest.raises(SystemExit):
         cli.main(["--version"])
     assert capsys.readouterr().out == f"amalia-vl-hf {__version__}\n"
-
-
-@pytest.mark.parametrize("images", [1, 2])
-@pytest.mark.parametrize("model", ["amalia", "llava_next"])
-def test_ask_answers_about_images(model, images, picture, request, capsys):
-    folder = request.getfixturevalue(model)
-    assert cli.main(["ask", *[picture] * images, "Que cor?", "--model", folder, "--max-new-tokens", "4"]) == 0
-    answer = capsys.readouterr().out
-    assert answer.endswith("\n")
-    assert "Que cor?" not in answer
-    assert "<|im_end|>" not in answer
-
-
-def test_ask_names_missing_images(amalia, picture, capsys):
-    said = refusal(capsys, "ask", picture, "gone.png", "Que cor?", "--model", amalia)
-    assert said == "amalia-vl: no such image: gone.png\n"
-
-
-def test_ask_names_a_file_that_is_no_image(amalia, tmp_path, capsys):
-    (tmp_path / "words.png").write_text("olá", encoding="utf-8")
-    said = refusal(capsys, "ask", str(tmp_path / "words.png"), "Que cor?", "--model", amalia)
-    assert "words.png" in said
-
-
-def test_ask_names_a_model_that_is_not_there(picture, tmp_path, capsys):
-    assert "nowhere" in refusal(capsys, "ask", picture, "Que cor?", "--model", str(tmp_path / "nowhere"))
-
-
-def test_ask_without_a_model_says_how_to_get_one(picture, tmp_path, capsys, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert "run `amalia-vl demo` first, or name a model" in refusal(capsys, "ask", picture, "Que cor?")
-
-
-def test_inspect_reports_and_draws(picture, tmp_path, capsys):
-    drawing = tmp_path / "tiles.png"
-    assert cli.main(["inspect", picture, "--out", str(drawing)]) == 0
-    said = capsys.readouterr().out
-    assert f"{picture}: 40 px high, 50 px wide" in said
-    assert "1 x 1 tiles of 384 px" in said
-    assert min(Image.open(drawing).size) > 50, "larger than the picture: tiles are apart"
-
-
-def test_inspect_takes_a_models_tiling_and_fewer_tiles(amalia, picture, tmp_path, capsys, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert cli.main(["inspect", picture, "--model", amalia]) == 0
-    assert "2 x 2 tiles of 32 px" in capsys.readouterr().out
-    assert cli.main(["inspect", picture, "--model", amalia, "--max-tiles", "0"]) == 0
-    assert "none, only the 32 px thumbnail" in capsys.readouterr().out
-    assert (tmp_path / "tiles.png").exists()
-
-
-def test_inspect_names_missing_and_broken_images(picture, tmp_path, capsys):
-    assert refusal(capsys, "inspect", picture, "gone.png") == "amalia-vl: no such image: gone.png\n"
-    (tmp_path / "words.png").write_text("olá", encoding="utf-8")
-    assert "words.png" in refusal(capsys, "inspect", str(tmp_path / "words.png"))
-
-
-def test_train_trains_and_says_where(amalia, picture, tmp_path, capsys):
-    data = Path(picture).with_name("data.jsonl")
-    data.write_text(json.dumps({"images": ["foto.png"], "messages": TURNS}) + "\n", encoding="utf-8")
-    output = tmp_path / "trained"
-    values = [f"model={amalia}", f"data={data}", f"output={output}", "steps=1", "epochs=null"]
-    assert cli.main(["train", RECIPE, *values, "--dry-run"]) == 0
-    assert "stage      align (sft), at most 0 tiles an image" in capsys.readouterr().out
-    assert not output.exists()
-    assert cli.main(["train", RECIPE, *values]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == f"trained: {output}"
-    assert (output / "training.json").is_file()
-
-
-def test_train_names_a_model_that_is_not_there(picture, tmp_path, capsys):
-    data = Path(picture).with_name("data.jsonl")
-    data.write_text(json.dumps({"messages": TURNS}) + "\n", encoding="utf-8")
-    values = [f"model={tmp_path}/no/where", f"data={data}", f"output={tmp_path / 'out'}"]
-    assert "no/where" in refusal(capsys, "train", RECIPE, *values)
-
-
-def test_demo_does_not_mix_two_runs(tmp_path, capsys):
-    (tmp_path / "settings.json").write_text('{"seed": 5}', encoding="utf-8")
-    assert "holds another run (seed was 5, now 0" in refusal(capsys, "demo", "--out", str(tmp_path))
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"] == __version__
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("words", "message"),
     [
-        ([RECIPE, "bach_size=1"], "unknown key 'bach_size' (did you mean 'batch_size'?)"),
-        (["gone.yaml"], "No such file or directory: 'gone.yaml'"),
-        ([RECIPE, "data=gone.jsonl"], "gone.jsonl"),
+        ([], "the following arguments are required: COMMAND; see `amalia-vl --help`"),
+        (["data"], "the following arguments are required: STEP; see `amalia-vl data --help`"),
+        (["inspect", "a.png", "--max-tiles", "x"], "argument --max-tiles: invalid int value: 'x'"),
+        (["taste"], "invalid choice: 'taste'"),
     ],
 )
-def test_train_names_what_is_wrong_with_a_recipe(arguments, message, capsys):
-    assert message in refusal(capsys, "train", *arguments)
+def test_arguments_are_refused_in_one_line(words, message, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(words)
+    assert stopped.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("amalia-vl: ")
+    assert message in said
+    assert said.count("\n") == 1

@@ -4,7 +4,16 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from amalia_vl_hf.fields import INLINE, RecipeError, override, parse_yaml, read_fields, read_yaml
+from amalia_vl_hf.fields import (
+    INLINE,
+    RECIPES,
+    RecipeError,
+    override,
+    parse_yaml,
+    read_fields,
+    read_yaml,
+    recipe_file,
+)
 
 
 @dataclass
@@ -113,3 +122,17 @@ def test_words_replace_values_and_say_where_they_cannot():
     ):
         with pytest.raises(RecipeError, match=message):
             override(values, word)
+
+
+def test_a_file_of_ones_own_goes_before_a_recipe_of_that_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert recipe_file("tiny/1_align") == RECIPES / "tiny" / "1_align.yaml"
+    assert recipe_file("recipes/accelerate/zero3.yaml") == RECIPES / "accelerate" / "zero3.yaml"
+    (tmp_path / "tiny" / "1_align").mkdir(parents=True)
+    assert recipe_file("tiny/1_align") == RECIPES / "tiny" / "1_align.yaml", "a folder is no file"
+    (tmp_path / "tiny" / "1_align.yaml").write_text("a: 1", encoding="utf-8")
+    assert read_yaml("tiny/1_align.yaml") == {"a": 1}
+    with pytest.raises(FileNotFoundError, match="'tiny/1_allign'; did you mean tiny/1_align"):
+        recipe_file("tiny/1_allign")
+    with pytest.raises(FileNotFoundError, match=r"'x\.yaml'; recipes of the package: accelerate/ddp, .*trl/sft"):
+        recipe_file("x.yaml")

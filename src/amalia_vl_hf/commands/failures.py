@@ -21,7 +21,18 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
 }
 # Packages whose own errors are about what they were given: files, answers of a server, a machine's limits.
 _ABOUT_INPUT = frozenset(
-    ("amalia_vl_hf", "safetensors_rust", "yaml", "huggingface_hub", "httpx", "datasets", "pyarrow", "PIL", "zipfile")
+    (
+        "amalia_vl_hf",
+        "safetensors",
+        "safetensors_rust",
+        "yaml",
+        "huggingface_hub",
+        "httpx",
+        "datasets",
+        "pyarrow",
+        "PIL",
+        "zipfile",
+    )
 )
 _STARTED_BY_US = "AMALIA_VL_PARENT"  # environment variable: who started this process, see `training.launch`
 

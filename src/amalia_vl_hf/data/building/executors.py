@@ -5,10 +5,13 @@ from __future__ import annotations
 import importlib.util
 import multiprocessing
 import shutil
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import forkserver, resource_tracker
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +53,23 @@ class LocalExecutor(LocalPipelineExecutor):
             return
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload([ShardTask.__module__])  # imported once, not once a worker
+        _start_server(context)
         with context.Pool(min(self.workers, len(ranks))) as pool:
             for _ in pool.imap_unordered(task, ranks):
                 pass
+
+
+def _start_server(context: ForkServerContext) -> None:
+    """Start the process that workers are forked from, deaf to Ctrl-C as they are: this one hears it, and ends them."""
+    resource_tracker.ensure_running()  # else the server would start it, which lets the signal in again
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    first = context.Process(target=int, daemon=True)  # until it runs, the server imports
+    first.start()
+    first.join()
 
 
 def executors(
