@@ -1,0 +1,26 @@
+"""A tiny model that serves, and a server of it."""
+
+import socket
+
+import uvicorn
+
+from amalia_vl_hf.serving.server import build_app
+from tests.test_registration import tiny_processor
+from tests.tiny import tiny_config, tiny_model, tiny_text_config
+
+NAME = "tiny"
+
+
+def served_parts():
+    processor = tiny_processor()
+    text = tiny_text_config(vocab_size=len(processor.tokenizer))
+    model = tiny_model(tiny_config(text=text, image_token_id=processor.image_token_id))
+    # A random model writes bytes that are no text; transformers' streamer stops at those.
+    model.generation_config.suppress_tokens = list(range(5, 5 + 256))
+    return model, processor
+
+
+def start_server(model, processor):
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(build_app(NAME, model, processor), log_level="warning")
+    return uvicorn.Server(config), listener, f"http://127.0.0.1:{listener.getsockname()[1]}"
