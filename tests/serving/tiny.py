@@ -20,7 +20,13 @@ def served_parts():
     return model, processor
 
 
-def start_server(model, processor):
+def listening():
+    """Take a port of loopback; its address goes with it."""
     listener = socket.create_server(("127.0.0.1", 0))
+    return listener, f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def start_server(model, processor):
+    listener, address = listening()
     config = uvicorn.Config(build_app(NAME, model, processor), log_level="warning")
-    return uvicorn.Server(config), listener, f"http://127.0.0.1:{listener.getsockname()[1]}"
+    return uvicorn.Server(config), listener, address

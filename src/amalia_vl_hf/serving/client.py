@@ -11,7 +11,7 @@ import io
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import openai
 from PIL import Image
@@ -62,7 +62,19 @@ def data_url(image: str | Path | bytes | Image.Image) -> str:
     return _url(buffer.getvalue(), "image/png")
 
 
-def stream_answer(endpoint: str, chat: Chat, model: str | None = None, **options: Any) -> Iterator[str]:
+class Piece(NamedTuple):
+    """A piece of an answer.
+
+    Args:
+        text: What comes next.
+        prompt_tokens: Of the whole prompt, images included; with the last piece alone, and where the server says it.
+    """
+
+    text: str
+    prompt_tokens: int | None = None
+
+
+def stream_answer(endpoint: str, chat: Chat, model: str | None = None, **options: Any) -> Iterator[Piece]:
     """Ask, and give the answer in pieces as they come; leaving the iterator ends the request.
 
     Args:
@@ -81,8 +93,9 @@ def stream_answer(endpoint: str, chat: Chat, model: str | None = None, **options
         create: Any = client.chat.completions.create
         with create(model=name, messages=chat, stream=True, **options) as chunks:
             for chunk in chunks:
-                if chunk.choices and chunk.choices[0].delta.content:
-                    yield chunk.choices[0].delta.content
+                text = chunk.choices[0].delta.content if chunk.choices else None
+                if text or chunk.usage:
+                    yield Piece(text or "", chunk.usage and chunk.usage.prompt_tokens)
     except openai.APIStatusError as error:
         raise ValueError(f"{endpoint} refuses ({error.status_code}): {_reason(error)}") from error
     except openai.APIConnectionError as error:
