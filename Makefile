@@ -4,6 +4,8 @@ VENV ?= .venv
 FLOOR ?= .venv-floor
 OLDEST_TRANSFORMERS = 5.19.0
 TORCH = torch==2.13.0
+# The chat page and what it imports, without gradio's own bound on pillow.
+CHAT = gradio gradio_client hf-gradio brotli groovy httpcore httpx pydub python-multipart pytz safehttpx semantic-version tomlkit
 # Reordered, the files with the fewest tests, which are the longest, would come last and leave one worker idle.
 TWO_WORKERS = -n 2 --dist loadfile --no-loadscope-reorder
 
@@ -30,6 +32,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet -c constraints.txt $(TORCH)
 	$(VENV)/bin/pip install --quiet -c constraints.txt -e '.[train,dev]'
+	$(VENV)/bin/pip install --quiet -c constraints.txt --no-deps $(CHAT)
 	touch $@
 
 $(FLOOR)/installed: pyproject.toml constraints.txt
