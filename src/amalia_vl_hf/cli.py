@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 
 from . import __version__
 from .commands.arguments import Parser
-from .commands.failures import close_progress_bars, explain
+from .commands.failures import close_progress_bars, explain, told_launcher
 
-COMMANDS = ("ask", "inspect", "demo", "train", "data", "convert", "push")  # each a module of `commands`
+COMMANDS = (
+    "ask",
+    "inspect",
+    "demo",
+    "train",
+    "data",
+    "convert",
+    "push",
+    "serve",
+    "chat",
+)  # each a module of `commands`
 
 START = """\
 start here:
@@ -40,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (Exception, KeyboardInterrupt) as error:
         close_progress_bars()
         failure = explain(error, parsed.command, parsed.after_stop)
-        told = _tell_launcher(failure[1] if failure else f"{type(error).__name__}: {error}")
+        told = told_launcher(failure[1] if failure else f"{type(error).__name__}: {error}")
         if failure is None:
             raise
         code, line = failure
@@ -61,16 +70,6 @@ def _parser() -> argparse.ArgumentParser:
     for name in COMMANDS:
         import_module(f".commands.{name}", __package__).add(commands)
     return parser
-
-
-def _tell_launcher(line: str) -> bool:
-    """Leave the line to the launcher of several ranks, if there is one; it says why they ended, once."""
-    if not line or "TORCHELASTIC_ERROR_FILE" not in os.environ:
-        return False
-    from .training.launch import tell_launcher
-
-    tell_launcher(line)
-    return True
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 DEMO_MODEL = "runs/demo/3_prefer"
 EXAMPLES = """\
   amalia-vl ask foto.jpg "O que se vê na imagem?"
-  amalia-vl ask antes.png depois.png "O que mudou?" --model amalia-llm/AMALIA-VL-DPO"""
+  amalia-vl ask antes.png depois.png "O que mudou?" --model amalia-llm/AMALIA-VL-DPO
+  amalia-vl ask foto.jpg "Onde está o gato?" --endpoint http://127.0.0.1:8000 --boxes caixas.png"""
 
 
 def add(commands: Commands) -> None:
@@ -25,15 +26,23 @@ def add(commands: Commands) -> None:
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="image file")
     parser.add_argument("question", metavar="QUESTION", help="question, in quotes")
     parser.add_argument("--model", help=f"directory or Hub id of an amalia_vl or llava_next model ({DEMO_MODEL})")
+    parser.add_argument("--endpoint", metavar="URL", help="ask a server instead of loading a model here")
+    parser.add_argument("--boxes", metavar="PNG", help="draw the boxes that the answer names on the last image")
     parser.add_argument("--max-new-tokens", type=int, default=256, metavar="N", help="longest answer, in tokens (256)")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Print the answer."""
     require_files(arguments.images)
-    if not arguments.model and not Path(DEMO_MODEL).is_dir():
+    if arguments.endpoint:
+        answer = _ask_server(arguments)
+    elif arguments.model or Path(DEMO_MODEL).is_dir():
+        answer = _answer(arguments.model or DEMO_MODEL, arguments.images, arguments.question, arguments.max_new_tokens)
+        print(answer)
+    else:
         raise UsageError(f"there is no {DEMO_MODEL} yet: run `amalia-vl demo` first, or name a model with --model")
-    print(_answer(arguments.model or DEMO_MODEL, arguments.images, arguments.question, arguments.max_new_tokens))
+    if arguments.boxes:
+        _draw_boxes(answer, arguments.images[-1], arguments.boxes)
 
 
 def require_files(paths: Sequence[str]) -> None:
@@ -65,3 +74,27 @@ def _answer(name: str, images: list[str], question: str, max_new_tokens: int) ->
     model = AmaliaVLForConditionalGeneration.from_pretrained(name, dtype="auto").to(device)
     tokens = model.generate(**inputs.to(device), max_new_tokens=max_new_tokens, do_sample=False)
     return str(processor.decode(tokens[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)).strip()
+
+
+def _ask_server(arguments: argparse.Namespace) -> str:
+    """Print the answer as it comes."""
+    from ..serving.client import stream_answer, user_turn
+
+    turns, answer = user_turn(arguments.question, arguments.images), ""
+    options = {"max_tokens": arguments.max_new_tokens, "temperature": 0}
+    for piece in stream_answer(arguments.endpoint, turns, arguments.model, **options):
+        print(piece.text, end="", flush=True)
+        answer += piece.text
+    print()
+    return answer
+
+
+def _draw_boxes(answer: str, image: str, out: str) -> None:
+    from ..processing.image_loading_amalia_vl import load_image
+    from ..serving.boxes import boxes_in, draw_boxes
+
+    boxes = boxes_in(answer)
+    if not boxes:
+        raise UsageError(f"the answer names no box, so {out} is not written")
+    draw_boxes(load_image(Path(image), 0), boxes).save(out)
+    print(f"{len(boxes)} boxes drawn in {out}")

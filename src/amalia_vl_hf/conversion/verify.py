@@ -62,7 +62,7 @@ class Drift:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Verification:
     """How far two checkpoints are apart; `passed` is what `push` asks for."""
 
     passed: bool
@@ -95,7 +95,7 @@ def verify(
     dtype: str = "fp32",
     tolerance: float = 0.0,
     revision: str | None = None,
-) -> Comparison:
+) -> Verification:
     """Run two checkpoints over the same pictures and compare what comes out of every stage.
 
     A `llava_next` side runs in stock classes of transformers with Pillow's resizing, an `amalia_vl` side in ours. One
@@ -141,7 +141,7 @@ def verify(
         drift.difference is not None and drift.difference <= limits.get(drift.stage, tolerance) for drift in stages
     )
     one, other = (source_at(directory).name for directory in directories)
-    return Comparison(passed, one, other, dtype, tolerance, [sample.name for sample in samples], stages)
+    return Verification(passed, one, other, dtype, tolerance, [sample.name for sample in samples], stages)
 
 
 def _processor(directory: Path) -> ProcessorMixin:

@@ -111,7 +111,7 @@ def build_page(
                 )
             with gr.Column(scale=1):
                 for part in (cost, boxes, tiles):
-                    part.render()  # type: ignore[no-untyped-call]
+                    part.render()
     return page
 
 

@@ -13,13 +13,17 @@ import logging
 import socket
 from typing import Any
 
+import torch
 import uvicorn
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from transformers.cli.serving.chat_completion import ChatCompletionHandler
 from transformers.cli.serving.utils import GenerationState, Modality
+from transformers.utils import logging as transformers_logging
 
+from ..modeling.modeling_amalia_vl import AmaliaVLForConditionalGeneration
+from ..processing.processing_amalia_vl import AmaliaVLProcessor
 from .messages import Message, read_messages
 
 GRACE = 30  # seconds that requests in flight are given to end after SIGTERM
@@ -186,7 +190,20 @@ def problem(status: int, message: str) -> JSONResponse:
     return JSONResponse({"error": {"message": message, "type": kind, "code": status}}, status_code=status)
 
 
+def load(name: str) -> tuple[Any, Any]:
+    """Load a model, on the first accelerator where there is one, and its processor.
+
+    Raises:
+        ValueError: It is no model of ours, or incomplete.
+        OSError: It is not there.
+    """
+    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
+    processor = AmaliaVLProcessor.from_pretrained(name)
+    return AmaliaVLForConditionalGeneration.from_pretrained(name, dtype="auto").to(device).eval(), processor
+
+
 def run_server(app: FastAPI, listener: socket.socket) -> None:
     """Serve until SIGTERM or Ctrl-C; requests in flight have `GRACE` seconds to end."""
+    transformers_logging.set_verbosity_error()  # it would warn of every request
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=GRACE)
     uvicorn.Server(config).run(sockets=[listener])

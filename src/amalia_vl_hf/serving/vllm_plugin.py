@@ -6,7 +6,7 @@ BACKEND = "vllm.model_executor.models.transformers:TransformersMultiModalForCaus
 
 def register() -> None:
     """Name the architecture to vLLM; called by vLLM in each of its processes."""
-    from vllm import ModelRegistry  # type: ignore[import-not-found]
+    from vllm import ModelRegistry
 
     import amalia_vl_hf  # noqa: F401  the Auto classes know ours afterwards
 
