@@ -134,7 +134,9 @@ def inspect_images(
     Raises:
         ValueError: If an image cannot be used.
     """
-    image_processor = AmaliaVLImageProcessor.from_pretrained(model) if model else AmaliaVLImageProcessor()
+    image_processor = (
+        AmaliaVLImageProcessor.from_pretrained(model, trust_remote_code=False) if model else AmaliaVLImageProcessor()
+    )
     reports = [inspect_image(image, image_processor, max_tiles) for image in images]
     blocks = [str(report) for report in reports]
     blocks.append(_total(sum(report.visual_tokens for report in reports), len(reports)))

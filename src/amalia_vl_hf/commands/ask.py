@@ -62,7 +62,7 @@ def _answer(name: str, images: list[str], question: str, max_new_tokens: int) ->
     from amalia_vl_hf import AmaliaVLForConditionalGeneration, AmaliaVLProcessor
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    processor = AmaliaVLProcessor.from_pretrained(name)
+    processor = AmaliaVLProcessor.from_pretrained(name, trust_remote_code=False)
     content = [{"type": "image", "image": image} for image in images] + [{"type": "text", "text": question}]
     inputs = processor.apply_chat_template(
         [{"role": "user", "content": content}],
@@ -71,7 +71,7 @@ def _answer(name: str, images: list[str], question: str, max_new_tokens: int) ->
         return_dict=True,
         return_tensors="pt",
     )
-    model = AmaliaVLForConditionalGeneration.from_pretrained(name, dtype="auto").to(device)
+    model = AmaliaVLForConditionalGeneration.from_pretrained(name, dtype="auto", trust_remote_code=False).to(device)
     tokens = model.generate(**inputs.to(device), max_new_tokens=max_new_tokens, do_sample=False)
     return str(processor.decode(tokens[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)).strip()
 

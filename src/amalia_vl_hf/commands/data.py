@@ -290,4 +290,4 @@ def _processor(model: str | None) -> Any:
         return None
     from ..processing.processing_amalia_vl import AmaliaVLProcessor
 
-    return AmaliaVLProcessor.from_pretrained(model)
+    return AmaliaVLProcessor.from_pretrained(model, trust_remote_code=False)

@@ -89,6 +89,7 @@ def compose(
         config=composed.model.config,
         state_dict={name: values_of(tensor) for name, tensor in composed.tensors.items()},
         dtype=composed.model.dtype,
+        trust_remote_code=False,
     )
     model.generation_config = composed.model.generation_config
     return model, composed.processor

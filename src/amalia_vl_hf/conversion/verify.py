@@ -152,8 +152,8 @@ def _processor(directory: Path) -> ProcessorMixin:
         raise ValueError(f"{directory} is a {kind!r} checkpoint; amalia_vl and llava_next ones can be compared")
     ours = read_saved(AmaliaVLProcessor, directory)  # reads what old directories lack: patch size, strategy
     return LlavaNextProcessor(
-        LlavaNextImageProcessorPil.from_pretrained(directory),
-        AutoTokenizer.from_pretrained(directory),
+        read_saved(LlavaNextImageProcessorPil, directory),
+        read_saved(AutoTokenizer, directory),
         patch_size=ours.image_processor.patch_size,
         vision_feature_select_strategy="full",
         chat_template=ours.chat_template,
@@ -163,9 +163,9 @@ def _processor(directory: Path) -> ProcessorMixin:
 
 def _model(directory: Path, dtype: torch.dtype) -> PreTrainedModel:
     """Load one side, none of whose weights may be new."""
-    options: dict[str, Any] = {"dtype": dtype, "output_loading_info": True}
+    options: dict[str, Any] = {"dtype": dtype, "output_loading_info": True, "trust_remote_code": False}
     if model_type(directory) == "llava_next":
-        config = LlavaNextConfig.from_pretrained(directory)
+        config = read_saved(LlavaNextConfig, directory)
         config.tie_word_embeddings = is_tied(config, read_checkpoint(directory))
         model, report = LlavaNextForConditionalGeneration.from_pretrained(directory, config=config, **options)
     else:

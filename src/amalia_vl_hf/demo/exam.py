@@ -42,8 +42,8 @@ def evaluate(model_directory: Path, data: Path) -> dict[str, Any]:
         `exact_match`, `exact_match_by_kind`, `preference_accuracy`, and what they were counted from: `answers`, and
         `chosen` and `rejected`, the log-likelihoods of the pairs' answers.
     """
-    model = AutoModelForImageTextToText.from_pretrained(model_directory).eval()
-    processor = AutoProcessor.from_pretrained(model_directory)
+    model = AutoModelForImageTextToText.from_pretrained(model_directory, trust_remote_code=False).eval()
+    processor = AutoProcessor.from_pretrained(model_directory, trust_remote_code=False)
     questions, pairs = read_rows(data / QUESTIONS), read_rows(data / PREFERENCES)
     answers = answer_questions(model, processor, questions)
     chosen, rejected = pair_log_likelihoods(model, processor, pairs)

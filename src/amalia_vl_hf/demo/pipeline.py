@@ -101,13 +101,13 @@ def _compose(out: Path, seed: int, sizes: BackboneSizes) -> None:
     folder = out / "backbones"
     texts = demo_texts(random.Random(f"{seed} tokenizer"), sizes.decoder.scenes // 4)  # noqa: S311
     _once(folder / "tokenizer", lambda path: train_tokenizer(texts, sizes.vocab_size).save_pretrained(path))
-    tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
+    tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", trust_remote_code=False)
     _once(folder / "tower", lambda path: warmed_up_tower(sizes, seed).save_pretrained(path))
     _once(folder / "decoder", lambda path: warmed_up_decoder(tokenizer, sizes, seed).save_pretrained(path))
 
     def join(path: Path) -> None:
-        tower = SiglipVisionModel.from_pretrained(folder / "tower")
-        decoder = LlamaForCausalLM.from_pretrained(folder / "decoder")
+        tower = SiglipVisionModel.from_pretrained(folder / "tower", trust_remote_code=False)
+        decoder = LlamaForCausalLM.from_pretrained(folder / "decoder", trust_remote_code=False)
         model, processor = compose(tower, decoder, tokenizer, max_tiles=sizes.max_tiles, seed=seed)
         model.save_pretrained(path)
         processor.save_pretrained(path)

@@ -38,7 +38,7 @@ def write_report(out: Path, results: Sequence[Result]) -> Path:
         result.stage: json.loads((out / "evaluation" / f"{result.stage}.json").read_text(encoding="utf-8"))
         for result in results
     }
-    processor = AmaliaVLProcessor.from_pretrained(out / results[-1].stage).image_processor
+    processor = AmaliaVLProcessor.from_pretrained(out / results[-1].stage, trust_remote_code=False).image_processor
     body = _BODY.substitute(
         verdicts="".join(
             f'<li class="{"met" if met else "missed"}">{escape(text)}</li>' for text, met in verdicts(results)

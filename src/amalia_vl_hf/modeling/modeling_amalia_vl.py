@@ -173,11 +173,11 @@ class AmaliaVLModel(AmaliaVLPreTrainedModel):
 
     def __init__(self, config: AmaliaVLConfig) -> None:
         super().__init__(config)
-        self.vision_tower = AutoModel.from_config(config.vision_config)
+        self.vision_tower = AutoModel.from_config(config.vision_config, trust_remote_code=False)
         self.vision_tower.post_layernorm = nn.Identity()  # features are taken before it
         self.multi_modal_projector = AmaliaVLConnector(config)  # the paper's connector; the LLaVA family's name
         self.image_newline = AmaliaVLNewline(config)
-        self.language_model = AutoModel.from_config(config.text_config)
+        self.language_model = AutoModel.from_config(config.text_config, trust_remote_code=False)
         self._keys_to_ignore_on_load_unexpected = [
             *(self._keys_to_ignore_on_load_unexpected or []),
             *_tower_keys_left_behind(config),

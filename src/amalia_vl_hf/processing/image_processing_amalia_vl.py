@@ -381,7 +381,8 @@ def _llava_next_patch_size(directory: str | Path, **hub_options: Any) -> int:
     file = cached_file(directory, PROCESSOR_NAME, _raise_exceptions_for_missing_entries=False, **hub_options)
     patch_size = json.loads(Path(file).read_text(encoding="utf-8")).get("patch_size") if file else None
     if patch_size is None:
-        patch_size = AutoConfig.from_pretrained(directory, **hub_options).vision_config.patch_size
+        config = AutoConfig.from_pretrained(directory, trust_remote_code=False, **hub_options)
+        patch_size = config.vision_config.patch_size
     return int(patch_size)
 
 

@@ -150,7 +150,9 @@ def _packed_rows(recipe: Recipe, checkpoints: Path, data: _Data, args: Any) -> P
     ranks = world_size()
     plan = plan_rows(
         lengths,
-        CostModel.of(AmaliaVLConfig.from_pretrained(recipe.model)).conversations(lengths, tiles),
+        CostModel.of(AmaliaVLConfig.from_pretrained(recipe.model, trust_remote_code=False)).conversations(
+            lengths, tiles
+        ),
         conversations=recipe.batch_size * recipe.accumulation * ranks,
         ranks=ranks,
         max_length=recipe.max_length,
@@ -167,12 +169,12 @@ def load_model(recipe: Recipe) -> AmaliaVLForConditionalGeneration:
     """
     frozen_in_bf16 = recipe.lora is not None and recipe.precision == "bf16"
     dtype = torch.bfloat16 if frozen_in_bf16 else torch.float32
-    return AmaliaVLForConditionalGeneration.from_pretrained(recipe.model, dtype=dtype)
+    return AmaliaVLForConditionalGeneration.from_pretrained(recipe.model, dtype=dtype, trust_remote_code=False)
 
 
 def load_processor(recipe: Recipe) -> AmaliaVLProcessor:
     """Load the processor, with the recipe's way to resize images: it is saved with the trained model."""
-    processor = AmaliaVLProcessor.from_pretrained(recipe.model)
+    processor = AmaliaVLProcessor.from_pretrained(recipe.model, trust_remote_code=False)
     if recipe.resampler is not None:
         processor.image_processor.resampler = recipe.resampler
     return processor

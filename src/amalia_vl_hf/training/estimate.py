@@ -72,7 +72,7 @@ def describe_training(recipe: Recipe) -> str:
 def model_without_weights(recipe: Recipe) -> torch.nn.Module:
     """Build the recipe's model without memory for its weights, frozen and with adapters as training would have it."""
     with torch.device("meta"):
-        model = AmaliaVLForConditionalGeneration(AmaliaVLConfig.from_pretrained(recipe.model))
+        model = AmaliaVLForConditionalGeneration(AmaliaVLConfig.from_pretrained(recipe.model, trust_remote_code=False))
         freeze(model, recipe.training_stage.trainable)
         adapters = lora_config(recipe, model)
         return model if adapters is None else get_peft_model(model, adapters)
@@ -97,7 +97,7 @@ def estimate_memory(recipe: Recipe, model: torch.nn.Module, sharing: Sharing) ->
         gradients=trained * (2 if zero else 4) / sharing.shards["gradients"],
         optimiser=trained * (12 if zero else 8) / sharing.shards["optimiser"],
         reference=weights if needs_reference else 0,
-        activations=_activations(recipe, AmaliaVLConfig.from_pretrained(recipe.model)),
+        activations=_activations(recipe, AmaliaVLConfig.from_pretrained(recipe.model, trust_remote_code=False)),
     )
 
 
@@ -135,7 +135,7 @@ def _batch_lines(recipe: Recipe, sharing: Sharing, samples: int) -> Iterator[str
     factors = f"{recipe.batch_size} a device x {recipe.accumulation} accumulated x {sharing.ranks} devices"
     yield f"batch      {batch} = {factors}"
     yield f"steps      {steps} over {samples} samples, schedule {stage.schedule}, warm-up {recipe.warmup:g}"
-    side = AmaliaVLConfig.from_pretrained(recipe.model).patches_per_side
+    side = AmaliaVLConfig.from_pretrained(recipe.model, trust_remote_code=False).patches_per_side
     column = TileLayout(stage.max_tiles, min(stage.max_tiles, 1), pad_rows=0, pad_cols=0)  # has the most newlines
     image, step = num_visual_tokens(column, side), batch * recipe.max_length
     yield f"tokens     at most {image:,} an image, {recipe.max_length:,} a sample, {step:,} a step"

@@ -104,7 +104,7 @@ def _finite(entry: Mapping[str, Any]) -> dict[str, Any]:
 def _merge(trainer: StageSFTTrainer | StageDPOTrainer, recipe: Recipe, finished: Path) -> None:
     """Write the model with the saved adapters added to its weights, so that it loads like any other."""
     unset_hf_deepspeed_config()  # else ZeRO-3 would spread the weights over ranks that are not here
-    base = AmaliaVLForConditionalGeneration.from_pretrained(recipe.model, dtype="auto")
+    base = AmaliaVLForConditionalGeneration.from_pretrained(recipe.model, dtype="auto", trust_remote_code=False)
     adapted = PeftModel.from_pretrained(base, finished / ADAPTER)
     adapted.merge_and_unload().save_pretrained(finished)
     trainer.processing_class.save_pretrained(finished)

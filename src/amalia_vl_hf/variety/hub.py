@@ -25,8 +25,10 @@ class HubClassifier:
     def __init__(self, model_id: str, label: str, revision: str | None = None) -> None:
         from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
-        model = AutoModelForSequenceClassification.from_pretrained(model_id, revision=revision, use_safetensors=True)
-        tokenizer = AutoTokenizer.from_pretrained(model_id, revision=revision)
+        model = AutoModelForSequenceClassification.from_pretrained(
+            model_id, revision=revision, use_safetensors=True, trust_remote_code=False
+        )
+        tokenizer = AutoTokenizer.from_pretrained(model_id, revision=revision, trust_remote_code=False)
         self._classify = pipeline("text-classification", model=model, tokenizer=tokenizer)
         labels = list(model.config.id2label.values())
         if label not in labels:

@@ -24,6 +24,7 @@ from ...processing.tiling_amalia_vl import (
     num_visual_tokens,
 )
 from ...training.recipe import TRAINING_LOG, Recipe, RecipeError, recipe_from
+from ..checkpoints import read_saved
 from ..provenance import (
     RECORD,
     CheckpointSource,
@@ -236,8 +237,8 @@ def _usage(place: Place) -> dict[str, str]:
 
 def _architecture(directory: Path) -> dict[str, str]:
     """Describe the model by its config, its processor and its tensors' shapes."""
-    config = AmaliaVLConfig.from_pretrained(directory)
-    images = AmaliaVLImageProcessor.from_pretrained(directory)
+    config = read_saved(AmaliaVLConfig, directory)
+    images = read_saved(AmaliaVLImageProcessor, directory)
     vision, text = config.vision_config, config.text_config
     layouts = _full_layouts(images)
     tiles = max(layout.num_tiles for layout in layouts) - 1
