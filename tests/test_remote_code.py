@@ -1,10 +1,11 @@
-"""Code of a checkpoint runs only where the user says so: every loader says no itself, so that none asks at a terminal."""
+"""Code of a checkpoint runs only where the user says so: every loader says no itself, and none asks the user."""
 
 import ast
 import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import amalia_vl_hf
 from amalia_vl_hf.cli import main
@@ -68,7 +69,7 @@ def hostile(tmp_path):
 def test_no_command_runs_or_asks(hostile, words, tmp_path, monkeypatch, capfd):
     directory, trace = hostile
     image, data = tmp_path / "image.png", tmp_path / "data.jsonl"
-    amalia_vl_hf_image().save(image)
+    Image.linear_gradient("L").resize((40, 30)).convert("RGB").save(image)
     turns = [{"role": "user", "content": "Olá"}, {"role": "assistant", "content": "Bom dia"}]
     data.write_text(json.dumps({"messages": turns, "images": []}))
     monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("a question at the terminal"))
@@ -82,9 +83,3 @@ def replaced(word, places):
     for name, path in places.items():
         word = word.replace(name, str(path)) if word.isupper() or "=" in word or word == "OUT.png" else word
     return word
-
-
-def amalia_vl_hf_image():
-    from PIL import Image
-
-    return Image.linear_gradient("L").resize((40, 30)).convert("RGB")
