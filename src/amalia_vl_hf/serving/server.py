@@ -198,8 +198,9 @@ def load(name: str) -> tuple[Any, Any]:
         OSError: It is not there.
     """
     device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
-    processor = AmaliaVLProcessor.from_pretrained(name)
-    return AmaliaVLForConditionalGeneration.from_pretrained(name, dtype="auto").to(device).eval(), processor
+    processor = AmaliaVLProcessor.from_pretrained(name, trust_remote_code=False)
+    model = AmaliaVLForConditionalGeneration.from_pretrained(name, dtype="auto", trust_remote_code=False)
+    return model.to(device).eval(), processor
 
 
 def run_server(app: FastAPI, listener: socket.socket) -> None:
