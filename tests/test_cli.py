@@ -1,6 +1,5 @@
 """The whole command line: help, what it imports, and what it says of all that can end a command."""
 
-import argparse
 import json
 import shlex
 import subprocess
@@ -11,20 +10,12 @@ from pathlib import Path
 import pytest
 
 from amalia_vl_hf import __version__, cli
+from benchmarks.imports import every_command
 
 ROOT = Path(__file__).parents[1]
 
 
-def words_of(parser, before=()):
-    """Every command and subcommand, as words."""
-    yield before
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for name, inner in action.choices.items():
-                yield from words_of(inner, (*before, name))
-
-
-EVERY = list(words_of(cli._parser()))
+EVERY = list(every_command(cli._parser()))
 HELP = """
 import contextlib, io, json, sys
 from amalia_vl_hf import cli

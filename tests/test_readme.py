@@ -13,6 +13,7 @@ from PIL import Image
 from transformers import LlavaNextImageProcessorPil, LlavaNextProcessor
 
 from amalia_vl_hf import cli
+from amalia_vl_hf.fields import RECIPES, recipe_file
 from tests.tiny import (
     PINPOINTS,
     tiny_llava_next,
@@ -87,7 +88,7 @@ def test_commands_that_are_tested_elsewhere_are_named_right():
     assert all(f"\n{verb}:" in targets for verb in verbs)
     assert "\nmake test " in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     for recipe in re.findall(r"amalia-vl train (\S+)", README):
-        assert (ROOT / recipe).is_file()
+        assert recipe_file(recipe).is_relative_to(RECIPES)
 
 
 def test_the_tree_is_what_is_there():

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .arguments import GOES_ON, add_command
+from .failures import require_extra
 
 if TYPE_CHECKING:
     from .arguments import Commands
@@ -24,6 +25,7 @@ def add(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the demo."""
+    require_extra("train")
     from ..demo import run as run_demo
 
     run_demo(Path(arguments.out), arguments.seed)

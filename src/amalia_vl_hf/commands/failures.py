@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from subprocess import CalledProcessError
 from typing import Any
@@ -41,6 +42,17 @@ _STARTED_BY_US = "AMALIA_VL_PARENT"  # environment variable: who started this pr
 
 class UsageError(Exception):
     """Something the user can put right, said in one line."""
+
+
+def require_extra(extra: str) -> None:
+    """Miss what an extra brings now, not after minutes of work that does without it.
+
+    Raises:
+        ModuleNotFoundError: A module of it is not installed.
+    """
+    for module in EXTRAS[extra]:
+        if find_spec(module) is None:
+            raise ModuleNotFoundError(f"No module named {module!r}", name=module)
 
 
 def explain(error: BaseException, command: str, after_stop: str) -> tuple[int, str] | None:
