@@ -16,6 +16,7 @@ COMMANDS = (
     "inspect",
     "demo",
     "train",
+    "eval",
     "data",
     "convert",
     "push",

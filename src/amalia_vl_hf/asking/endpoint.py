@@ -97,10 +97,13 @@ class Reply(NamedTuple):
     Args:
         text: The answer, None where there is none.
         problem: Why there is none.
+        words: What the model did say, where that is no whole answer: cut at the token limit, or nothing at all. None
+            where it said nothing that is meant for the user.
     """
 
     text: str | None
     problem: str | None = None
+    words: str | None = None
 
 
 class _FailedTryError(Exception):
@@ -300,14 +303,20 @@ def _read(body: bytes) -> Reply:
     """Read an answer as OpenAI's chat completions give it."""
     try:
         choice = json.loads(body)["choices"][0]
-        text: str = choice["message"]["content"] or ""
+        message = choice["message"]
+        text: str = message["content"] or ""
         text.encode()  # half of a surrogate pair is JSON, but no text
         problem = ENDINGS.get(choice["finish_reason"])
+        reasoned = bool(message.get("reasoning_content") or message.get("reasoning"))
+        silent = (
+            message["content"] is not None and choice["finish_reason"] == "stop" and not (text.strip() or reasoned)
+        )
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise _FailedTryError(f"an answer of another form: {type(error).__name__}: {error}"[:SHOWN]) from error
     if problem is None and not text.strip():
         problem = "answer without text"
-    return Reply(None, problem) if problem else Reply(text)
+    words = text if silent or (text.strip() and choice["finish_reason"] == "length") else None
+    return Reply(None, problem, words) if problem else Reply(text)
 
 
 def _seconds(retry_after: str) -> float | None:

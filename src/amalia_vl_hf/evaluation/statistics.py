@@ -40,7 +40,7 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PairedComparison:
     """Two models on the same rows.
 
     Args:
@@ -70,7 +70,7 @@ def interval(task: Benchmark, items: Sequence[Item], protocol: Protocol, seed: i
 
 def compare(
     task: Benchmark, first: Sequence[Item], second: Sequence[Item], protocol: Protocol, seed: int = 0
-) -> Comparison:
+) -> PairedComparison:
     """Compare two models' items on a task, row by row.
 
     Raises:
@@ -91,7 +91,7 @@ def compare(
     after, _ = _draws(task, second, protocol, units, seed)
     low, high = _limits(after - before)
     left, right = (float(aggregate(task, items, protocol)) for items in (first, second))
-    return Comparison(left, right, Interval(right - left, low, high, groups))
+    return PairedComparison(left, right, Interval(right - left, low, high, groups))
 
 
 def unit_of(task: Benchmark, item: Item, number: int) -> Hashable:

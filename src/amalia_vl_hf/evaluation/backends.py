@@ -1,0 +1,263 @@
+"""Who answers: a model in this process, its questions batched by length, or one behind an OpenAI-compatible server."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from ..disk import fingerprint
+from .questions import BenchmarkQuestion
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from ..asking.endpoint import Client, Endpoint
+
+OWN_TYPES = ("amalia_vl", "llava_next")  # checkpoints that the package's own classes load
+_WEIGHTS = ("*.safetensors", "*.json", "*.jinja", "*.model")  # what decides on the answers of a directory
+
+
+class GeneratedAnswer(NamedTuple):
+    """What a model said.
+
+    Args:
+        text: Its words, which may be none.
+        cut: Whether the token limit ended them.
+    """
+
+    text: str
+    cut: bool = False
+
+
+class Unanswered(NamedTuple):
+    """A question without an answer, and why."""
+
+    question: BenchmarkQuestion
+    problem: str
+
+
+Images = Callable[[BenchmarkQuestion], "list[Image.Image]"]
+Keep = Callable[[Sequence[tuple[BenchmarkQuestion, GeneratedAnswer]]], None]
+
+
+class Backend(Protocol):
+    """Whoever answers."""
+
+    def record(self) -> dict[str, Any]:
+        """Say what decides on the answers: model, weights, sampling."""
+
+    def answer(
+        self,
+        questions: Sequence[BenchmarkQuestion],
+        missing: Sequence[BenchmarkQuestion],
+        images: Images,
+        max_new_tokens: int,
+        keep: Keep,
+    ) -> list[Unanswered]:
+        """Answer the missing ones among a task's questions, and give those that got no answer.
+
+        Args:
+            questions: All of the task, by which batches are made: they do not depend on what is missing.
+            missing: Those to answer.
+            images: Reads a question's images.
+            max_new_tokens: Of an answer.
+            keep: Is called with answers as they come.
+        """
+
+
+class LocalModel:
+    """A model in this process, greedy.
+
+    Args:
+        name: Directory or Hub id: of the package's own kinds, or any that transformers loads for images and text.
+        batch: Questions at once; answers do not depend on it.
+        revision: Of the Hub id.
+    """
+
+    def __init__(self, name: str, batch: int = 8, revision: str | None = None) -> None:
+        import torch
+
+        self.name = name
+        self.batch = batch
+        self.revision = revision
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.model, self.processor = _load(name, revision)
+        self.model = self.model.eval().to(self.device)
+        self.processor.tokenizer.padding_side = "left"
+
+    def record(self) -> dict[str, Any]:
+        """Say what decides on the answers."""
+        commit = getattr(self.model.config, "_commit_hash", None)
+        directory = Path(self.name)
+        weights = weights_digest(directory) if directory.is_dir() else f"commit {commit or self.revision or 'unknown'}"
+        return {
+            "model": directory.name if directory.is_dir() else self.name,
+            "weights": weights,
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+            "sampling": {"temperature": 0.0},
+        }
+
+    def answer(
+        self,
+        questions: Sequence[BenchmarkQuestion],
+        missing: Sequence[BenchmarkQuestion],
+        images: Images,
+        max_new_tokens: int,
+        keep: Keep,
+    ) -> list[Unanswered]:
+        """Answer in batches of like length, the longest first, so that what does not fit fails at once."""
+        from tqdm import tqdm  # type: ignore[import-untyped]
+
+        keys = {question.key for question in missing}
+        ordered = sorted(questions, key=lambda question: (-self._length(question), question.key))
+        batches = [ordered[start : start + self.batch] for start in range(0, len(ordered), self.batch)]
+        batches = [wanted for batch in batches if (wanted := [entry for entry in batch if entry.key in keys])]
+        for batch in tqdm(batches, desc="answering", unit="batch", disable=len(batches) < 2):
+            keep(list(zip(batch, self._generate(batch, images, max_new_tokens), strict=True)))
+        return []
+
+    def _length(self, question: BenchmarkQuestion) -> int:
+        """Estimate a question's tokens."""
+        count = getattr(self.processor, "num_visual_tokens", lambda height, width: height * width // 784)
+        text = sum(len(part.get("text", "")) for turn in question.messages for part in turn["content"])
+        return sum(count(height, width) for height, width in question.sizes) + text // 3
+
+    def _generate(
+        self, batch: Sequence[BenchmarkQuestion], images: Images, max_new_tokens: int
+    ) -> list[GeneratedAnswer]:
+        import torch
+
+        chats = [_with_images(question, images(question)) for question in batch]
+        inputs = self.processor.apply_chat_template(
+            chats,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+            add_generation_prompt=True,
+            processor_kwargs={"padding": True},
+        ).to(self.device, self.model.dtype)
+        with torch.inference_mode():
+            tokens = self.model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False)
+        made = tokens[:, inputs["input_ids"].shape[1] :]
+        ends = self.model.generation_config.eos_token_id
+        ends = set(ends if isinstance(ends, list) else [ends])
+        texts = self.processor.batch_decode(made, skip_special_tokens=True)
+        return [
+            GeneratedAnswer(text, cut=len(row) >= max_new_tokens and not ends & set(row))
+            for text, row in zip(texts, made.tolist(), strict=True)
+        ]
+
+
+class ServedModel:
+    """A model behind an OpenAI-compatible server, asked at temperature 0.
+
+    Args:
+        endpoint: Whom; its limit of tokens is a task's own.
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = replace(endpoint, temperature=0.0)
+
+    def record(self) -> dict[str, Any]:
+        """Say what decides on the answers, as far as a client knows it."""
+        sampling = {
+            name: value for name, value in self.endpoint.record().items() if name not in ("model", "max_tokens")
+        }
+        return {"model": self.endpoint.model, "weights": f"served at {self.endpoint.base}", "sampling": sampling}
+
+    def answer(
+        self,
+        questions: Sequence[BenchmarkQuestion],
+        missing: Sequence[BenchmarkQuestion],
+        images: Images,
+        max_new_tokens: int,
+        keep: Keep,
+    ) -> list[Unanswered]:
+        """Ask for all at once, as many as the endpoint takes."""
+        endpoint = replace(self.endpoint, max_tokens=max_new_tokens)
+        return asyncio.run(_ask_all(endpoint, missing, images, keep))
+
+
+async def _ask_all(
+    endpoint: Endpoint, questions: Sequence[BenchmarkQuestion], images: Images, keep: Keep
+) -> list[Unanswered]:
+    from ..asking.endpoint import Client
+
+    client, turn = Client(endpoint), asyncio.Semaphore(endpoint.parallel)
+    try:
+        async with asyncio.TaskGroup() as group:
+            asked = [group.create_task(_ask(client, turn, question, images, keep)) for question in questions]
+    except* (OSError, ValueError) as errors:  # what ended the run
+        raise errors.exceptions[0] from None
+    finally:
+        await client.close()
+    return [problem for task in asked if (problem := task.result()) is not None]
+
+
+async def _ask(
+    client: Client, turn: asyncio.Semaphore, question: BenchmarkQuestion, images: Images, keep: Keep
+) -> Unanswered | None:
+    async with turn:
+        messages = _as_openai(_with_images(question, images(question)))
+        reply = await client.ask({"messages": messages, **client.endpoint.record()})
+    if reply.text is None and reply.words is None:
+        return Unanswered(question, reply.problem or "no answer")
+    text = reply.words if reply.text is None else reply.text
+    keep([(question, GeneratedAnswer(text or "", cut=reply.text is None and bool((text or "").strip())))])
+    return None
+
+
+def _with_images(question: BenchmarkQuestion, images: Sequence[Image.Image]) -> list[dict[str, Any]]:
+    """Put the images into their slots."""
+    left = iter(images)
+    return [
+        {
+            **turn,
+            "content": [
+                {"type": "image", "image": next(left)} if part["type"] == "image" else part for part in turn["content"]
+            ],
+        }
+        for turn in question.messages
+    ]
+
+
+def _as_openai(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Write messages as OpenAI-compatible servers take them: images are `image_url`, of PNG, which loses nothing."""
+    return [{"role": turn["role"], "content": [_openai_part(part) for part in turn["content"]]} for turn in messages]
+
+
+def _openai_part(part: Mapping[str, Any]) -> dict[str, Any]:
+    if part["type"] == "text":
+        return {"type": "text", "text": part["text"]}
+    encoded = io.BytesIO()
+    part["image"].save(encoded, format="PNG")
+    url = f"data:image/png;base64,{base64.b64encode(encoded.getvalue()).decode()}"
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+def weights_digest(directory: Path) -> str:
+    """Give one SHA-256 for all files of a model's directory that its answers depend on."""
+    digest = hashlib.sha256()
+    for path in sorted({path for pattern in _WEIGHTS for path in directory.glob(pattern)}):
+        if path.name not in ("training.json", "conversion.json", "verify.json", "trainer_state.json"):
+            digest.update(f"{path.name} {fingerprint(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def _load(name: str, revision: str | None) -> tuple[Any, Any]:
+    from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
+
+    from .. import AmaliaVLForConditionalGeneration, AmaliaVLProcessor
+
+    if AutoConfig.from_pretrained(name, revision=revision).model_type in OWN_TYPES:
+        kinds = AmaliaVLForConditionalGeneration, AmaliaVLProcessor
+    else:
+        kinds = AutoModelForImageTextToText, AutoProcessor
+    model = kinds[0].from_pretrained(name, dtype="auto", revision=revision)
+    return model, kinds[1].from_pretrained(name, revision=revision)

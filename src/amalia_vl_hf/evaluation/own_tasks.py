@@ -1,0 +1,193 @@
+r"""Tasks of one's own: a YAML file that names rows and a measure.
+
+    name: faturas
+    data: faturas.jsonl            # beside this file; or hub: organisation/name
+    metric: anls
+    prompt: "{question}\nResponde apenas com o valor."
+
+Rows are in any format that `samples.formats` reads, their last answer being the reference, or have the columns
+`question`, `answer` (one, or several) and `images`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..fields import RecipeError, read_fields, read_yaml
+from .questions import Questions
+from .tasks import Benchmark, Columns
+
+if TYPE_CHECKING:
+    from ..samples.sources import Rows, Source
+
+# Measures by the name that a task file gives them: which rule, how it adds up, and whether small is good.
+METRICS: Mapping[str, tuple[str, str, bool]] = {
+    "exact": ("exact", "mean", False),
+    "anls": ("anls", "mean", False),
+    "relaxed": ("relaxed", "mean", False),
+    "letter": ("letter", "mean", False),
+    "yes_no": ("yes_no", "mean", False),
+    "box": ("box", "mean", False),
+    "cer": ("cer", "mean", True),
+    "wer": ("wer", "mean", True),
+    "cider": ("cider", "cider", False),
+}
+
+
+@dataclass(frozen=True)
+class TaskFile:
+    """What a task's YAML file says.
+
+    Args:
+        name: Of the task.
+        metric: One of `METRICS`.
+        data: File or folder of rows, relative to the YAML file.
+        hub: Dataset of the Hub, in the place of `data`.
+        subset: Of the Hub's dataset.
+        split: Of the Hub's dataset.
+        revision: Of the Hub's dataset.
+        prompt: What is asked; `{question}` and `{options}` are the row's.
+        max_new_tokens: Of an answer.
+        columns: New names of columns, by their old ones: `pergunta: question`.
+        options: Column of the options, where there are any.
+        category: Column that the score is also given by.
+        unit: What is drawn anew for intervals: `row`, or `image` where several questions are about one.
+        box_form: `xyxy` or `xywh`, as the prompt asks for boxes.
+        box_scale: What the prompt calls the whole image: 1 or 1000.
+        held_in: Whether the model was trained on this benchmark's training set.
+        licence: Of the data.
+    """
+
+    name: str
+    metric: str
+    data: str | None = None
+    hub: str | None = None
+    subset: str | None = None
+    split: str = "test"
+    revision: str | None = None
+    prompt: str = "{question}"
+    max_new_tokens: int = 128
+    columns: Mapping[str, str] = field(default_factory=dict)
+    options: str | None = None
+    category: str = "category"
+    unit: str = "row"
+    box_form: str = "xyxy"
+    box_scale: float = 1.0
+    held_in: bool = False
+    licence: str = "unknown"
+
+    def __post_init__(self) -> None:
+        if faults := list(self._faults()):
+            raise RecipeError("; ".join(faults))
+
+    def _faults(self) -> list[str]:
+        choices = {"metric": METRICS, "unit": ("row", "image"), "box_form": ("xyxy", "xywh"), "box_scale": (1, 1000)}
+        faults = [
+            f"{name} is {getattr(self, name)!r}, but must be one of {', '.join(map(str, known))}"
+            for name, known in choices.items()
+            if getattr(self, name) not in known
+        ]
+        if (self.data is None) == (self.hub is None):
+            faults.append("the rows are in data or on the hub: name one of them")
+        if not self.name or any(letter in self.name for letter in "/\\ .\n"):
+            faults.append(f"name is {self.name!r}, but becomes the name of a folder: no spaces, dots and slashes")
+        if self.max_new_tokens < 1:
+            faults.append(f"max_new_tokens is {self.max_new_tokens}, but an answer has 1 or more")
+        try:
+            self.prompt.format(question="", options="")
+        except (KeyError, IndexError, ValueError) as error:
+            faults.append(f"prompt: {error!r}; it may hold {{question}} and {{options}}, and {{{{ for a brace")
+        return faults
+
+
+class OwnTask(NamedTuple):
+    """A task with the place of its rows."""
+
+    task: Benchmark
+    source: Source
+
+
+def read_task(path: str | Path) -> OwnTask:
+    """Read a task's file.
+
+    Raises:
+        RecipeError: It cannot be followed; says every fault.
+    """
+    from ..samples.sources import Source
+
+    path = Path(path)
+    try:
+        values: TaskFile = read_fields(TaskFile, read_yaml(path))
+    except RecipeError as error:
+        raise RecipeError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from error
+    scorer, aggregate, lower = METRICS[values.metric]
+    task = Benchmark(
+        values.name,
+        values.hub or str(values.data),
+        values.prompt,
+        scorer,
+        values.max_new_tokens,
+        subset=values.subset,
+        split=values.split,
+        aggregate=aggregate,
+        unit=values.unit,
+        columns=Columns(
+            options=(values.options,) if values.options else (), images=("images",), category=values.category
+        ),
+        held_in=values.held_in,
+        box_form=values.box_form,
+        box_scale=values.box_scale,
+        lower_is_better=lower,
+        licence=values.licence,
+        revision=values.revision or Benchmark.revision,
+    )
+    data = None if values.data is None else str(path.parent / values.data)
+    return OwnTask(
+        task,
+        Source(values.name, data, values.hub, values.subset, values.split, values.revision, columns=values.columns),
+    )
+
+
+def own_questions(own: OwnTask, limit: int | None = None) -> Questions:
+    """Open a task's rows as questions."""
+    from ..samples.sources import open_rows
+
+    rows = PlainRows(open_rows(own.source), own.source)
+    return Questions(own.task, rows, own.source.folder, limit)
+
+
+class PlainRows:
+    """Rows of any known format with the columns that questions are made from.
+
+    Args:
+        rows: As they are stored.
+        source: Where they come from.
+    """
+
+    def __init__(self, rows: Rows, source: Source) -> None:
+        self.rows = rows
+        self.source = source
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, row: int) -> dict[str, Any]:
+        from ..samples.formats import read_record
+
+        values = self.rows[row]
+        if not isinstance(values, Mapping):
+            raise ValueError(f"{self.name(row)}: a row has columns, but this is {type(values).__name__}")
+        plain = {self.source.columns.get(name, name): value for name, value in values.items()}
+        if "question" in plain and ("answer" in plain or "answers" in plain):
+            images: Any = next(
+                (plain[name] for name in ("images", "image", "image_url", "url") if plain.get(name)), []
+            )
+            return {**plain, "images": images, "answer": plain.get("answers", plain.get("answer"))}
+        return {**plain, **read_record(plain, "sft", self.name(row))}
+
+    def name(self, row: int) -> str:
+        """Say where a row stands, for errors."""
+        return self.rows.name(row)

@@ -1,0 +1,286 @@
+"""Rows of a benchmark as questions: what is asked with which images, and what an answer is held against."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import io
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from PIL import Image, ImageDraw
+
+from ..processing.image_loading_amalia_vl import load_image, read_header
+from .parsing import LETTERS, box
+from .tasks import Benchmark
+
+if TYPE_CHECKING:
+    from ..samples.sources import Rows
+
+Message = dict[str, Any]  # `role` and `content`: a list of `{"type": "text", "text": ...}` and `{"type": "image"}`
+RED = "red"  # of the box that RefCOCO's captions are about
+_NUMBERED = re.compile(r"<image (\d+)>")
+
+
+class BenchmarkQuestion(NamedTuple):
+    """One question.
+
+    Args:
+        key: SHA-256 of what decides on the answer: task, row, images and messages.
+        place: Number of its row, and of the expression in it.
+        messages: What is asked; its image slots are in the order of the images.
+        item: What an answer is held against: `references`, `options`, `dataset`, `category`, `question_id`, `image`.
+        sizes: Height and width of each image, in pixels.
+    """
+
+    key: str
+    place: tuple[int, int]
+    messages: list[Message]
+    item: dict[str, Any]
+    sizes: list[tuple[int, int]]
+
+
+class Questions:
+    """A benchmark's questions over its rows; images are read when they are asked for.
+
+    Args:
+        task: The benchmark.
+        rows: Its rows.
+        folder: Where relative paths of images start.
+        limit: Rows to take, all of them where it is None.
+    """
+
+    def __init__(self, task: Benchmark, rows: Rows, folder: Path, limit: int | None = None) -> None:
+        self.task = task
+        self.rows = rows
+        self.folder = folder
+        self.limit = limit
+        count = len(rows) if limit is None else min(limit, len(rows))
+        if not count:
+            raise ValueError(f"{task.name}: there are no rows")
+        self.questions = [question for row in range(count) for question in self._read(row)]
+
+    def __len__(self) -> int:
+        return len(self.questions)
+
+    def images(self, question: BenchmarkQuestion) -> list[Image.Image]:
+        """Read a question's images, with a red box where the benchmark draws one."""
+        row, _ = question.place
+        values = self._values(row)
+        _, cells = self._messages(values, row)
+        images = [load_image(self._cell(cell), number) for number, cell in enumerate(cells)]
+        if self.task.row_form == "outlined":
+            left, top, width, height = _value(values, self.task.columns.box, self.rows.name(row))
+            ImageDraw.Draw(images[0]).rectangle([left, top, left + width, top + height], outline=RED)
+        return images
+
+    def digest(self) -> str:
+        """Give the SHA-256 of all questions with their references: what the data and the prompts are."""
+        facts = [[question.key, question.item] for question in self.questions]
+        return hashlib.sha256(json.dumps(facts, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+    def _read(self, row: int) -> Iterator[BenchmarkQuestion]:
+        values = self._values(row)
+        messages, cells = self._messages(values, row)
+        prints = [_fingerprint(self._cell(cell)) for cell in cells]
+        sizes = [_size(self._cell(cell), number) for number, cell in enumerate(cells)]
+        for part, (asked, references) in enumerate(self._asked(messages, values, row, sizes)):
+            item = self._item(values, references, row) | {"image": prints[0] if prints else None}
+            facts = json.dumps([self.task.name, [row, part], prints, asked], sort_keys=True, ensure_ascii=False)
+            yield BenchmarkQuestion(hashlib.sha256(facts.encode()).hexdigest(), (row, part), asked, item, sizes)
+
+    def _values(self, row: int) -> Mapping[str, Any]:
+        values = self.rows[row]
+        if not isinstance(values, Mapping):
+            raise ValueError(f"{self.rows.name(row)}: a row has columns, but this is {type(values).__name__}")
+        return values
+
+    def _messages(self, values: Mapping[str, Any], row: int) -> tuple[list[Message], list[Any]]:
+        """Make what is asked, `{question}` still in it where a row has several, and give the images' cells."""
+        columns, name = self.task.columns, self.rows.name(row)
+        if "messages" in values and columns.question not in values:
+            return _conversation(values, name)
+        options = _options(values, columns.options, name)
+        listed = "\n".join(
+            self.task.options.format(letter=letter, option=option)
+            for letter, option in zip(LETTERS, options, strict=False)
+        )
+        template = self.task.prompt if options or self.task.open_prompt is None else self.task.open_prompt
+        question = "" if self.task.row_form == "expressions" else self._question(values, name)
+        several = self.task.row_form == "expressions"
+        text = template if several else template.format(question=question, options=listed)
+        if "numbered" in columns.images:
+            return _interleaved(text, values, name)
+        cells = [cell for column in columns.images for cell in _listed(values.get(column))]
+        return [_user([*({"type": "image"} for _ in cells), {"type": "text", "text": text}])], cells
+
+    def _question(self, values: Mapping[str, Any], name: str) -> str:
+        if "{question}" not in self.task.prompt:
+            return ""
+        question = str(_value(values, self.task.columns.question, name))
+        if self.task.removed:
+            question = question.strip()
+            for piece in self.task.removed:
+                question = question.replace(piece, "")
+        return question.capitalize() if self.task.row_form == "capitalised" else question
+
+    def _asked(
+        self, messages: list[Message], values: Mapping[str, Any], row: int, sizes: Sequence[tuple[int, int]]
+    ) -> Iterator[tuple[list[Message], list[Any]]]:
+        """Give each question of a row with its references."""
+        columns, name = self.task.columns, self.rows.name(row)
+        if self.task.row_form != "expressions":
+            yield messages, self._references(values, name)
+            return
+        height, width = sizes[0]
+        left, top, wide, high = map(float, _value(values, columns.references, name))
+        corners = [left / width, top / height, (left + wide) / width, (top + high) / height]
+        for expression in _listed(_value(values, columns.question, name)):
+            yield _filled(messages, str(expression)), corners
+
+    def _references(self, values: Mapping[str, Any], name: str) -> list[Any]:
+        if "messages" in values and self.task.columns.question not in values:
+            answers = _text(values["messages"][-1]["content"])
+        else:
+            answers = _value(values, self.task.columns.references, name)
+        if self.task.reference_form == "index":
+            return [LETTERS[int(answers)]]
+        if self.task.scorer == "box":
+            reference = box(str(answers), self.task.box_form, self.task.box_scale)
+            if reference is None:
+                raise ValueError(f"{name}: {str(answers)[:80]!r} is no box of {self.task.box_form}")
+            return list(reference)
+        return [str(answer) for answer in _listed(answers)]
+
+    def _item(self, values: Mapping[str, Any], references: list[Any], row: int) -> dict[str, Any]:
+        columns = self.task.columns
+        identity = values.get(columns.identity)
+        item = {
+            "references": references,
+            "options": _options(values, columns.options, self.rows.name(row)),
+            "dataset": values.get(columns.dataset),
+            "category": str(values.get(columns.category) or ""),
+            "question_id": row if identity is None else identity,
+        }
+        if columns.images == ("numbered",) and columns.category not in values and isinstance(identity, str):
+            item["category"] = re.sub(r"^[^_]*_|_\d+$", "", identity)  # MMMU's ids: validation_Art_1
+        return item
+
+    def _cell(self, cell: Any) -> Any:
+        """Find an image's file beside its data."""
+        if isinstance(cell, str) and not re.match(r"(?:https?|data):", cell) and len(cell) < 4096:
+            return str(self.folder / cell)
+        if isinstance(cell, Mapping) and cell.get("bytes") is None and cell.get("path"):
+            return str(self.folder / str(cell["path"]))
+        return cell
+
+
+def _value(values: Mapping[str, Any], column: str, name: str) -> Any:
+    if values.get(column) is None:
+        raise ValueError(f"{name}: there is no {column!r}, but {', '.join(map(str, values))}")
+    return values[column]
+
+
+def _listed(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _options(values: Mapping[str, Any], columns: Sequence[str], name: str) -> list[str]:
+    """Read options from one column, a list or its text, or from one column each."""
+    if not columns:
+        return []
+    if len(columns) > 1:
+        return [str(_value(values, column, name)) for column in columns]
+    options = values.get(columns[0])
+    if isinstance(options, str):
+        try:
+            options = ast.literal_eval(options)
+        except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
+            raise ValueError(f"{name}: {columns[0]} is no list of options: {options[:80]}") from error
+    return [str(option) for option in _listed(options)]
+
+
+def _user(content: list[dict[str, Any]]) -> Message:
+    return {"role": "user", "content": content}
+
+
+def _filled(messages: list[Message], question: str) -> list[Message]:
+    """Put a question in its place."""
+    parts = [
+        {**part, "text": part["text"].format(question=question)} if part["type"] == "text" else part
+        for part in messages[0]["content"]
+    ]
+    return [_user(parts)]
+
+
+def _interleaved(text: str, values: Mapping[str, Any], name: str) -> tuple[list[Message], list[Any]]:
+    """Put MMMU's images where its text names them, as the official suite does.
+
+    An image that is named twice comes once, and what stands between the last two names is left out: bug for bug.
+    """
+    names = sorted(set(_NUMBERED.findall(text)))
+    cells = [_value(values, f"image_{number}", name) for number in names]
+    pieces = _NUMBERED.sub("<image>", text).split("<image>")
+    content: list[dict[str, Any]] = []
+    for place in range(len(cells)):
+        if place < len(pieces) - 1 and pieces[place].strip():
+            content.append({"type": "text", "text": pieces[place].strip()})
+        content.append({"type": "image"})
+    content.append({"type": "text", "text": pieces[-1].strip()})
+    return [_user(content)], cells
+
+
+def _conversation(values: Mapping[str, Any], name: str) -> tuple[list[Message], list[Any]]:
+    """Take a conversation up to its last turn, which is the reference."""
+    turns = list(values["messages"])
+    if len(turns) < 2 or turns[-1]["role"] != "assistant":
+        raise ValueError(f"{name}: a conversation to be asked ends in the assistant's turn, which is the reference")
+    cells = _listed(values.get("images"))
+    messages = [{"role": turn["role"], "content": _parts(turn["content"])} for turn in turns[:-1]]
+    slots = sum(part["type"] == "image" for turn in messages for part in turn["content"])
+    if not slots:
+        first = next(turn for turn in messages if turn["role"] == "user")
+        first["content"] = [*({"type": "image"} for _ in cells), *first["content"]]
+    return messages, cells
+
+
+def _parts(content: Any) -> list[dict[str, Any]]:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else [dict(part) for part in content]
+
+
+def _text(content: Any) -> str:
+    return "".join(part.get("text", "") for part in _parts(content))
+
+
+def _fingerprint(cell: Any) -> str:
+    """Give the SHA-256 of an image as it is stored."""
+    if isinstance(cell, Mapping):
+        cell = cell["bytes"] if cell.get("bytes") is not None else str(cell["path"])
+    if isinstance(cell, str) and Path(cell).is_file():
+        cell = Path(cell).read_bytes()
+    if isinstance(cell, str):
+        cell = cell.encode()
+    if not isinstance(cell, bytes | bytearray | memoryview):
+        image = load_image(cell, 0)
+        cell = repr(image.size).encode() + image.tobytes()
+    return hashlib.sha256(cell).hexdigest()
+
+
+def _size(cell: Any, number: int) -> tuple[int, int]:
+    """Read an image's height and width, from its header where it has one."""
+    if isinstance(cell, Mapping):
+        cell = cell["bytes"] if cell.get("bytes") is not None else str(cell["path"])
+    if isinstance(cell, bytes) or (isinstance(cell, str) and Path(cell).is_file()):
+        with (
+            suppress(OSError, ValueError),
+            read_header(Path(cell) if isinstance(cell, str) else io.BytesIO(cell)) as image,
+        ):
+            return image.height, image.width
+    image = load_image(cell, number)  # says what is wrong with it
+    return image.height, image.width
