@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 import numpy as np
+import PIL
 import torch
 from huggingface_hub.dataclasses import validate_typed_dict
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ from .tiling_amalia_vl import (
 )
 
 TORCH_MODES = {Image.Resampling.BICUBIC: "bicubic", Image.Resampling.BILINEAR: "bilinear"}
+PILLOW = tuple(int(number) for number in PIL.__version__.split(".")[:2])
 HUB_OPTIONS = ("cache_dir", "local_files_only", "revision", "subfolder", "token")  # where a directory's files are
 BOOKKEEPING = {"auto_map", "feature_extractor_type", "image_processor_type", "processor_class"}  # of saved files
 
@@ -318,12 +320,20 @@ def _torch_resize(picture: Image.Image, resample: Image.Resampling) -> Resize:
 
     def resize(height: int, width: int) -> torch.Tensor:
         source = pixels
-        # torch resizes rows first; Pillow 13, whose roundings between the passes matter, columns first if this holds
-        if height < picture.height and picture.height - height > 2 * (picture.width - width):
+        if _columns_first(picture, height, width):
             source = torch.nn.functional.interpolate(pixels, (height, picture.width), mode=mode, antialias=True)
         return torch.nn.functional.interpolate(source, (height, width), mode=mode, antialias=True)[0]
 
     return resize
+
+
+def _columns_first(picture: Image.Image, height: int, width: int) -> bool:
+    """Tell whether Pillow would resize columns before rows, which torch does never; the roundings between matter."""
+    if PILLOW < (12, 2) or height >= picture.height:
+        return False
+    if PILLOW < (13,):
+        return picture.height > 100 * picture.width
+    return picture.height - height > 2 * (picture.width - width)
 
 
 def _to_array(picture: Image.Image) -> NDArray[np.uint8]:
