@@ -1,15 +1,16 @@
 import base64
 import http.server
 import io
+import os
 import threading
 import zlib
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFile
 
-from amalia_vl_hf.processing import image_loading_amalia_vl
+from amalia_vl_hf.processing import addresses_amalia_vl, decoding_amalia_vl, image_loading_amalia_vl
 from amalia_vl_hf.processing.image_loading_amalia_vl import load_image
 
 COLOURS = np.random.default_rng(0).integers(0, 256, (6, 9, 3), np.uint8)  # (H, W, 3)
@@ -262,6 +263,123 @@ def test_decompression_bombs_are_refused_before_they_are_decoded(monkeypatch):
     header[29:33] = zlib.crc32(header[12:29]).to_bytes(4, "big")
     with pytest.raises(ValueError, match=r"image 0 .*decompression bomb.*limit is 178956970"):
         load_image(bytes(header), index=0)
-    monkeypatch.setattr(image_loading_amalia_vl, "MAX_PIXELS", 50)
+    monkeypatch.setattr(decoding_amalia_vl, "MAX_PIXELS", 50)
     with pytest.raises(ValueError, match=r"its 6x9 pixels are more than the 50 allowed; a decompression bomb\?"):
         load_image(COLOURS, index=0)
+
+
+@pytest.mark.parametrize("shape", [(4, 60, 3), (1, 60, 3), (3, 60, 4), (3, 3, 3), (60, 1, 3), (4, 5, 1), (1, 1, 3)])
+def test_arrays_that_could_be_either_have_their_channels_last(shape):
+    values = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
+    picture = loaded(Image.fromarray(values[..., 0] if shape[2] == 1 else values))
+    for source in (values, torch.from_numpy(values), values.astype(np.int64)):
+        assert np.array_equal(loaded(source), picture)
+
+
+def test_an_integer_picture_and_its_array_are_the_same():
+    for values in ([[0, 7, 255]], [[0, 7, 256]], [[300, 65535, 0]]):
+        image = Image.fromarray(np.array(values, np.int32))
+        assert image.mode == "I"
+        assert np.array_equal(loaded(image), loaded(np.asarray(image)))
+        assert np.array_equal(loaded(image), loaded(torch.from_numpy(np.array(values, np.int32))))
+    assert loaded(Image.fromarray(np.array([[0, 7, 255]], np.int32)))[0, :, 0].tolist() == [0, 7, 255]
+    for mode, kind in (("I;16", "<u2"), ("I;16B", ">u2")):
+        image = Image.frombytes(mode, (3, 1), np.array([[0, 257, 65535]], kind).tobytes())
+        assert loaded(image)[0, :, 0].tolist() == loaded(np.asarray(image))[0, :, 0].tolist() == [0, 1, 255]
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (np.full((2, 2), 0.5, object), "an array of object holds no grey levels"),
+        (np.full((2, 2), 0.5 + 0.5j), "an array of complex128 holds no grey levels"),
+        (torch.full((2, 2), 0.5 + 0.5j), "an array of complex64 holds no grey levels"),
+        (np.full((2, 2), "a"), "holds no grey levels"),
+        (np.zeros((2, 2), "datetime64[s]"), "holds no grey levels"),
+        (np.ma.masked_less(COLOURS, 100), "an array with masked values"),
+        (torch.zeros(2, 2, device="meta"), "a tensor of torch.float32"),
+        (torch.eye(3).to_sparse(), r"a tensor of torch.float32, torch.sparse_coo"),
+        (np.full((2, 2), 70000, np.int32), "int32 values must be within 0 and 65535"),
+        (np.full((2, 2, 3), 256, np.int32), "int32 values must be within 0 and 255"),
+        (np.broadcast_to(np.uint8(0), (100_000, 100_000)), "its 100000x100000 pixels are more than"),
+    ],
+)
+def test_arrays_without_a_rule_are_refused(source, message):
+    with pytest.raises(ValueError, match=message):
+        load_image(source, index=7)
+
+
+def test_arrays_without_masked_values_and_small_floats_are_read():
+    assert np.array_equal(loaded(np.ma.array(COLOURS)), COLOURS)
+    assert loaded(torch.tensor([[0.0, 0.5, 1.0]]).to(torch.float8_e4m3fn))[0, :, 0].tolist() == [0, 128, 255]
+    assert loaded(np.array([[0.0, 0.5, 1.0]], np.float16))[0, :, 0].tolist() == [0, 128, 255]
+
+
+def test_large_transparent_pictures_are_composed_band_by_band(monkeypatch):
+    layers = np.random.default_rng(2).integers(0, 256, (37, 11, 4), np.uint8)
+    expected = loaded(layers)
+    monkeypatch.setattr(image_loading_amalia_vl, "_BAND", 50)
+    assert np.array_equal(loaded(layers), expected)
+    palette = Image.fromarray(COLOURS).quantize(7)
+    palette.info["transparency"] = 3
+    banded = loaded(palette)
+    monkeypatch.undo()
+    assert np.array_equal(loaded(palette), banded)
+
+
+def test_base64_may_be_longer_than_any_name():
+    grain = np.random.default_rng(3).integers(0, 256, (20, 20, 3), np.uint8)
+    text = base64.b64encode(encoded(Image.fromarray(grain))).decode()
+    assert 255 < len(text) < 4096
+    assert np.array_equal(loaded(text), grain)
+
+
+def test_file_addresses_are_paths_of_this_machine(photo, tmp_path):
+    odd = tmp_path / "uma fotografia é.png"
+    odd.write_bytes(photo.read_bytes())
+    for address in (photo.as_uri(), odd.as_uri(), f"file://localhost{photo}", f"file:{photo}"):
+        assert np.array_equal(loaded(address), COLOURS), address
+    with pytest.raises(ValueError, match="a file: address of another machine, server"):
+        load_image("file://server/foto.png", 0)
+    with pytest.raises(ValueError, match="no such file"):
+        load_image("file:///nowhere/foto.png", 0)
+
+
+def test_pipes_devices_and_folders_are_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for source in (tmp_path / "pipe", str(tmp_path / "pipe"), f"file://{tmp_path}/pipe", "/dev/zero"):
+        with pytest.raises(ValueError, match="it is a pipe, a socket or a device, not a file"):
+            load_image(source, 0)
+    with pytest.raises(ValueError, match="it is a folder, not a file"):
+        load_image(tmp_path, 0)
+
+
+def test_formats_that_the_user_registered_are_read_from_bytes(tmp_path):
+    """As HEIC is, after `pillow_heif.register_heif_opener()`."""
+
+    class Opened(ImageFile.ImageFile):
+        format = "HEIF"
+
+        def _open(self):
+            self.fp.seek(4)
+            self._size, self._mode = (9, 6), "RGB"
+            self.tile = [ImageFile._Tile("raw", (0, 0, 9, 6), 4, ("RGB", 0, 1))]
+
+    content = b"HEIC" + COLOURS.tobytes()
+    with pytest.raises(ValueError, match="not an image"):
+        load_image(content, 0)
+    Image.register_open("HEIF", Opened, lambda prefix: prefix.startswith(b"HEIC"))
+    try:
+        (tmp_path / "foto.heic").write_bytes(content)
+        for source in (content, tmp_path / "foto.heic", {"bytes": content}):
+            assert np.array_equal(loaded(source), COLOURS)
+    finally:
+        Image.ID.remove("HEIF")
+        del Image.OPEN["HEIF"]
+
+
+def test_an_address_in_code_is_fetched_within_limits_and_not_led_to_private_ones(server, monkeypatch):
+    assert np.array_equal(loaded(f"{server}/foto.png"), COLOURS)
+    monkeypatch.setattr(addresses_amalia_vl.DownloadLimits.__init__, "__defaults__", (10, 60.0, 5, 1, 0.0, ()))
+    with pytest.raises(ValueError, match=r"the download failed \(more than 10 bytes\)"):
+        load_image(f"{server}/foto.png", 0)

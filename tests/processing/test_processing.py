@@ -194,7 +194,7 @@ def test_save_load_save_is_identical_and_complete(processor, image, tmp_path):
     assert second == third
     changed = {name for name, content in first.items() if second[name] != content}
     assert changed <= {"tokenizer_config.json"}  # Transformers notes that the tokenizer came from a local file
-    code = ["image_loading", "image_processing", "plain_text", "processing", "tiling"]
+    code = ["addresses", "decoding", "image_loading", "image_processing", "plain_text", "processing", "tiling"]
     assert {f"{name}_amalia_vl.py" for name in code} <= set(first)
     assert {"chat_template.jinja", "processor_config.json", "tokenizer.json"} <= set(first)
     assert loaded.chat_template == CHAT_TEMPLATE

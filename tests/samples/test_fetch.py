@@ -8,7 +8,7 @@ import pytest
 from datasets import Dataset
 from PIL import Image
 
-from amalia_vl_hf.samples.download import DownloadLimits
+from amalia_vl_hf.processing.addresses_amalia_vl import DownloadLimits
 from amalia_vl_hf.samples.fetch import FAILURES, SAMPLES, fetch
 from amalia_vl_hf.samples.loading import load_samples
 from tests.forked import forked

@@ -54,6 +54,13 @@ def _add_fetch(steps: Commands) -> None:
     parser.add_argument("--threads", type=int, default=16, metavar="N", help="images fetched at once (%(default)s)")
     parser.add_argument("--max-megabytes", type=float, default=50, metavar="X", help="largest image (%(default)s)")
     parser.add_argument("--seconds", type=float, default=60, metavar="X", help="longest time an image (%(default)s)")
+    parser.add_argument(
+        "--hosts",
+        nargs="+",
+        default=[],
+        metavar="HOST",
+        help="fetched from although they are not public: an intranet's",
+    )
 
 
 def _add_measuring(parser: argparse.ArgumentParser, purpose: str) -> None:
@@ -128,13 +135,15 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 
 def _fetch(arguments: argparse.Namespace) -> int:
-    from ..samples.download import DownloadLimits
+    from ..processing.addresses_amalia_vl import DownloadLimits
     from ..samples.fetch import fetch
 
     done = fetch(
         arguments.source,
         arguments.out,
-        limits=DownloadLimits(max_bytes=int(arguments.max_megabytes * 1e6), seconds=arguments.seconds),
+        limits=DownloadLimits(
+            max_bytes=int(arguments.max_megabytes * 1e6), seconds=arguments.seconds, hosts=tuple(arguments.hosts)
+        ),
         samples=arguments.samples,
         seed=arguments.seed,
         language=arguments.language,

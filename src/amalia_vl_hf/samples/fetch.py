@@ -21,8 +21,8 @@ from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from ..disk import sole_writer, whole_file, write_file
+from ..processing.addresses_amalia_vl import Allowed, DownloadLimits, FetchError, download, is_public
 from ..processing.image_loading_amalia_vl import load_image
-from .download import Allowed, DownloadLimits, FetchError, download, is_public
 from .formats import read_record
 from .sources import Rows, Source, open_rows
 

@@ -1,4 +1,7 @@
-"""One file from a URL that a stranger wrote: http(s) only, public addresses only, within a size and a time.
+"""One file from a URL: http(s) only, within a size and a time; the only loader of addresses in the package.
+
+`download` takes what a stranger wrote: public addresses only, unless the user names the host. `download_named` takes
+what the user passed in code, whose word that is: its own host may be anywhere, where it redirects to may not.
 
 The name is resolved once, every address it has is checked, and the connection goes to one that was checked: a second
 answer of the name server changes nothing. Redirects are followed the same way. Proxies are not used, since a proxy
@@ -16,7 +19,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote, urljoin, urlsplit
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -26,7 +29,7 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 _RETRIED = (408, 429, 500, 502, 503, 504)
 _CHUNK = 1 << 16  # bytes
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # IPv6 addresses that lead to the IPv4 address in their last 32 bits
-_HEADERS = {"User-Agent": "amalia-vl-hf (data fetch)", "Accept-Encoding": "identity", "Connection": "close"}
+_HEADERS = {"User-Agent": "amalia-vl-hf", "Accept-Encoding": "identity", "Connection": "close"}
 
 
 class FetchError(Exception):
@@ -52,6 +55,7 @@ class DownloadLimits:
         redirects: How many are followed.
         attempts: How often a failure that may pass is tried.
         pause: Seconds before the second attempt; twice as many before each further one.
+        hosts: Names that may be connected to wherever they are: an image server of the user's own network.
     """
 
     max_bytes: int = 50_000_000
@@ -59,6 +63,7 @@ class DownloadLimits:
     redirects: int = 5
     attempts: int = 3
     pause: float = 1.0
+    hosts: tuple[str, ...] = ()
 
 
 def is_public(address: Address) -> bool:
@@ -99,11 +104,39 @@ def download(url: str, limits: DownloadLimits, allowed: Allowed = is_public) -> 
     return _attempt(url, limits, allowed)
 
 
+def download_named(url: str, limits: DownloadLimits | None = None) -> bytes:
+    """Fetch a file that the user names by its address, into memory.
+
+    Args:
+        url: What to fetch.
+        limits: How much, how long, how often.
+
+    Raises:
+        FetchError: Not http(s), too large, too slow, refused by the server, or redirected to an address that is not
+            public.
+    """
+    limits = limits or DownloadLimits()
+    return download(url, replace(limits, hosts=(*limits.hosts, *_host(url))))
+
+
+def _host(url: str) -> list[str]:
+    try:
+        return [host] if (host := urlsplit(url).hostname) else []
+    except ValueError:  # said by whoever connects
+        return []
+
+
+def _anywhere(address: Address) -> bool:
+    """Allow any address, of a host that the user named."""
+    return True
+
+
 def _attempt(url: str, limits: DownloadLimits, allowed: Allowed) -> bytes:
     """Follow redirects up to the file."""
     deadline = time.monotonic() + limits.seconds
     for _ in range(limits.redirects + 1):
-        connection, link = _connect(url, deadline, allowed)
+        named = not {*_host(url)}.isdisjoint(limits.hosts)
+        connection, link = _connect(url, deadline, _anywhere if named else allowed)
         # A server that sends a byte now and then never meets a socket's own timeout; this ends it all the same.
         watchdog = threading.Timer(max(deadline - time.monotonic(), 0), _shut, [link])
         watchdog.daemon = True

@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 import pytest
 
-from amalia_vl_hf.samples import download as download_module
-from amalia_vl_hf.samples.download import DownloadLimits, FetchError, download, is_public
+from amalia_vl_hf.processing import addresses_amalia_vl as download_module
+from amalia_vl_hf.processing.addresses_amalia_vl import DownloadLimits, FetchError, download, download_named, is_public
 from tests.samples.picture_server import PictureServer, picture
 
 QUICK = DownloadLimits(max_bytes=100_000, seconds=20.0, redirects=3, attempts=1)
@@ -254,3 +254,22 @@ def test_threads_that_guard_downloads_end_with_them(server):
     for guard in guards:
         guard.join(QUICK.seconds / 2)
     assert not any(guard.is_alive() for guard in guards)
+
+
+def test_hosts_that_the_user_names_may_be_anywhere_and_no_other(server):
+    limits = DownloadLimits(attempts=1, hosts=("127.0.0.1",))
+    assert download(server.url("/7.png"), limits) == picture(7)
+    assert download(server.url("/go?to=/7.png"), limits) == picture(7)
+    with pytest.raises(FetchError, match="which is not a public address"):
+        download(server.url("/7.png", host="localhost"), limits)
+
+
+def test_an_address_named_in_code_is_the_users_word_and_its_redirects_are_not(server):
+    assert download_named(server.url("/7.png")) == picture(7)
+    for target in ("http://127.0.0.2/a", "http://169.254.169.254/meta", "http://[::1]/a"):
+        with pytest.raises(FetchError, match="which is not a public address"):
+            download_named(server.url(f"/go?to={quote(target, safe='')}"), DownloadLimits(attempts=1))
+    with pytest.raises(FetchError, match="more than 10"):
+        download_named(server.url("/7.png"), DownloadLimits(max_bytes=10))
+    with pytest.raises(FetchError, match="not a URL"):
+        download_named("http://[::1")
