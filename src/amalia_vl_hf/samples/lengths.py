@@ -9,7 +9,8 @@ from typing import Any
 
 from PIL import Image
 
-from ..processing.image_loading_amalia_vl import orientation, read_header
+from ..processing.decoding_amalia_vl import read_header
+from ..processing.image_loading_amalia_vl import orientation
 from .loading import conversation, dialogues_of, require_readable
 
 _SIDEWAYS = range(5, 9)  # EXIF orientations that swap height and width
