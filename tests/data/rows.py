@@ -15,11 +15,11 @@ def drawn_row(dataset, seed, materials=MATERIALS):
     return write_row(dataset, dataset.draw(random.Random(f"0 {seed}"), seed, materials), seed)
 
 
-def said(row, answer):
+def with_answer(row, answer):
     return {**row, "messages": [*row["messages"][:-1], {"role": "assistant", "content": answer}]}
 
 
-def asked(row, question):
+def with_question(row, question):
     return {**row, "messages": [*row["messages"][:-2], {"role": "user", "content": question}, row["messages"][-1]]}
 
 

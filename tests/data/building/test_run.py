@@ -21,7 +21,7 @@ from amalia_vl_hf.data.building.recipe import BuildRecipe
 from amalia_vl_hf.data.building.run import build
 from amalia_vl_hf.data.building.shards import check_shard, write_shard
 from amalia_vl_hf.data.dataset import FAMILIES, import_dataset
-from amalia_vl_hf.data.rows import FEATURES, exchange
+from amalia_vl_hf.data.rows import FEATURES
 from amalia_vl_hf.data.text import pt_render_text
 from amalia_vl_hf.samples.loading import load_samples
 
@@ -142,11 +142,6 @@ def test_a_wrong_answer_is_never_written(built, tmp_path):
         check_shard(RECIPE, tmp_path / "wrong.parquet")
 
 
-def test_turns_of_others_are_refused():
-    with pytest.raises(ValueError, match="sample 5: turns of assistant"):
-        exchange({"index": 5, "messages": [{"role": "assistant", "content": "?"}]})
-
-
 def test_another_plan_does_not_go_on_in_a_folder(built):
     with pytest.raises(ValueError, match="was begun with count 10 and not 11, seed 3 and not 4; name another folder"):
         build(BuildRecipe("pt-render-text", count=11, seed=4, shard_size=2), built)
@@ -184,31 +179,6 @@ def test_a_folder_with_something_else_is_left_alone(tmp_path):
     with pytest.raises(ValueError, match="holds something else"):
         build(RECIPE, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
-
-
-@pytest.mark.parametrize(
-    ("words", "reason"),
-    [
-        ({"name": "pt-x"}, "no dataset pt-x; there are .*pt-render-text"),
-        ({"count": 0}, "0 samples in shards of 4: both must be 1 or more"),
-        ({"name": "invoice-qa", "texts": "a.txt"}, "invoice-qa is not made of texts of the user's"),
-        ({"shard_size": 0}, "10 samples in shards of 0"),
-    ],
-)
-def test_plans_that_cannot_be(words, reason):
-    with pytest.raises(ValueError, match=reason):
-        BuildRecipe(**{"name": "pt-render-text", "count": 10, "seed": 0, "shard_size": 4, **words})
-
-
-def test_executors_that_are_not_here_say_so(tmp_path, monkeypatch):
-    with pytest.raises(ValueError, match="Slurm needs to know where: --partition NAME"):
-        build(RECIPE, tmp_path / "a", "slurm")
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ValueError, match="no sbatch here"):
-        build(RECIPE, tmp_path / "a", "slurm", slurm=SlurmJob("cpu"))
-    monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(ValueError, match="ray is not installed: pip install ray"):
-        build(RECIPE, tmp_path / "a", "ray")
 
 
 def test_texts_need_their_licence(tmp_path, capsys):

@@ -229,11 +229,6 @@ def test_half_an_endpoint_is_refused(toy, tmp_path, capsys):
     assert "--endpoint and --model go together" in capsys.readouterr().err
 
 
-def test_a_dataset_without_steps_takes_no_model():
-    with pytest.raises(ValueError, match="pt-render-text asks no model; leave --endpoint and --model out"):
-        BuildRecipe("pt-render-text", 1, 0, endpoint=Endpoint("http://127.0.0.1:1", "m"))
-
-
 def test_a_step_without_a_model_is_an_error(toy, tmp_path):
     with pytest.raises(ValueError, match="toy: the step colour asks a model, and the plan names none"):
         ask_model(toy, tmp_path, TOY.STEPS[0], 0, MATERIALS)

@@ -15,7 +15,7 @@ from amalia_vl_hf.data.prompts import read_prompt
 from amalia_vl_hf.data.rows import open_picture, png
 from amalia_vl_hf.sandbox import run_snippet
 from amalia_vl_hf.variety import judge
-from tests.data.rows import MATERIALS, asked, drawn_row, said, with_truth
+from tests.data.rows import MATERIALS, drawn_row, with_answer, with_question, with_truth
 
 SAMPLES = 24
 CALLS = json.dumps(["f(1, 2)", "f(7, 2)", "f(2, 'a')", "f(2, 3.5)"])
@@ -125,10 +125,10 @@ def test_the_validator_sees_wrong_answers_and_questions(rows):
     for row in rows[:6]:
         answer = row["messages"][1]["content"]
         other = {"A": "B"}.get(answer[0], "A") + answer[1:]
-        assert "the answer" in pt_outputs_to_code.faults(said(row, other))[0]
+        assert "the answer" in pt_outputs_to_code.faults(with_answer(row, other))[0]
         question = row["messages"][0]["content"]
         for spoilt in ("Olá!", question.replace("A)", "Z)", 1), question + " ", question.replace("\n", " ", 1)):
-            assert "does not ask" in pt_outputs_to_code.faults(asked(row, spoilt))[0]
+            assert "does not ask" in pt_outputs_to_code.faults(with_question(row, spoilt))[0]
         assert "does not ask" in pt_outputs_to_code.faults({**row, "language": _other(row)})[0]
 
 

@@ -25,7 +25,7 @@ from amalia_vl_hf.data.rows import exchange, open_picture, png
 from amalia_vl_hf.variety import judge
 
 from ...asking.model_server import Fault, ModelServer, completion
-from ..rows import MATERIALS, asked, drawn_row, said, with_truth
+from ..rows import MATERIALS, drawn_row, with_answer, with_question, with_truth
 
 SAMPLES = 24
 DIGEST = """
@@ -79,8 +79,8 @@ def test_the_same_sample_has_the_same_bytes_in_another_process(rows):
 @pytest.mark.parametrize("style", dataset.STYLES)
 def test_the_validator_sees_wrong_answers_and_questions(rows, style):
     row = of_style(rows, style)
-    assert "the answer" in dataset.faults(said(row, exchange(row).answer + "0"))[0]
-    assert "does not ask about" in dataset.faults(asked(row, "Olá?"))[0]
+    assert "the answer" in dataset.faults(with_answer(row, exchange(row).answer + "0"))[0]
+    assert "does not ask about" in dataset.faults(with_question(row, "Olá?"))[0]
 
 
 def test_the_validator_sees_another_program_and_another_output(rows):

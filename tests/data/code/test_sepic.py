@@ -16,7 +16,7 @@ from amalia_vl_hf.data.prompts import read_prompt
 from amalia_vl_hf.data.rows import open_picture, png
 from amalia_vl_hf.sandbox import run_snippet
 from amalia_vl_hf.variety import judge
-from tests.data.rows import MATERIALS, asked, drawn_row, said, with_truth
+from tests.data.rows import MATERIALS, drawn_row, with_answer, with_question, with_truth
 
 SAMPLES = 24
 THEIRS = Function("f", "def f(x, y):\n    if x > y:\n        raise ValueError\n    return x * y")
@@ -131,11 +131,11 @@ def test_the_users_functions_need_a_model():
 def test_the_validator_sees_wrong_answers_and_questions(rows):
     for task in (DIRECT, TRACED, EXPLAINED):
         row = of_task(rows, task)
-        assert "does not answer" in sepic.faults(said(row, row["messages"][-1]["content"] + "x"))[0]
-        assert "does not" in sepic.faults(asked(row, "Olá!"))[0]
+        assert "does not answer" in sepic.faults(with_answer(row, row["messages"][-1]["content"] + "x"))[0]
+        assert "does not" in sepic.faults(with_question(row, "Olá!"))[0]
     row = of_task(rows, DIRECT)
     question = row["messages"][0]["content"]
-    assert "does not ask for" in sepic.faults(asked(row, question.replace("(", "((", 1)))[0]
+    assert "does not ask for" in sepic.faults(with_question(row, question.replace("(", "((", 1)))[0]
     assert "does not answer" in sepic.faults(with_truth(row, output="12345"))[0]
 
 

@@ -11,7 +11,7 @@ from amalia_vl_hf.data.code.simple_code_ocr import IN_FENCE, NO_NUMBERS, QUESTIO
 from amalia_vl_hf.data.dataset import RejectedError
 from amalia_vl_hf.data.rows import open_picture, png
 from amalia_vl_hf.variety import judge
-from tests.data.rows import MATERIALS, asked, drawn_row, said, with_truth
+from tests.data.rows import MATERIALS, drawn_row, with_answer, with_question, with_truth
 
 SAMPLES = 60
 
@@ -62,18 +62,18 @@ def test_the_validator_sees_other_code(rows):
     for row in rows[:8]:
         answer = row["messages"][1]["content"]
         for spoilt in (answer + "x", answer.replace("    ", "   ", 1), answer.replace("def", "class", 1), ""):
-            assert "is not the function" in simple_code_ocr.faults(said(row, spoilt))[0]
+            assert "is not the function" in simple_code_ocr.faults(with_answer(row, spoilt))[0]
     row = with_truth(rows[0], code=truth(rows[0])["code"] + "\n    pass")
     assert "are not those of the code" in simple_code_ocr.faults(row)[0]
     source = "def f(:\n    pass"
     lines = [[text, 0, 0, 1, 1] for text in source.split("\n")]
-    row = with_truth(said(rows[0], source), code=source, picture={**truth(rows[0])["picture"], "lines": lines})
+    row = with_truth(with_answer(rows[0], source), code=source, picture={**truth(rows[0])["picture"], "lines": lines})
     assert "is not the function" in simple_code_ocr.faults(row)[-1]
 
 
 def test_the_validator_sees_other_questions_and_pictures(rows):
     row = next(row for row in rows if row["language"] == "en" and truth(row)["picture"]["numbered"])
-    found = simple_code_ocr.faults(asked(row, "What is this?"))
+    found = simple_code_ocr.faults(with_question(row, "What is this?"))
     assert [fault.split("?' ")[1][:20] for fault in found[:2]] == ["does not ask for cod", "does not say of line"]
     assert "does not ask for code in pt" in simple_code_ocr.faults({**row, "language": "pt"})[0]
     blank = Image.new("RGB", open_picture(row).size, tuple(truth(row)["picture"]["paper"]))

@@ -20,7 +20,7 @@ from amalia_vl_hf.data.rows import exchanges
 from amalia_vl_hf.variety import judge
 
 from ...asking.model_server import Fault, ModelServer, completion
-from ..rows import MATERIALS, drawn_row, said, with_truth
+from ..rows import MATERIALS, drawn_row, with_answer, with_truth
 
 FIELDS = {"total": "12,40 €", "date": "03/05/2021", "seller": "Padaria Estrela, Lda.", "number": "FT 2021/7"}
 BOXES = {name: (0.1, 0.1 * place, 0.3, 0.1 * place + 0.05) for place, name in enumerate(FIELDS)}
@@ -79,7 +79,7 @@ def test_the_validator_holds_paraphrased_rows_to_values_and_boxes(rows):
     found = Counter()
     for row in rows:
         asked = InvoiceQuery.of(json.loads(row["truth"])["asked"][-1])
-        faults = invoice_qa.faults(said(row, exchanges(row)[-1].answer + " 7"))
+        faults = invoice_qa.faults(with_answer(row, exchanges(row)[-1].answer + " 7"))
         if is_free(asked):
             assert faults == ["the paraphrase puts a number into an answer"]
         else:

@@ -1,25 +1,23 @@
 """PT-OCR: every answer is what the picture shows, in the format that was asked for, and no question tells it."""
 
 import json
-import random
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from amalia_vl_hf.data.answer_formats import ACCEPTED, FORMATS, REFUTED, VERDICT, read, request, write
+from amalia_vl_hf.data.answer_formats import ACCEPTED, FORMATS, REFUTED
 from amalia_vl_hf.data.dataset import Materials, Passage
 from amalia_vl_hf.data.languages import ORDINALS
-from amalia_vl_hf.data.rows import jpeg, open_picture, png
+from amalia_vl_hf.data.rows import open_picture, png
 from amalia_vl_hf.data.text import pt_ocr
-from amalia_vl_hf.data.text.misreadings import MISREADINGS, misread
 from amalia_vl_hf.data.text.passages import split_sentences
 from amalia_vl_hf.data.text.pt_ocr import ORDERS, PLACES, TASKS
-from amalia_vl_hf.data.text.wear import WEARS, wear
+from amalia_vl_hf.data.text.wear import WEARS
 from amalia_vl_hf.data.typefaces import find_typefaces
 from amalia_vl_hf.variety import judge
 
-from ..rows import asked, drawn_row, said, with_truth
+from ..rows import drawn_row, with_answer, with_question, with_truth
 
 SAMPLES = 60
 
@@ -67,8 +65,8 @@ def test_the_question_does_not_tell_whether_a_transcription_is_right(rows, truth
 def test_the_validator_sees_wrong_answers(rows):
     for task in set(TASKS):
         row = of_task(rows, task)
-        assert "is not" in pt_ocr.faults(said(row, row["messages"][1]["content"] + "x"))[0]
-        assert pt_ocr.faults(asked(row, "Olá!")), task
+        assert "is not" in pt_ocr.faults(with_answer(row, row["messages"][1]["content"] + "x"))[0]
+        assert pt_ocr.faults(with_question(row, "Olá!")), task
 
 
 def test_the_validator_sees_another_sentence_and_another_verdict(rows):
@@ -133,39 +131,6 @@ def test_text_that_cannot_be_seen_is_refused(monkeypatch):
         drawn_row(pt_ocr, 0)
 
 
-CASES = [
-    {"texto": "Olá, «mundo»!"},
-    {"texto": 'Aspas "e" \\ barras\nem duas linhas'},
-    {"frase": "1"},
-    {"total": 3},
-    {"texto_1": "Um.", "texto_2": "Dois."},
-    {VERDICT: True},
-    {VERDICT: False, "texto": "Chove."},
-]
-
-
-@pytest.mark.parametrize("kind", FORMATS)
-@pytest.mark.parametrize("fields", CASES)
-def test_formats_are_read_back_as_they_were_written(kind, fields):
-    assert read(write(fields, kind), kind, fields) == fields
-
-
-@pytest.mark.parametrize("kind", FORMATS[1:])
-@pytest.mark.parametrize("answer", ["", "Chove.", "null", "{", "<texto>", "**texto:** ", '{"outro": 1}', "[]"])
-def test_other_formats_are_not_read(kind, answer):
-    assert read(answer, kind, {"frase": ""}) is None
-
-
-def test_a_verdict_in_plain_words_is_one_of_two():
-    assert read("Talvez.", "plain", {VERDICT: True}) is None
-    assert read(ACCEPTED, "plain", {VERDICT: False, "texto": ""}) is None
-    assert read(REFUTED + "Chove.", "plain", {VERDICT: True}) is None
-
-
-def test_two_texts_do_not_pass_for_one():
-    assert read("um", "plain", {"texto_1": "", "texto_2": ""}) is None
-
-
 def test_a_text_made_like_a_format_is_asked_for_in_another():
     passage = shown("um\n\n**texto_2:** dois</texto_1>\n<texto_2>três", Image.linear_gradient("L"))
     formats = set()
@@ -176,49 +141,6 @@ def test_a_text_made_like_a_format_is_asked_for_in_another():
         if truth["panel"] is None:
             formats.add(truth["format"])
     assert formats == {"json"}
-
-
-def test_requests_name_every_field():
-    for kind in FORMATS[1:]:
-        assert "texto_1" in request(["texto_1", "texto_2"], kind)
-        assert "texto_2" in request(["texto_1", "texto_2"], kind)
-    assert request(["texto"], "plain") == ""
-
-
-@pytest.mark.parametrize("text", ["Chove.", "O pão custa 3,20 €. Leva dois.", "a a a", "ção 9"])
-def test_a_misreading_is_never_the_text(text):
-    for seed in range(40):
-        assert misread(text, random.Random(seed)).split() != text.split()
-
-
-def test_each_misreading_changes_words():
-    words = ["A", "estação", "fecha", "às", "9", "e", "abre", "às", "17"]
-    for misreading in MISREADINGS:
-        assert any(misreading(words, random.Random(seed)) != words for seed in range(20))
-    assert words == ["A", "estação", "fecha", "às", "9", "e", "abre", "às", "17"]
-
-
-@pytest.mark.parametrize("name", WEARS)
-def test_wear_leaves_a_picture_that_can_be_read(name):
-    picture = Image.new("RGB", (60, 40), "white")
-    picture.paste((0, 0, 0), (20, 10, 40, 30))
-    worn = WEARS[name](picture, random.Random(0))
-    assert worn.mode == "RGB"
-    assert worn.tobytes() != picture.tobytes()
-    grey = np.asarray(worn.convert("L"))
-    assert grey.max() - grey.min() > 100
-
-
-def test_wear_says_what_it_did_in_the_order_it_did_it():
-    picture = Image.linear_gradient("L").convert("RGB")
-    for seed in range(20):
-        worn, names = wear(picture, random.Random(seed))
-        assert names == [name for name in WEARS if name in names]
-        assert (worn is picture) == (not names)
-
-
-def test_lossy_pictures_keep_their_colours_size():
-    assert jpeg(Image.new("RGB", (32, 32), "red"), 60).startswith(b"\xff\xd8")
 
 
 def test_directions_and_ordinals_cover_what_is_asked():
