@@ -2,7 +2,8 @@
 
 import pytest
 
-from amalia_vl_hf.evaluation import aggregate, metrics, parsing, score_item, vqa_words
+from amalia_vl_hf.evaluation import aggregate, metrics, parsing, score_item
+from amalia_vl_hf.evaluation.counting import vqa_words
 
 FOUR = ["a folha", "uma mesa de madeira", "o rio Tejo", "a estrada"]
 

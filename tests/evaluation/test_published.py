@@ -5,7 +5,7 @@ import time
 import pytest
 
 from amalia_vl_hf.evaluation import aggregate, corpus_score, score_item
-from amalia_vl_hf.evaluation.captions import caption_tokens, cider_of_tokens
+from amalia_vl_hf.evaluation.counting.captions import caption_tokens, cider_of_tokens
 from amalia_vl_hf.evaluation.math_answers import evaluate
 from tests.evaluation.vectors import cases, vectors
 

@@ -255,9 +255,9 @@ def _load(name: str, revision: str | None) -> tuple[Any, Any]:
 
     from .. import AmaliaVLForConditionalGeneration, AmaliaVLProcessor
 
-    if AutoConfig.from_pretrained(name, revision=revision).model_type in OWN_TYPES:
+    if AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False).model_type in OWN_TYPES:
         kinds = AmaliaVLForConditionalGeneration, AmaliaVLProcessor
     else:
         kinds = AutoModelForImageTextToText, AutoProcessor
-    model = kinds[0].from_pretrained(name, dtype="auto", revision=revision)
-    return model, kinds[1].from_pretrained(name, revision=revision)
+    model = kinds[0].from_pretrained(name, dtype="auto", revision=revision, trust_remote_code=False)
+    return model, kinds[1].from_pretrained(name, revision=revision, trust_remote_code=False)

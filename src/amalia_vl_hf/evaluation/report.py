@@ -15,11 +15,11 @@ from PIL import Image, ImageDraw
 
 from .. import disk
 from ..pages import page
+from .counting.scoring import reference_box
 from .parsing import box
 from .recount import read_benchmark, read_items
 from .results import read_run, table3
 from .run import ITEMS, PICTURES, SCORES
-from .scoring import reference_box
 from .tasks import AMALIA_VL_EVAL_PT, PROTOCOLS, Benchmark
 
 WIDTH, BAR = 560, 18  # of the figure, and of one task in it

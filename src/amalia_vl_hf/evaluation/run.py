@@ -24,12 +24,12 @@ from typing import Any, NamedTuple
 from .. import disk
 from .answers import ANSWERS, AnswerFile
 from .backends import Backend, GeneratedAnswer, Unanswered
+from .counting.scoring import parsed_answer, score_item
+from .counting.totals import aggregate
 from .questions import BenchmarkQuestion, Questions
 from .results import write_results
-from .scoring import parsed_answer, score_item
 from .statistics import interval
 from .tasks import PROTOCOLS, Benchmark
-from .totals import aggregate
 
 MANIFEST, ITEMS, SCORES = "manifest.json", "items.jsonl", "scores.json"
 PICTURES, KEPT, SIDE = "pictures", 200, 512  # of each task, for the report; their longer side in pixels

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import captions
-from .scoring import Item, scores_of, texts_of
+from .counting import captions
+from .counting.scoring import Item, scores_of, texts_of
+from .counting.totals import aggregate
 from .tasks import Benchmark, Protocol
-from .totals import aggregate
 
 DRAWS = 1000
 COVERAGE = 0.95

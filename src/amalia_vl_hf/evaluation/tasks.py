@@ -52,14 +52,14 @@ class Benchmark:
         name: As the official suite calls it.
         dataset: On the Hub.
         prompt: What is asked: `{question}` and `{options}` are the row's.
-        scorer: Which rule an answer is held to, of `scoring`.
+        scorer: Which rule an answer is held to, of `counting.scoring`.
         max_new_tokens: Of an answer. The suite's own wrapper takes 1024 where a task says nothing.
         title: Its column in Table 3 of the paper.
         subset: The dataset's configuration.
         file: The one file of the dataset, where it has several tasks in one.
         split: Of the dataset.
         revision: Commit of the dataset.
-        aggregate: How items become one figure, of `scoring`.
+        aggregate: How items become one figure, of `counting.totals`.
         points: What the figure is multiplied by in tables.
         unit: What is drawn anew for intervals: `"row"`, `"image"`, or `"identity"` for pairs.
         columns: Where the row's parts are.

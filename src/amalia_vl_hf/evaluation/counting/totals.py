@@ -6,9 +6,10 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from . import captions, parsing
+from .. import parsing
+from ..tasks import Benchmark, Protocol, find_task
+from . import captions
 from .scoring import Item, reference_of, scores_of, texts_of
-from .tasks import Benchmark, Protocol, find_task
 
 
 class Total(float):

@@ -11,8 +11,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from . import captions, math_answers, metrics, parsing, vqa_words
-from .tasks import Benchmark, Protocol, find_task
+from .. import math_answers, metrics, parsing
+from ..tasks import Benchmark, Protocol, find_task
+from . import captions, vqa_words
 
 Row = Mapping[str, Any]  # `references`, and where the task has them `options`, `dataset`, `category`, `question_id`
 Item = Mapping[str, Any]  # a row with its `answer` and `score`
