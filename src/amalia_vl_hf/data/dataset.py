@@ -29,7 +29,7 @@ class RejectedError(Exception):
     """A sample that is not made: a model's answer is not what was asked for, or what it is made of is no good.
 
     Args:
-        reason: In the same words for all such samples; a line of the yield table.
+        reason: In the same words for all such samples; a line of the tally.
         detail: The case.
     """
 

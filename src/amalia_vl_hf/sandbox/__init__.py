@@ -13,9 +13,9 @@ from typing import Literal, NamedTuple, get_args
 from . import bubblewrap, wasm
 from .limits import SnippetLimits, Status
 
-__all__ = ["Backend", "SandboxUnavailableError", "SnippetLimits", "SnippetResult", "Status", "run_snippet"]
+__all__ = ["SandboxBackend", "SandboxUnavailableError", "SnippetLimits", "SnippetResult", "Status", "run_snippet"]
 
-Backend = Literal["bubblewrap", "wasm"]
+SandboxBackend = Literal["bubblewrap", "wasm"]
 
 MAX_CODE_BYTES = 64 * 1024  # a function of at most 50 lines (paper, section 5.1) and its calls are far below
 _MODULES = {"bubblewrap": bubblewrap, "wasm": wasm}
@@ -44,7 +44,7 @@ class SnippetResult(NamedTuple):
 
 
 def run_snippet(
-    code: str, limits: SnippetLimits | None = None, backend: Backend | None = None, seeds: int = 2
+    code: str, limits: SnippetLimits | None = None, backend: SandboxBackend | None = None, seeds: int = 2
 ) -> SnippetResult:
     """Run Python code in a sandbox, once for each hash seed.
 
@@ -97,11 +97,11 @@ def _checked_source(code: str) -> bytes:
     return source
 
 
-def _working_backend(backend: Backend | None) -> Backend:
+def _working_backend(backend: SandboxBackend | None) -> SandboxBackend:
     if backend is not None and backend not in _MODULES:
         raise ValueError(f"no sandbox {backend!r}; there are {', '.join(_MODULES)}")
     problems = []
-    for name in get_args(Backend) if backend is None else (backend,):
+    for name in get_args(SandboxBackend) if backend is None else (backend,):
         if (problem := _MODULES[name].problem()) is None:
             return name
         problems.append(f"{name}: {problem}")
