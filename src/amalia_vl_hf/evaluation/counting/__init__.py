@@ -1,1 +1,1 @@
-"""Counting: `scoring` of one answer, `totals` of many, `captions` of a corpus; `vqa_words` normalises short answers."""
+"""Counting: `scoring` of one answer, `totals` of many, `captions` of a corpus; `vqa_words` makes texts comparable."""
