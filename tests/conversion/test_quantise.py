@@ -1,0 +1,63 @@
+"""Quantised checkpoints; most of it needs the quantise extra, which `make test-quantise` installs."""
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from amalia_vl_hf import AmaliaVLForConditionalGeneration
+from amalia_vl_hf.conversion.quantise import RECORD, check_layers, quantise_checkpoint
+from tests.conversion.checkpoints import contents
+from tests.test_registration import tiny_processor
+from tests.tiny import tiny_config, tiny_model, tiny_text_config
+
+BARS = {
+    "int8": 0.99,
+    "nf4": 0.5,
+}  # of likeliest tokens; a random model's are close together, a trained one's bar is .95
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    directory, processor = tmp_path_factory.mktemp("models") / "source", tiny_processor()
+    shape = {"hidden_size": 64, "intermediate_size": 128, "head_dim": 32}
+    text = tiny_text_config(vocab_size=len(processor.tokenizer), **shape)
+    model = tiny_model(tiny_config(text=text, image_token_id=processor.image_token_id))
+    with torch.no_grad():  # decided, as a trained model is
+        model.lm_head.weight.mul_(20)
+    model.to(torch.bfloat16).save_pretrained(directory)
+    processor.save_pretrained(directory)
+    return directory
+
+
+def test_a_method_that_is_not_there_writes_nothing(source, tmp_path):
+    with pytest.raises(ValueError, match="no method 'int3'; there are int8, nf4"):
+        quantise_checkpoint(source, tmp_path / "out", "int3")
+    assert contents(tmp_path) == {}
+
+
+def test_a_layer_that_was_left_is_found():
+    with pytest.raises(ValueError, match=r"model\.language_model\.layers\.0\S* is not quantised"):
+        check_layers(tiny_model())
+
+
+@pytest.mark.quantise
+@pytest.mark.parametrize("method", ["int8", "nf4"])
+def test_only_the_blocks_of_the_decoder_are_quantised_and_the_report_says_how_far(source, tmp_path, method):
+    report = quantise_checkpoint(source, tmp_path / "out", method)
+    assert report.argmax_equal >= BARS[method]
+    assert 0 < report.divergence < (0.01 if method == "int8" else 1.0)
+    assert report.positions > 30
+    assert report.bytes_after < report.bytes_before
+    assert sum(report.layers.values()) == 2 * 7
+    assert json.loads((tmp_path / "out" / RECORD).read_text())["method"] == method
+    model = AmaliaVLForConditionalGeneration.from_pretrained(tmp_path / "out", dtype="auto", device_map="cpu")
+    for kept in ("model.vision_tower", "model.multi_modal_projector", "lm_head"):
+        layers = [layer for layer in model.get_submodule(kept).modules() if isinstance(layer, nn.Linear)]
+        assert layers
+        assert all(type(layer.weight) is nn.Parameter for layer in layers)
+    again = AmaliaVLForConditionalGeneration.from_pretrained(tmp_path / "out", dtype="auto", device_map="cpu")
+    ids = torch.arange(5, 40)[None]
+    with torch.inference_mode():
+        assert torch.equal(model(input_ids=ids).logits, again(input_ids=ids).logits)
