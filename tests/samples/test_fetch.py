@@ -181,3 +181,21 @@ def test_control_characters_of_a_hostile_name_do_not_reach_the_terminal(tmp_path
     done = fetch(written(tmp_path / "rows.jsonl", [row]), tmp_path / "out", limits=QUICK)
     assert len(done.failures) == 1
     assert "\u001b" not in done.table()
+
+
+def test_ctrl_c_waits_for_no_image_that_is_not_begun(tmp_path, monkeypatch):
+    begun = []
+
+    def slow(image, *rest):
+        begun.append(image)
+        time.sleep(0.3)
+
+    def stopped(*rest):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("amalia_vl_hf.samples.fetch._fetch_one", slow)
+    monkeypatch.setattr("amalia_vl_hf.samples.fetch._collect", stopped)
+    urls = [{"image_url": f"http://a.pt/{name}.png", "question": "a", "answer": "b"} for name in range(8)]
+    with pytest.raises(KeyboardInterrupt):
+        fetch(written(tmp_path / "rows.jsonl", urls), tmp_path / "out", threads=1, limits=QUICK)
+    assert len(begun) <= 1

@@ -7,7 +7,7 @@ from safetensors import safe_open
 
 from amalia_vl_hf.variety.classifier import load_classifier, save_classifier
 from amalia_vl_hf.variety.corpus import Pair
-from amalia_vl_hf.variety.fit import JOINED, main, train
+from amalia_vl_hf.variety.fit import JOINED, fit_weights, main
 from tests.variety.test_corpus import catalogue
 
 THINGS = ["imagem", "pasta", "janela", "tabela", "página", "mensagem", "lista", "figura"]
@@ -25,7 +25,7 @@ def corpus(package, seed, count=60):
 
 
 def test_training_tells_the_sides_apart(tmp_path):
-    weights, fingerprints = train(corpus("x", 0), epochs=3)
+    weights, fingerprints = fit_weights(corpus("x", 0), epochs=3)
     assert weights.shape == fingerprints.shape == (2**18,)
     save_classifier(tmp_path / "w.safetensors", weights, fingerprints, {})
     classifier = load_classifier(tmp_path / "w.safetensors")
@@ -35,14 +35,14 @@ def test_training_tells_the_sides_apart(tmp_path):
 
 
 def test_the_same_seed_gives_the_same_weights():
-    first, second, other = (train(corpus("x", 0), epochs=2, seed=seed)[0] for seed in (0, 0, 1))
+    first, second, other = (fit_weights(corpus("x", 0), epochs=2, seed=seed)[0] for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, second)
     assert (first != other).any()
 
 
 def test_too_few_pairs_are_refused():
     with pytest.raises(ValueError, match="3 pairs are too few to train on"):
-        train(corpus("x", 0, max(JOINED) - 1))
+        fit_weights(corpus("x", 0, max(JOINED) - 1))
 
 
 def packages(folder):

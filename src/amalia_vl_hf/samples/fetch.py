@@ -151,20 +151,24 @@ def _fetch_all(
     running: dict[Future[None], str] = {}
     files: set[str] = set()
     with ThreadPoolExecutor(threads) as pool, tqdm(total=len(numbers), desc="fetching", unit="image") as bar:
-        for number in numbers:
-            bar.update()
-            image = _readable(rows, number)
-            if image is None or image.file in files:
-                continue
-            files.add(image.file)
-            if (out / image.file).exists():
-                done.present += 1
-                continue
-            running[pool.submit(_fetch_one, image, out, limits, allowed)] = image.file
-            if len(running) >= 4 * threads:  # enough to keep all threads busy, few enough to forget
+        try:
+            for number in numbers:
+                bar.update()
+                image = _readable(rows, number)
+                if image is None or image.file in files:
+                    continue
+                files.add(image.file)
+                if (out / image.file).exists():
+                    done.present += 1
+                    continue
+                running[pool.submit(_fetch_one, image, out, limits, allowed)] = image.file
+                if len(running) >= 4 * threads:  # enough to keep all threads busy, few enough to forget
+                    _collect(running, done, reasons)
+            while running:
                 _collect(running, done, reasons)
-        while running:
-            _collect(running, done, reasons)
+        except BaseException:  # Ctrl-C above all: what waits is not begun, and not waited for
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     return done, reasons
 
 

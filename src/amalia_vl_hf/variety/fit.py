@@ -54,7 +54,7 @@ class Features(NamedTuple):
     counts: NDArray[np.int64]
 
 
-def train(pairs: Sequence[Pair], epochs: int = EPOCHS, seed: int = 0) -> tuple[Weights, Fingerprints]:
+def fit_weights(pairs: Sequence[Pair], epochs: int = EPOCHS, seed: int = 0) -> tuple[Weights, Fingerprints]:
     """Fit the weights of all slots.
 
     Args:
@@ -153,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the training order (0)")
     parsed = parser.parse_args(arguments)
     pairs = [pair for pair in read_pairs(parsed.packages) if parsed.all or pair.package in PERMISSIVE]
-    weights, fingerprints = train(pairs, seed=parsed.seed)
+    weights, fingerprints = fit_weights(pairs, seed=parsed.seed)
     save_classifier(parsed.out, TRUST * weights, fingerprints, _record(parsed.packages, pairs))
     print(f"written: {parsed.out}, {np.count_nonzero(weights)} n-grams from {len(pairs)} pairs")
 
