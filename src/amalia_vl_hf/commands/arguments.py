@@ -46,7 +46,7 @@ def add_command(
     """
     parser = commands.add_parser(
         name,
-        help=purpose,
+        help=purpose.replace("%", "%%"),  # the only one of them that argparse fills in
         description=purpose,
         epilog=f"examples:\n{examples}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
