@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from PIL import Image, ImageDraw
 
-from ..processing.image_loading_amalia_vl import load_image, read_header
+from ..processing.decoding_amalia_vl import read_header
+from ..processing.image_loading_amalia_vl import load_image
 from .parsing import LETTERS, box
 from .tasks import Benchmark
 
