@@ -106,14 +106,29 @@ class AmaliaVLConfig(PreTrainedConfig):
         """Patches along a side of a tile: 24 for patch 16 at 384 px, 27 for patch 14 (6 px are not seen)."""
         return self.vision_config.image_size // self.vision_config.patch_size
 
+    @property
+    def num_hidden_layers(self) -> int:
+        """Layers of the decoder, as `generate` reads and sets them to leave it early (`assistant_early_exit`)."""
+        return self.text_config.num_hidden_layers
+
+    @num_hidden_layers.setter
+    def num_hidden_layers(self, layers: int) -> None:
+        self.text_config.num_hidden_layers = layers
+
     @classmethod
     def get_config_dict(
         cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Reads a `config.json`; one of a `llava_next` checkpoint is translated."""
         config_dict, kwargs = super().get_config_dict(pretrained_model_name_or_path, **kwargs)
-        if config_dict.get("model_type") == "llava_next":
+        model_type = config_dict.get("model_type")
+        if model_type == "llava_next":
             config_dict = from_llava_next(config_dict)
+        elif model_type != cls.model_type:
+            raise ValueError(
+                f"{pretrained_model_name_or_path} holds a model of type {model_type!r}; {cls.__name__} reads "
+                f"{cls.model_type!r} and 'llava_next'"
+            )
         return config_dict, kwargs
 
     def to_dict(self) -> dict[str, Any]:

@@ -4,20 +4,22 @@ The model never sees original sizes: `tile_layouts` says how the tiles of each i
 """
 
 import math
-from typing import Any, NamedTuple
+import os
+from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoModel, Cache, GenerationMixin, PreTrainedModel
+from transformers import AutoModel, Cache, GenerationConfig, GenerationMixin, PreTrainedModel
 from transformers import initialization as init
 from transformers.activations import ACT2FN
-from transformers.conversion_mapping import register_checkpoint_conversion_mapping
-from transformers.core_model_loading import WeightRenaming
 from transformers.modeling_outputs import BaseModelOutputWithPast, BaseModelOutputWithPooling, CausalLMOutputWithPast
 from transformers.utils.generic import can_return_tuple
 
 from .adapter_targets_amalia_vl import require_targets
+from .checkpoint_names_amalia_vl import register_names, require_whole, tower_keys_left_behind
 from .configuration_amalia_vl import AmaliaVLConfig
+from .image_slots_amalia_vl import AmaliaVLPromptImages, ids_without_slots, put_visual_tokens
+from .tile_layouts_amalia_vl import ImageLayout, split_tile_layouts
 
 # `save_pretrained` would name only the class that is saved; a repository must answer every Auto class.
 AUTO_MAP = {
@@ -27,74 +29,6 @@ AUTO_MAP = {
     "AutoModelForMultimodalLM": "modeling_amalia_vl.AmaliaVLForConditionalGeneration",
     "AutoModelForVision2Seq": "modeling_amalia_vl.AmaliaVLForConditionalGeneration",
 }
-
-
-class ImageLayout(NamedTuple):
-    """One row of `tile_layouts`: how the tiles of one image lie.
-
-    `rows` and `cols` count tiles, thumbnail excluded (0, 0: the image is not tiled); pads count patches cut from each
-    of the two opposite sides of the grid.
-    """
-
-    rows: int
-    cols: int
-    pad_rows: int
-    pad_cols: int
-
-    @property
-    def tiles(self) -> int:
-        """Tiles of the image, its thumbnail included."""
-        return 1 + self.rows * self.cols
-
-
-def split_tile_layouts(tile_layouts: torch.Tensor, tiles: int, side: int) -> list[ImageLayout]:
-    """Reads a batch's `tile_layouts` into one layout an image, in one copy to the host.
-
-    Args:
-        tile_layouts: `(tiles, 4)` integers: `rows, cols, pad_rows, pad_cols` of the image that each tile belongs to.
-        tiles: Rows of `pixel_values`.
-        side: Patches along a side of a tile.
-
-    Returns:
-        The layouts of the batch's images.
-
-    Raises:
-        ValueError: Layouts and tiles are not as many, the layouts do not cover whole images with equal rows, or one of
-            them is impossible.
-    """
-    if tile_layouts.ndim != 2 or tile_layouts.shape[1] != 4:
-        raise ValueError(f"tile_layouts has shape {tuple(tile_layouts.shape)}, expected (tiles, 4)")
-    if tile_layouts.is_floating_point():
-        raise ValueError(f"tile_layouts is {tile_layouts.dtype}, expected integers; was it cast with the pixels?")
-    if len(tile_layouts) != tiles:
-        raise ValueError(
-            f"{tiles} tiles in pixel_values but {len(tile_layouts)} rows in tile_layouts; was only one of them sliced?"
-        )
-    rows = [ImageLayout(*row) for row in tile_layouts.tolist()]
-    layouts: list[ImageLayout] = []
-    start = 0
-    while start < tiles:
-        layout = rows[start]
-        _check_layout(layout, len(layouts), side)
-        own = rows[start : start + layout.tiles]
-        if len(own) < layout.tiles or any(row != layout for row in own):
-            raise ValueError(
-                f"image {len(layouts)} has {layout.rows} x {layout.cols} tiles and a thumbnail, {layout.tiles} in all "
-                f"but its rows of tile_layouts are {[tuple(row) for row in own]}; was the batch cut inside an image?"
-            )
-        layouts.append(layout)
-        start += layout.tiles
-    return layouts
-
-
-def _check_layout(layout: ImageLayout, image: int, side: int) -> None:
-    rows, cols, pad_rows, pad_cols = layout
-    possible = min(layout) >= 0 and (rows == 0) == (cols == 0)
-    if not possible or 2 * pad_rows > rows * side or 2 * pad_cols > cols * side:
-        raise ValueError(
-            f"image {image} has the impossible layout {tuple(layout)}: rows, cols, pad_rows, pad_cols with tiles of "
-            f"{side} x {side} patches"
-        )
 
 
 class AmaliaVLConnector(nn.Module):
@@ -152,6 +86,29 @@ class AmaliaVLPreTrainedModel(PreTrainedModel):
                 require_targets(config, (name for name, _ in self.named_modules()))
         super().__setattr__(name, value)
 
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | os.PathLike[str] | None, *model_args: Any, **kwargs: Any
+    ) -> Any:
+        """Loads a checkpoint that holds this model's weights, all of them and no others.
+
+        Args:
+            pretrained_model_name_or_path: Directory or Hub id of an `amalia_vl` checkpoint, or of a `llava_next` one.
+            model_args: As in transformers.
+            kwargs: As in transformers. With `output_loading_info=True` nothing is refused: the report says it.
+
+        Raises:
+            ValueError: Weights are missing, and would be made up, or there are some that have no place here.
+        """
+        wants_report = kwargs.pop("output_loading_info", False)
+        model, report = super().from_pretrained(
+            pretrained_model_name_or_path, *model_args, output_loading_info=True, **kwargs
+        )
+        if wants_report:
+            return model, report
+        require_whole(pretrained_model_name_or_path or "the state dict", report)
+        return model
+
     def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> None:
         """Saves weights under the names they have here, with the code that loads them.
 
@@ -169,8 +126,6 @@ class AmaliaVLPreTrainedModel(PreTrainedModel):
 class AmaliaVLModel(AmaliaVLPreTrainedModel):
     """The tower, the connector and the decoder without its head."""
 
-    _keys_to_ignore_on_load_unexpected = [r"^lm_head\.weight$"]
-
     def __init__(self, config: AmaliaVLConfig) -> None:
         super().__init__(config)
         self.vision_tower = AutoModel.from_config(config.vision_config, trust_remote_code=False)
@@ -178,11 +133,17 @@ class AmaliaVLModel(AmaliaVLPreTrainedModel):
         self.multi_modal_projector = AmaliaVLConnector(config)  # the paper's connector; the LLaVA family's name
         self.image_newline = AmaliaVLNewline(config)
         self.language_model = AutoModel.from_config(config.text_config, trust_remote_code=False)
-        self._keys_to_ignore_on_load_unexpected = [
-            *(self._keys_to_ignore_on_load_unexpected or []),
-            *_tower_keys_left_behind(config),
-        ]
+        self._keys_to_ignore_on_load_unexpected = tower_keys_left_behind(config)
         self.post_init()
+
+    def _adjust_missing_and_unexpected_keys(self, loading_info: Any) -> None:
+        """Leaves the head of a whole checkpoint out of the report.
+
+        Not by `_keys_to_ignore_on_load_unexpected`, which vLLM takes for weights that the whole model can do without.
+        """
+        super()._adjust_missing_and_unexpected_keys(loading_info)
+        heads = {"lm_head.weight", "language_model.lm_head.weight"}
+        loading_info.unexpected_keys = {key for key in loading_info.unexpected_keys if key not in heads}
 
     def encode_tiles(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """Tower and connector over tiles, whatever image they belong to; compiles as one graph.
@@ -262,7 +223,8 @@ class AmaliaVLModel(AmaliaVLPreTrainedModel):
         Raises:
             ValueError: Inputs contradict each other, or `<image>` tokens and visual tokens are not as many.
         """
-        if (input_ids is None) == (inputs_embeds is None):
+        text = inputs_embeds if input_ids is None else input_ids
+        if text is None or (input_ids is not None and inputs_embeds is not None):
             raise ValueError("pass either input_ids or inputs_embeds, one of the two")
         if (pixel_values is None) != (tile_layouts is None):
             missing = "tile_layouts" if tile_layouts is None else "pixel_values"
@@ -270,15 +232,19 @@ class AmaliaVLModel(AmaliaVLPreTrainedModel):
         images = (mm_encoder_outputs or {}).get("image")
         if images is not None and pixel_values is not None:
             raise ValueError("pass either pixel_values or mm_encoder_outputs['image'], not both")
+        has_pixels = pixel_values is not None and len(pixel_values) > 0
+        marked = getattr(images, "slots", None)  # by `generate`, which knows what the prompt was
         if inputs_embeds is None:
-            inputs_embeds = self.get_input_embeddings()(input_ids)
-        if pixel_values is not None and len(pixel_values) > 0:
+            if images is None and not has_pixels:
+                text = ids_without_slots(text, self.config.image_token_id)
+            inputs_embeds = self.get_input_embeddings()(text)
+        if has_pixels:
             images = self.get_image_features(pixel_values, tile_layouts, return_dict=True)
-        if images is not None:
+        if images is not None and sum(map(len, images.pooler_output)) > 0:
             visual = torch.cat(list(images.pooler_output)).to(inputs_embeds)  # (visual tokens, d_text)
-            inputs_embeds = self._place_visual_tokens(inputs_embeds, input_ids, visual)
+            slots = self.image_slots(text) if marked is None else marked
+            inputs_embeds = put_visual_tokens(inputs_embeds, slots, visual)
         else:
-            self._check_no_image_slots(input_ids)
             inputs_embeds = self._touch_vision_modules(inputs_embeds, past_key_values)
         return self.language_model(
             inputs_embeds=inputs_embeds,
@@ -320,35 +286,12 @@ class AmaliaVLModel(AmaliaVLPreTrainedModel):
         ends = newline.expand(grid.shape[0], 1, width)
         return torch.cat((thumbnail, torch.cat((grid, ends), dim=1).flatten(0, 1)))
 
-    def _image_slots(self, inputs_embeds: torch.Tensor, input_ids: torch.Tensor | None) -> torch.Tensor:
-        """Marks the `<image>` positions, `(batch, tokens)`."""
-        if input_ids is not None:
-            return input_ids == self.config.image_token_id
-        image_token = torch.tensor(self.config.image_token_id, device=inputs_embeds.device)
-        return (inputs_embeds == self.get_input_embeddings()(image_token)).all(-1)
-
-    def _place_visual_tokens(
-        self, inputs_embeds: torch.Tensor, input_ids: torch.Tensor | None, visual: torch.Tensor
-    ) -> torch.Tensor:
-        slots = self._image_slots(inputs_embeds, input_ids).flatten()  # (batch * tokens,)
-        count = int(slots.sum())
-        if count != len(visual):
-            raise ValueError(
-                f"{count} <image> tokens in the batch but {len(visual)} visual tokens from its images; was the prompt "
-                "truncated, or another processor's layout used?"
-            )
-        positions = torch.nonzero_static(slots, size=len(visual)).squeeze(
-            1
-        )  # the size is known: no wait for the device
-        return inputs_embeds.flatten(0, 1).index_copy(0, positions, visual).view_as(inputs_embeds)
-
-    def _check_no_image_slots(self, input_ids: torch.Tensor | None) -> None:
-        # One token is a decode step: an image has more of them, and waiting for the device at each step would cost.
-        if input_ids is None or input_ids.shape[1] == 1 or torch.compiler.is_compiling():
-            return
-        count = int((input_ids == self.config.image_token_id).sum())
-        if count:
-            raise ValueError(f"{count} <image> tokens in the batch but no images: pass pixel_values and tile_layouts")
+    def image_slots(self, text: torch.Tensor) -> torch.Tensor:
+        """Marks the `<image>` positions, `(batch, tokens)`, of ids `(batch, tokens)` or embeddings."""
+        if not text.is_floating_point():
+            return text == self.config.image_token_id
+        image_token = torch.tensor(self.config.image_token_id, device=text.device)
+        return (text == self.get_input_embeddings()(image_token).to(text.device)).all(-1)
 
     def _touch_vision_modules(self, inputs_embeds: torch.Tensor, past_key_values: Cache | None) -> torch.Tensor:
         """Runs one zero tile, times zero, where other ranks may be running their images.
@@ -392,6 +335,109 @@ class AmaliaVLForConditionalGeneration(AmaliaVLPreTrainedModel, GenerationMixin)
     ) -> BaseModelOutputWithPooling:
         """See [`AmaliaVLModel.get_image_features`]."""
         return self.model.get_image_features(pixel_values, tile_layouts, **kwargs)
+
+    def _maybe_prepare_encoder_kwargs_for_generation(
+        self,
+        inputs_tensor: torch.Tensor,
+        model_kwargs: dict[str, Any],
+        model_input_name: str | None,
+        generation_config: GenerationConfig,
+    ) -> dict[str, Any]:
+        """Encodes the images when `generate` starts, and marks which ids of its prompt take them."""
+        self._refuse_to_generate_without_cache()
+        encoded = dict(model_kwargs.get("mm_encoder_outputs") or {})
+        origin = {name: model_kwargs.get(name) for name in ("pixel_values", "tile_layouts")}
+        model_kwargs["mm_encoder_outputs"] = encoded
+        cached = _cached_tokens(model_kwargs.get("past_key_values"))
+        if isinstance(main := encoded.get("image"), AmaliaVLPromptImages):  # of the model that this one drafts for
+            if cached < main.mark.shape[1]:
+                encoded["image"] = self._seen_by_draft(main, inputs_tensor)
+            return model_kwargs
+        model_kwargs = super()._maybe_prepare_encoder_kwargs_for_generation(
+            inputs_tensor, model_kwargs, model_input_name, generation_config
+        )
+        by_ids = model_input_name == "input_ids"
+        mask = model_kwargs.get("attention_mask")
+        known = getattr(generation_config, "_mask_length", -1) if mask is None else mask.shape[1]
+        whole = not by_ids or known == inputs_tensor.shape[1]  # the cached ids are passed again
+        encoded["image"] = AmaliaVLPromptImages.of(
+            self.model.image_slots(inputs_tensor),
+            self._visual_tokens(encoded.get("image"), inputs_tensor.device),
+            past=cached if whole else 0,
+            offset=0 if whole else cached,
+            encoder=id(self),
+            **origin,
+        )
+        return model_kwargs
+
+    def _refuse_to_generate_without_cache(self) -> None:
+        if self.training and any(getattr(module, "gradient_checkpointing", False) for module in self.modules()):
+            raise ValueError(
+                "generate in training mode with gradient checkpointing, which turns the cache off inside: every token "
+                "after the first would be another one; call model.eval() before"
+            )
+
+    def _seen_by_draft(self, main: AmaliaVLPromptImages, input_ids: torch.Tensor) -> AmaliaVLPromptImages:
+        """Encodes the main model's images with this model's tower, for a draft that begins without a cache."""
+        slots = self.model.image_slots(input_ids[:, : main.mark.shape[1]])
+        uncut = torch.equal(slots, main.mark)
+        if main.pixel_values is None or (main.encoder == id(self) and uncut):
+            return main
+        visual = self._visual_tokens(
+            self.model.get_image_features(main.pixel_values, main.tile_layouts), input_ids.device
+        )
+        new_only = int(main.mark.sum()) == len(visual)
+        return AmaliaVLPromptImages.of(main.mark if new_only else slots, visual, past=0, offset=0, encoder=id(self))
+
+    def _visual_tokens(self, images: BaseModelOutputWithPooling | None, device: torch.device) -> torch.Tensor:
+        visual = list(images.pooler_output) if images is not None else []
+        return torch.cat(visual).to(device) if visual else torch.zeros(0, 1, device=device)
+
+    def _expand_multimodal_outputs(
+        self, input_ids: torch.Tensor, mm_encoder_output: dict[str, Any], expand_size: int = 1, **kwargs: Any
+    ) -> dict[str, Any]:
+        images = mm_encoder_output["image"]
+        return {**mm_encoder_output, "image": images.repeated(expand_size)}
+
+    def prepare_inputs_for_generation(
+        self,
+        input_ids: torch.LongTensor,
+        next_sequence_length: int | None = None,
+        past_key_values: Cache | None = None,
+        attention_mask: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        is_first_iteration: bool | None = False,
+        mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """Gives a forward of `generate` its ids, and the images whose slots are among them."""
+        if not is_first_iteration and kwargs.get("use_cache", True):
+            kwargs = {name: value for name, value in kwargs.items() if name not in ("pixel_values", "tile_layouts")}
+        images = (mm_encoder_outputs or {}).get("image")
+        marked = images if isinstance(images, AmaliaVLPromptImages) else None
+        if marked is not None and next_sequence_length is None:
+            next_sequence_length = marked.uncached(input_ids.shape[1], _cached_tokens(past_key_values))
+        elif marked is None and mm_encoder_outputs:  # of a loop written by hand
+            kwargs["mm_encoder_outputs"] = mm_encoder_outputs
+        model_inputs = super().prepare_inputs_for_generation(
+            input_ids,
+            next_sequence_length=next_sequence_length,
+            past_key_values=past_key_values,
+            attention_mask=attention_mask,
+            inputs_embeds=inputs_embeds,
+            is_first_iteration=is_first_iteration,
+            **kwargs,
+        )
+        if marked is not None:
+            embeds = model_inputs.get("inputs_embeds")
+            width = (model_inputs["input_ids"] if embeds is None else embeds).shape[1]
+            start = input_ids.shape[1] - width
+            if start >= marked.mark.shape[1] and width == 1:
+                return model_inputs  # a decode step: nothing to look up
+            if past_key_values is not None and start < marked.mark.shape[1]:
+                start = _cached_tokens(past_key_values) - (marked.offset or 0)
+            model_inputs["mm_encoder_outputs"] = {"image": marked.within(start, width)}
+        return model_inputs
 
     @can_return_tuple
     def forward(
@@ -460,39 +506,16 @@ class AmaliaVLForConditionalGeneration(AmaliaVLPreTrainedModel, GenerationMixin)
         )
 
 
+def _cached_tokens(cache: Cache | None) -> int:
+    return 0 if cache is None else int(cache.get_seq_length())
+
+
 def _several_ranks() -> bool:
     distributed = torch.distributed
     return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
 
 
-def _tower_keys_left_behind(config: AmaliaVLConfig) -> list[str]:
-    """Patterns of a `llava_next` tower's weights that do not reach the features.
-
-    Exact, so that a tower deeper than its config says is still reported.
-    """
-    source_layers = getattr(config, "source_vision_layers", None)
-    if source_layers is None:
-        return []
-    beyond = range(config.vision_config.num_hidden_layers, source_layers)
-    layers = [rf"vision_tower\.encoder\.layers\.{layer}\." for layer in beyond]
-    return [*layers, r"vision_tower\.post_layernorm\.", r"vision_tower\.head\."]
-
-
-def _llava_next_renamings(prefix: str) -> list[WeightRenaming]:
-    """Renamings of `llava_next` keys, current (`model.` first) and legacy, to the names here."""
-    return [
-        WeightRenaming(r"^language_model\.lm_head", "lm_head"),
-        WeightRenaming(r"^language_model\.model\.", f"{prefix}language_model."),
-        WeightRenaming(r"^vision_tower\.(vision_model\.)?", f"{prefix}vision_tower."),
-        WeightRenaming(r"^(model\.)?multi_modal_projector\.", f"{prefix}multi_modal_projector."),
-        WeightRenaming(r"^(model\.)?image_newline(?!\.)", f"{prefix}image_newline.weight"),
-    ]
-
-
-# transformers looks them up by the class's name, PEFT by the model type.
-for _name in ("AmaliaVLForConditionalGeneration", AmaliaVLConfig.model_type):
-    register_checkpoint_conversion_mapping(_name, _llava_next_renamings("model."), overwrite=True)
-register_checkpoint_conversion_mapping("AmaliaVLModel", _llava_next_renamings(""), overwrite=True)
+register_names("AmaliaVLForConditionalGeneration", "AmaliaVLModel", AmaliaVLConfig.model_type)
 
 AmaliaVLModel.register_for_auto_class("AutoModel")
 AmaliaVLForConditionalGeneration.register_for_auto_class("AutoModelForImageTextToText")
