@@ -19,6 +19,7 @@ from .adapter_targets_amalia_vl import require_targets
 from .checkpoint_names_amalia_vl import register_names, require_whole, tower_keys_left_behind
 from .configuration_amalia_vl import AmaliaVLConfig
 from .image_slots_amalia_vl import AmaliaVLPromptImages, ids_without_slots, put_visual_tokens
+from .known_inputs_amalia_vl import refuse_unknown_inputs
 from .tile_layouts_amalia_vl import ImageLayout, split_tile_layouts
 
 # `save_pretrained` would name only the class that is saved; a repository must answer every Auto class.
@@ -128,6 +129,12 @@ class AmaliaVLModel(AmaliaVLPreTrainedModel):
 
     def __init__(self, config: AmaliaVLConfig) -> None:
         super().__init__(config)
+        entries = config.text_config.vocab_size
+        if not 0 <= config.image_token_id < entries:
+            raise ValueError(
+                f"image_token_id is {config.image_token_id}, but the decoder's vocabulary has the ids 0 to "
+                f"{entries - 1}; was <image> added to the tokenizer and not to the embeddings?"
+            )
         self.vision_tower = AutoModel.from_config(config.vision_config, trust_remote_code=False)
         self.vision_tower.post_layernorm = nn.Identity()  # features are taken before it
         self.multi_modal_projector = AmaliaVLConnector(config)  # the paper's connector; the LLaVA family's name
@@ -145,17 +152,20 @@ class AmaliaVLModel(AmaliaVLPreTrainedModel):
         heads = {"lm_head.weight", "language_model.lm_head.weight"}
         loading_info.unexpected_keys = {key for key in loading_info.unexpected_keys if key not in heads}
 
-    def encode_tiles(self, pixel_values: torch.Tensor) -> torch.Tensor:
+    def encode_tiles(
+        self, pixel_values: torch.Tensor, **kwargs: Any
+    ) -> tuple[torch.Tensor, BaseModelOutputWithPooling]:
         """Tower and connector over tiles, whatever image they belong to; compiles as one graph.
 
         Args:
             pixel_values: `(tiles, 3, S, S)`.
+            kwargs: `output_hidden_states` and `output_attentions` of the tower.
 
         Returns:
-            `(tiles, side**2, d_text)`.
+            `(tiles, side**2, d_text)`, and what the tower gave.
         """
-        patches = self.vision_tower(pixel_values.to(self.vision_tower.dtype)).last_hidden_state
-        return self.multi_modal_projector(patches)
+        tower = self.vision_tower(pixel_values.to(self.vision_tower.dtype), **kwargs)
+        return self.multi_modal_projector(tower.last_hidden_state), tower
 
     @can_return_tuple
     def get_image_features(
@@ -166,24 +176,32 @@ class AmaliaVLModel(AmaliaVLPreTrainedModel):
         Args:
             pixel_values: `(tiles, 3, S, S)`, every tile of the batch: image after image, each thumbnail first.
             tile_layouts: `(tiles, 4)`, see [`split_tile_layouts`].
-            kwargs: Ignored; `generate` and servers pass their own.
+            kwargs: `output_hidden_states`, `output_attentions`: what else of the tower to give.
 
         Returns:
             `last_hidden_state` `(tiles, side**2, d_text)` and, as `pooler_output`, one `(visual tokens, d_text)` an
-            image.
+            image; the tower's `hidden_states` and `attentions` where they are asked for.
 
         Raises:
             ValueError: Tiles and layouts disagree, or a tile has another size or dtype than the tower takes.
         """
+        refuse_unknown_inputs(kwargs)
         self._check_pixels(pixel_values)
         # Layouts are read before the tower is queued, or the host would wait for it.
         layouts = split_tile_layouts(tile_layouts, len(pixel_values), self.config.patches_per_side)
-        tiles = self.encode_tiles(pixel_values)  # (tiles, side**2, d_text)
+        asked = {name: kwargs[name] for name in ("output_hidden_states", "output_attentions") if name in kwargs}
+        tiles, tower = self.encode_tiles(pixel_values, **asked)  # (tiles, side**2, d_text)
         images = torch.split(tiles, [layout.tiles for layout in layouts])
         newline = self.image_newline(tiles)  # once, however many images: ranks must run each module equally often
         packed = [self._pack_image(image, layout, newline) for image, layout in zip(images, layouts, strict=True)]
-        return BaseModelOutputWithPooling(last_hidden_state=tiles, pooler_output=packed)
+        return BaseModelOutputWithPooling(
+            last_hidden_state=tiles,
+            pooler_output=packed,
+            hidden_states=tower.hidden_states,
+            attentions=tower.attentions,
+        )
 
+    @can_return_tuple
     def forward(
         self,
         input_ids: torch.LongTensor | None = None,
@@ -215,7 +233,7 @@ class AmaliaVLModel(AmaliaVLPreTrainedModel):
             use_cache: Whether to return a cache.
             mm_token_type_ids: Accepted because processors return it; image positions are read from `input_ids`.
             mm_encoder_outputs: `{"image": get_image_features(...)}`, instead of `pixel_values`.
-            kwargs: Passed to the decoder.
+            kwargs: Passed to the decoder; `return_dict=False` gives a tuple.
 
         Returns:
             The decoder's output.
@@ -223,6 +241,7 @@ class AmaliaVLModel(AmaliaVLPreTrainedModel):
         Raises:
             ValueError: Inputs contradict each other, or `<image>` tokens and visual tokens are not as many.
         """
+        refuse_unknown_inputs(kwargs)
         text = inputs_embeds if input_ids is None else input_ids
         if text is None or (input_ids is not None and inputs_embeds is not None):
             raise ValueError("pass either input_ids or inputs_embeds, one of the two")
@@ -305,7 +324,7 @@ class AmaliaVLModel(AmaliaVLPreTrainedModel):
             return inputs_embeds
         vision = self.config.vision_config
         blank = inputs_embeds.new_zeros(1, vision.num_channels, vision.image_size, vision.image_size)
-        tiles = self.encode_tiles(blank)
+        tiles, _ = self.encode_tiles(blank)
         touched = self._pack_image(tiles, ImageLayout(0, 0, 0, 0), self.image_newline(tiles))
         return inputs_embeds + (0 * touched).sum().to(inputs_embeds.dtype)
 
