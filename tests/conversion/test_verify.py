@@ -1,6 +1,8 @@
+import hashlib
 import json
 import math
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -55,6 +57,12 @@ def test_equal_checkpoints_have_no_drift_anywhere(checkpoints):
     assert len(report.samples) == 5
     assert "NOT" not in report.table()
     assert json.loads(report.json())["passed"] is True
+    files = json.loads(report.json())["second_files"]
+    assert {"model.safetensors", "config.json", "processor_config.json", "tokenizer.json"} <= files.keys()
+    assert (
+        files["model.safetensors"]
+        == hashlib.sha256(Path(checkpoints, "ours", "model.safetensors").read_bytes()).hexdigest()
+    )
 
 
 @pytest.mark.parametrize("sides", [("ours", "theirs"), ("ours", "ours"), ("theirs", "theirs")])

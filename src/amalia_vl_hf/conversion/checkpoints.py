@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,8 +14,8 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 from transformers import PreTrainedModel, ProcessorMixin
 from transformers.utils import logging
 
-from ..disk import new_directory
-from .provenance import RECORD, Provenance
+from ..disk import fingerprint, new_directory
+from .provenance import RECORD, VERIFICATION, Provenance
 from .rules import (
     TIED_HEAD,
     Shapes,
@@ -57,6 +58,14 @@ def find_source(source: str | Path, revision: str | None = None) -> Path:
     if not (directory / "config.json").is_file():
         raise FileNotFoundError(f"{source} holds no config.json: it is no model's directory")
     return directory
+
+
+def file_hashes(directory: Path) -> dict[str, str]:
+    """Give the SHA-256 of every file that a model is read from, weights and all else, by name."""
+    names = {path.name for pattern in HUB_FILES for path in directory.glob(pattern) if path.is_file()}
+    files = sorted(names - {RECORD, VERIFICATION})
+    with ThreadPoolExecutor() as pool:  # hashing leaves Python's lock to others
+        return dict(zip(files, pool.map(lambda name: fingerprint(directory / name), files), strict=True))
 
 
 def model_type(directory: Path) -> str:

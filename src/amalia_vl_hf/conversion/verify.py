@@ -28,6 +28,7 @@ from ..modeling.modeling_amalia_vl import AmaliaVLForConditionalGeneration
 from ..processing.image_loading_amalia_vl import load_image
 from ..processing.processing_amalia_vl import AmaliaVLProcessor
 from .checkpoints import (
+    file_hashes,
     find_source,
     model_type,
     read_saved,
@@ -72,6 +73,8 @@ class Verification:
     tolerance: float
     samples: list[str]
     stages: list[Drift]
+    first_files: dict[str, str]  # SHA-256 of each file that it was read from
+    second_files: dict[str, str]
 
     def table(self) -> str:
         """Lay the report out for reading."""
@@ -118,6 +121,7 @@ def verify(
         OSError: A side is not there.
     """
     directories = [find_source(side, revision) for side in (first, second)]
+    hashes = [file_hashes(directory) for directory in directories]  # before anything is read
     processors = [_processor(directory) for directory in directories]
     torch_dtype = FLOATS[stored_dtype(dtype) or "F32"]
     samples = [Sample("text only", None), *pictures_of(images, processors[0])]
@@ -138,7 +142,7 @@ def verify(
         drift.difference is not None and drift.difference <= limits.get(drift.stage, tolerance) for drift in stages
     )
     one, other = (source_at(directory).name for directory in directories)
-    return Verification(passed, one, other, dtype, tolerance, [sample.name for sample in samples], stages)
+    return Verification(passed, one, other, dtype, tolerance, [sample.name for sample in samples], stages, *hashes)
 
 
 def pictures_of(images: str | Path | None, processor: ProcessorMixin) -> list[Sample]:

@@ -5,6 +5,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from amalia_vl_hf.conversion.checkpoints import file_hashes
 from amalia_vl_hf.training.recipe import recipe_from
 from tests.test_registration import tiny_processor
 from tests.tiny import tiny_config, tiny_model, tiny_text_config
@@ -61,4 +62,5 @@ def write_log(directory: Path, stage: str, before: Path | None = None, **values)
 def write_report(directory: Path, *, passed: bool = True) -> None:
     """Write what `amalia-vl convert verify` says of a model and its source."""
     report = {"passed": passed, "first": "amalia-llm/AMALIA-VL-DPO", "second": str(directory)}
+    report |= {"first_files": {}, "second_files": file_hashes(directory)}
     (directory / "verify.json").write_text(json.dumps(report))

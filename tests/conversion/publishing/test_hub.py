@@ -28,7 +28,7 @@ from amalia_vl_hf.conversion.publishing.hub import (
 )
 from amalia_vl_hf.conversion.publishing.repository import exported_code, gather, license_text
 from amalia_vl_hf.conversion.verify import verify
-from tests.conversion.checkpoints import write_amalia
+from tests.conversion.checkpoints import keep_in_hub_cache, write_amalia
 from tests.conversion.publishing.hub_server import TOKEN, HubServer
 from tests.conversion.publishing.publishable import (
     FACTS,
@@ -233,6 +233,7 @@ def test_a_model_that_llava_next_cannot_express_is_not_published_at_all(hub, api
     processor = AmaliaVLProcessor.from_pretrained(model)
     processor.image_processor.max_tiles = 0
     processor.save_pretrained(model)
+    write_report(model)
     with pytest.raises(ValueError, match="llava_next always does"):
         push(Release(model, REPO, export_id="org/export"), api=api)
     assert not hub.requests
@@ -359,10 +360,90 @@ def test_an_import_whose_record_has_lost_its_path_may_be_compared_with_any(hub, 
     assert hub.commits(REPO) == 1
 
 
-def test_a_report_older_than_the_weights_does_not_count(api, model):
-    os.utime(model / "verify.json", (0, 0))
-    with pytest.raises(PushError, match="is older than the weights beside it"):
+def change_a_byte(path):
+    """Change the last byte, and leave size and time as they were."""
+    before = path.stat()
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def change_a_value(path):
+    values = json.loads(path.read_text())
+    path.write_text(json.dumps(values | {"changed": True}))
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("model.safetensors", change_a_byte),
+        ("config.json", change_a_value),
+        ("processor_config.json", change_a_value),
+        ("tokenizer.json", change_a_value),
+        ("chat_template.jinja", change_a_byte),
+    ],
+)
+def test_a_report_of_other_files_does_not_count(hub, api, model, name, change):
+    change(model / name)
+    with pytest.raises(PushError, match=f"verify.json compares a model with another {name}; run `amalia-vl convert"):
         push(Release(model, REPO), api=api)
+    assert not hub.requests
+
+
+def test_a_report_without_hashes_does_not_count(api, model):
+    (model / "verify.json").write_text(json.dumps({"passed": True, "first": "a", "second": str(model)}))
+    with pytest.raises(PushError, match=r"compares a model with another .*model\.safetensors"):
+        push(Release(model, REPO), api=api)
+
+
+def test_a_report_counts_whenever_it_was_written(hub, api, model):
+    os.utime(model / "verify.json", (0, 0))
+    push(Release(model, REPO), api=api)
+    assert hub.commits(REPO) == 1
+
+
+@pytest.mark.parametrize("unverified", [False, True])
+@pytest.mark.parametrize(
+    "name",
+    ["LICENSE", "model.safetensors", "config.json", "verify.json", "training.json", "card.yaml", "added_tokens.json"],
+)
+def test_links_out_of_the_folder_are_refused(hub, api, model, tmp_path, name, unverified):
+    secret = tmp_path / "id_rsa"
+    secret.write_bytes((model / name).read_bytes() if (model / name).exists() else b"{}")
+    (model / name).unlink(missing_ok=True)
+    (model / name).symlink_to(secret)
+    for publish in (push, describe):
+        with pytest.raises(ValueError, match=rf"model/{name} leads to .*/id_rsa, out of the directory; copy into it"):
+            publish(Release(model, REPO), unverified=unverified, api=api)
+    assert not hub.requests
+
+
+def test_links_in_the_folder_and_to_it_are_followed(hub, api, model, tmp_path):
+    (tmp_path / "link").symlink_to(model)
+    (model / "special_tokens_map.json").symlink_to("generation_config.json")
+    push(Release(tmp_path / "link", REPO), unverified=True, api=api)
+    assert published(hub)["special_tokens_map.json"] == published(hub)["generation_config.json"]
+
+
+def test_a_snapshot_of_the_hubs_client_is_published(hub, api, model, tmp_path):
+    keep_in_hub_cache(tmp_path / "cache", "org/other", model)
+    (snapshot,) = (tmp_path / "cache").glob("models--*/snapshots/*")
+    push(Release(snapshot, REPO), unverified=True, api=api)
+    assert hub.commits(REPO) == 1
+    (snapshot / "LICENSE").symlink_to("../../refs/main")
+    with pytest.raises(ValueError, match=r"LICENSE leads to .*, out of the directory"):
+        push(Release(snapshot, REPO), unverified=True, api=api)
+
+
+def test_what_is_no_plain_file_is_refused(hub, api, model):
+    os.mkfifo(model / "LICENSE")
+    with pytest.raises(ValueError, match="LICENSE is no plain file"):
+        push(Release(model, REPO), api=api)
+    (model / "LICENSE").unlink()
+    (model / "LICENSE").symlink_to("LICENSE")
+    with pytest.raises(ValueError, match="LICENSE is no plain file"):
+        push(Release(model, REPO), api=api)
+    assert not hub.requests
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, ge
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
+from ..checkpoints import file_hashes
 from ..llava_next import export_checkpoint
 from ..provenance import (
     RECORD,
@@ -41,6 +42,7 @@ from .repository import (
     differences,
     gather,
     license_text,
+    require_own_files,
     size_of,
     total_size,
 )
@@ -105,6 +107,7 @@ def push(release: Release, *, unverified: bool = False, api: HfApi | None = None
             the model that is to be exported.
         CardError: The card has slots without a value.
     """
+    require_own_files(release.directory)
     if not unverified:
         _require_verified(release.directory)
     contents = contents_of(release)
@@ -127,6 +130,7 @@ def describe(release: Release, *, unverified: bool = False, api: HfApi | None = 
         ValueError: The directory holds what is not published, or lacks what is needed.
     """
     problems = []
+    require_own_files(release.directory)
     try:
         if not unverified:
             _require_verified(release.directory)
@@ -177,9 +181,10 @@ def _completed(files: dict[str, Path | bytes], release: Release, *, is_export: b
 
 
 def _require_verified(directory: Path) -> None:
-    """Refuse a model without a report that it equals its source, or with one older than its weights.
+    """Refuse a model without a report that it, with these very files, equals its source.
 
-    An imported model names its source; for any other, the report may be of whatever it was compared with.
+    How answers are drawn is no part of that: `generation_config.json` may have changed since. An imported model names
+    its source; for any other, the report may be of whatever it was compared with.
     """
     path, own, source = directory / VERIFICATION, source_at(directory).name, _source_name(directory)
     command = f"amalia-vl convert verify {source or 'SOURCE'} {directory} --json {path}"
@@ -187,9 +192,10 @@ def _require_verified(directory: Path) -> None:
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
         passed, sides = report["passed"], [report["first"], report["second"]]
+        hashes = [dict(report.get(f"{side}_files", {})) for side in ("first", "second")]
     except FileNotFoundError:
         raise PushError(f"{path} is missing, so nothing shows that the model equals its source; {remedy}") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise PushError(f"{path} is not a report of `amalia-vl convert verify`: {error!r}; {remedy}") from error
     if sides.count(own) != 1:
         raise PushError(f"{path} compares {sides[0]} with {sides[1]}, not {own}; {remedy}")
@@ -197,9 +203,10 @@ def _require_verified(directory: Path) -> None:
         raise PushError(f"{path} compares {sides[0]} with {sides[1]}, not with {source}, its source; {remedy}")
     if passed is not True:
         raise PushError(f"{path} says that {sides[0]} and {sides[1]} differ; {remedy}")
-    newest = max((file.stat().st_mtime for file in directory.glob("*.safetensors")), default=0.0)
-    if newest > path.stat().st_mtime:
-        raise PushError(f"{path} is older than the weights beside it; {remedy}")
+    now, then = file_hashes(directory), hashes[sides.index(own)]
+    compared = gather(directory).keys() & now.keys() - {"generation_config.json"}
+    if others := sorted(name for name in compared if now[name] != then.get(name)):
+        raise PushError(f"{path} compares a model with another {', '.join(others)}; {remedy}")
 
 
 def _source_name(directory: Path) -> str | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping
 from importlib.metadata import distribution
 from pathlib import Path
 
 from ...training.recipe import TRAINING_LOG
-from ..provenance import RECORD, VERIFICATION, read_provenance
+from ..provenance import RECORD, SNAPSHOT, VERIFICATION, read_provenance
 from ..tensor_files import (
     INDEX,
     PICKLES,
@@ -44,9 +45,9 @@ def gather(directory: Path, *, remote_code: bool = True) -> dict[str, Path | byt
         remote_code: Whether the repository is to be loaded with code of its own; a `llava_next` export is not.
 
     Raises:
-        ValueError: A file is unexpected, looks like a pickle or holds an access token, or one that is needed is
-            missing; the weights are not whole safetensors; the config names no code; the record of a conversion is
-            none.
+        ValueError: A file is unexpected, leads out of the directory, looks like a pickle or holds an access token, or
+            one that is needed is missing; the weights are not whole safetensors; the config names no code; the record
+            of a conversion is none.
     """
     code = exported_code() if remote_code else {}
     names = {path.name for path in directory.iterdir()}
@@ -56,6 +57,7 @@ def gather(directory: Path, *, remote_code: bool = True) -> dict[str, Path | byt
         raise ValueError(f"{directory} holds files that are not published: {', '.join(unknown)}{why}; move them away")
     if missing := sorted(set(REQUIRED) - names):
         raise ValueError(f"{directory} lacks {', '.join(missing)}; were model and processor both saved there?")
+    require_own_files(directory)
     shards = {tensor.file.name: tensor.file for tensor in read_checkpoint(directory).values()}
     if loose := sorted(name for name in names if name.endswith(".safetensors") and name not in shards):
         raise ValueError(f"{directory} holds {', '.join(loose)}, which no index names")
@@ -68,6 +70,26 @@ def gather(directory: Path, *, remote_code: bool = True) -> dict[str, Path | byt
     if record := read_provenance(directory):
         return {**files, **shards, **code, RECORD: record.published().json().encode()}
     return {**files, **shards, **code}
+
+
+def require_own_files(directory: Path) -> None:
+    """Refuse links that lead elsewhere: what is sent, read for the card, or compared is the directory's own.
+
+    Raises:
+        ValueError: A name leads out of the directory, or is no plain file.
+    """
+    home = directory.resolve()
+    # A snapshot that the Hub's client keeps consists of links to the repository's blobs.
+    homes = [home, home.parents[1] / "blobs"] if SNAPSHOT.fullmatch(str(home)) else [home]
+    code = exported_code()
+    for path in sorted(
+        path for path in directory.iterdir() if path.name in KEPT_HERE or _is_published(path.name, code)
+    ):
+        real = Path(os.path.realpath(path))
+        if not any(real.is_relative_to(place) for place in homes):
+            raise ValueError(f"{path} leads to {real}, out of the directory; copy into it what is to be published")
+        if not real.is_file() and not (path.name == "adapter" and real.is_dir()):
+            raise ValueError(f"{path} is no plain file, so it is not published")
 
 
 def exported_code() -> dict[str, Path]:
