@@ -84,7 +84,7 @@ def quantise_checkpoint(
     if method not in METHODS:
         raise ValueError(f"no method {method!r}; there are {', '.join(METHODS)}")
     directory = find_source(source, revision)
-    processor = AmaliaVLProcessor.from_pretrained(directory)
+    processor = AmaliaVLProcessor.from_pretrained(directory, trust_remote_code=False)
     samples = [Sample("text only", None), *pictures_of(images, processor)]
     with new_directory(Path(out)) as staging:
         _write(directory, staging, method)
@@ -155,7 +155,7 @@ def compare(
 def _write(directory: Path, staging: Path, method: str) -> None:
     """Quantise while loading, and save before anything runs: bitsandbytes packs its weights anew for a CPU."""
     model = AmaliaVLForConditionalGeneration.from_pretrained(
-        directory, dtype="auto", quantization_config=_settings(method), device_map=_device()
+        directory, dtype="auto", quantization_config=_settings(method), device_map=_device(), trust_remote_code=False
     )
     check_layers(model)
     model.save_pretrained(staging)
@@ -180,7 +180,7 @@ def _settings(method: str) -> Any:
 
 def _load(directory: Path) -> PreTrainedModel:
     model: PreTrainedModel = AmaliaVLForConditionalGeneration.from_pretrained(
-        directory, dtype="auto", device_map=_device()
+        directory, dtype="auto", device_map=_device(), trust_remote_code=False
     )
     return model.eval()
 

@@ -82,9 +82,8 @@ def require_own_files(directory: Path) -> None:
     # A snapshot that the Hub's client keeps consists of links to the repository's blobs.
     homes = [home, home.parents[1] / "blobs"] if SNAPSHOT.fullmatch(str(home)) else [home]
     code = exported_code()
-    for path in sorted(
-        path for path in directory.iterdir() if path.name in KEPT_HERE or _is_published(path.name, code)
-    ):
+    known = (path for path in directory.iterdir() if path.name in KEPT_HERE or _is_published(path.name, code))
+    for path in sorted(known):
         real = Path(os.path.realpath(path))
         if not any(real.is_relative_to(place) for place in homes):
             raise ValueError(f"{path} leads to {real}, out of the directory; copy into it what is to be published")
