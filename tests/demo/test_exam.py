@@ -11,6 +11,7 @@ from amalia_vl_hf import AmaliaVLForConditionalGeneration, AmaliaVLProcessor
 from amalia_vl_hf.conversion.compose import compose
 from amalia_vl_hf.demo import exam as held_out
 from amalia_vl_hf.demo.scene_sets import SetSizes, read_rows, write_sets
+from amalia_vl_hf.evaluation.results import read_run
 from tests.tiny import tiny_text_config, tiny_tokenizer, tiny_vision_config
 
 
@@ -38,12 +39,20 @@ def processor(folder):
     return AmaliaVLProcessor.from_pretrained(folder / "model")
 
 
-def test_answers_do_not_depend_on_the_batch(folder, model, processor, monkeypatch):
-    rows = read_rows(folder / "data" / "test_questions")
-    together = held_out.answer_questions(model, processor, rows)
-    monkeypatch.setattr(held_out, "BATCH", 1)
-    assert held_out.answer_questions(model, processor, rows) == together
+def test_answers_do_not_depend_on_the_batch(folder, tmp_path):
+    together = held_out.answer_questions(folder / "model", folder / "data", tmp_path / "together")
+    apart = held_out.answer_questions(folder / "model", folder / "data", tmp_path / "apart", batch=1)
+    assert apart == together
     assert len(together) == 5
+
+
+def test_the_exam_is_a_task_whose_figures_are_the_demos(folder, tmp_path):
+    """`amalia-vl eval run --task` counts what the demo's table shows."""
+    scores = held_out.evaluate(folder / "model", folder / "data", tmp_path)
+    (task,) = read_run(tmp_path)["tasks"]
+    assert task["protocols"]["published"]["value"] == pytest.approx(100 * scores["exact_match"])
+    parts = {kind: pytest.approx(100 * share) for kind, share in scores["exact_match_by_kind"].items()}
+    assert task["protocols"]["published"]["parts"] == parts
 
 
 def test_likelihoods_do_not_depend_on_the_batch(folder, model, processor, monkeypatch):

@@ -1,5 +1,6 @@
 """Rows become the official suite's prompts, word for word, with the references that answers are held against."""
 
+import base64
 import io
 import json
 
@@ -205,6 +206,18 @@ def test_own_tasks_with_columns_options_and_boxes(tmp_path):
     file = write_task(tmp_path, [row | {"answer": "ali"}], metric="box")
     with pytest.raises(ValueError, match="'ali' is no box of xyxy"):
         open_tasks([], [file])
+
+
+def test_images_come_as_files_bytes_base64_and_data_addresses_and_missing_ones_are_named(tmp_path):
+    Image.new("RGB", (40, 20), (10, 200, 10)).save(tmp_path / "a.png")
+    plain = base64.b64encode(encoded()["bytes"]).decode()
+    cells = ["a.png", {"path": "a.png"}, encoded(), encoded()["bytes"], plain, f"data:image/png;base64,{plain}"]
+    for cell in cells:
+        questions = ask("pope_pt", tmp_path, question="Há?", answer="sim", image=cell)
+        (image,) = questions.images(questions.questions[0])
+        assert (image.size, questions.questions[0].sizes) == ((40, 20), [(20, 40)])
+    with pytest.raises(ValueError, match="image 0 .b.png. cannot be used: no such file"):
+        ask("pope_pt", tmp_path, question="Há?", answer="sim", image="b.png")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
     python -m amalia_vl_hf.demo.exam runs/demo/3_prefer runs/demo/data runs/demo/evaluation/3_prefer.json
 
-The model is loaded as any user loads it, by `AutoModelForImageTextToText` and `AutoProcessor`.
+The questions are a task that `evaluation` runs; for the pairs the model is loaded as any user loads it, by
+`AutoModelForImageTextToText` and `AutoProcessor`.
 """
 
 import argparse
@@ -16,8 +17,13 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 import amalia_vl_hf  # noqa: F401  registers the classes
 
-from ..disk import write_json
+from ..disk import write_file, write_json
+from ..evaluation.backends import LocalModel
 from ..evaluation.metrics import exact_match, exact_match_by_kind, preference_accuracy
+from ..evaluation.recount import read_items
+from ..evaluation.run import ITEMS, RunSettings
+from ..evaluation.run import evaluate as run_tasks
+from ..evaluation.sources import open_tasks
 from ..training.batches.collation import Encoder, PreferenceCollator
 from ..training.launch import watch_parent
 from .scene_sets import read_rows
@@ -26,17 +32,19 @@ Row = dict[str, Any]
 Item = TypeVar("Item")
 
 QUESTIONS, PREFERENCES = "test_questions", "test_preferences"
+EXAM = "exam"  # the task that the questions are
 MAX_NEW_TOKENS = 24  # the longest right answer is about half of it
 BATCH = 50
 MAX_LENGTH = 2048  # tokens of a prompt with one answer, visual ones included; the recipes' own
 
 
-def evaluate(model_directory: Path, data: Path) -> dict[str, Any]:
+def evaluate(model_directory: Path, data: Path, folder: Path) -> dict[str, Any]:
     """Answer every held-out question greedily, and score both answers of every held-out pair.
 
     Args:
         model_directory: Model and processor.
         data: Folder that holds the sets `test_questions` and `test_preferences`.
+        folder: For the run of the questions.
 
     Returns:
         `exact_match`, `exact_match_by_kind`, `preference_accuracy`, and what they were counted from: `answers`, and
@@ -45,7 +53,7 @@ def evaluate(model_directory: Path, data: Path) -> dict[str, Any]:
     model = AutoModelForImageTextToText.from_pretrained(model_directory, trust_remote_code=False).eval()
     processor = AutoProcessor.from_pretrained(model_directory, trust_remote_code=False)
     questions, pairs = read_rows(data / QUESTIONS), read_rows(data / PREFERENCES)
-    answers = answer_questions(model, processor, questions)
+    answers = answer_questions(model_directory, data, folder)
     chosen, rejected = pair_log_likelihoods(model, processor, pairs)
     expected = [row["answer"] for row in questions]
     return {
@@ -58,26 +66,29 @@ def evaluate(model_directory: Path, data: Path) -> dict[str, Any]:
     }
 
 
-@torch.inference_mode()
-def answer_questions(model: Any, processor: Any, rows: Sequence[Row]) -> list[str]:
-    """Answer each row's `question` about its `images`, greedily."""
-    answers: list[str] = []
-    for batch in _batches(rows, "answering"):
-        chats = []
-        for row in batch:
-            slots = [{"type": "image", "image": image} for image in row["images"]]
-            chats.append([{"role": "user", "content": [*slots, {"type": "text", "text": row["question"]}]}])
-        inputs = processor.apply_chat_template(
-            chats,
-            tokenize=True,
-            return_dict=True,
-            return_tensors="pt",
-            add_generation_prompt=True,
-            processor_kwargs={"padding": True},
-        )
-        tokens = model.generate(**inputs, max_new_tokens=MAX_NEW_TOKENS, do_sample=False)
-        answers += processor.batch_decode(tokens[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-    return answers
+def answer_questions(model_directory: Path, data: Path, folder: Path, batch: int = BATCH) -> list[str]:
+    """Answer every held-out question greedily, as `amalia-vl eval run --task exam.yaml` does; a killed run goes on.
+
+    Args:
+        model_directory: Model and processor.
+        data: Folder of the set `test_questions`; the task's file is written beside it.
+        folder: For the run: answers, figures, pictures.
+        batch: Questions at once; answers do not depend on it.
+
+    Returns:
+        The answers, in the order of the questions.
+    """
+    questions = open_tasks([], [str(write_exam(data))])
+    run_tasks(questions, LocalModel(str(model_directory), batch, device="cpu"), RunSettings(folder))
+    return [item["answer"] for item in read_items(folder / EXAM / ITEMS)]
+
+
+def write_exam(data: Path) -> Path:
+    """Write the held-out questions as a task's file."""
+    path = data / f"{EXAM}.yaml"
+    lines = (f"name: {EXAM}", f"data: {QUESTIONS}", "metric: exact", "category: kind")
+    write_file(path, "\n".join((*lines, f"max_new_tokens: {MAX_NEW_TOKENS}")) + "\n")
+    return path
 
 
 @torch.inference_mode()
@@ -113,7 +124,7 @@ def main() -> None:
     parser.add_argument("result", type=Path, help="JSON file to write")
     arguments = parser.parse_args()
     watch_parent()
-    result = evaluate(arguments.model, arguments.data)
+    result = evaluate(arguments.model, arguments.data, arguments.result.with_suffix(""))
     arguments.result.parent.mkdir(parents=True, exist_ok=True)
     write_json(arguments.result, result)
 

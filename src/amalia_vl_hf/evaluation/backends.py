@@ -78,15 +78,16 @@ class LocalModel:
         name: Directory or Hub id: of the package's own kinds, or any that transformers loads for images and text.
         batch: Questions at once; answers do not depend on it.
         revision: Of the Hub id.
+        device: Where it runs; a GPU, if there is one, by default.
     """
 
-    def __init__(self, name: str, batch: int = 8, revision: str | None = None) -> None:
+    def __init__(self, name: str, batch: int = 8, revision: str | None = None, device: str | None = None) -> None:
         import torch
 
         self.name = name
         self.batch = batch
         self.revision = revision
-        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self.model, self.processor = _load(name, revision)
         self.model = self.model.eval().to(self.device)
         self.processor.tokenizer.padding_side = "left"

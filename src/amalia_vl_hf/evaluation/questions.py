@@ -172,11 +172,11 @@ class Questions:
         return item
 
     def _cell(self, cell: Any) -> Any:
-        """Find an image's file beside its data."""
-        if isinstance(cell, str) and not re.match(r"(?:https?|data):", cell) and len(cell) < 4096:
-            return str(self.folder / cell)
+        """Find an image's file beside its data; other texts are addresses, or the image itself in base64."""
         if isinstance(cell, Mapping) and cell.get("bytes") is None and cell.get("path"):
-            return str(self.folder / str(cell["path"]))
+            cell = str(cell["path"])
+        if isinstance(cell, str) and _is_file(self.folder / cell):
+            return str(self.folder / cell)
         return cell
 
 
@@ -263,7 +263,7 @@ def _fingerprint(cell: Any) -> str:
     """Give the SHA-256 of an image as it is stored."""
     if isinstance(cell, Mapping):
         cell = cell["bytes"] if cell.get("bytes") is not None else str(cell["path"])
-    if isinstance(cell, str) and Path(cell).is_file():
+    if isinstance(cell, str) and _is_file(Path(cell)):
         cell = Path(cell).read_bytes()
     if isinstance(cell, str):
         cell = cell.encode()
@@ -273,11 +273,17 @@ def _fingerprint(cell: Any) -> str:
     return hashlib.sha256(cell).hexdigest()
 
 
+def _is_file(path: Path) -> bool:
+    with suppress(OSError, ValueError):  # base64 may be longer than any name
+        return path.is_file()
+    return False
+
+
 def _size(cell: Any, number: int) -> tuple[int, int]:
     """Read an image's height and width, from its header where it has one."""
     if isinstance(cell, Mapping):
         cell = cell["bytes"] if cell.get("bytes") is not None else str(cell["path"])
-    if isinstance(cell, bytes) or (isinstance(cell, str) and Path(cell).is_file()):
+    if isinstance(cell, bytes) or (isinstance(cell, str) and _is_file(Path(cell))):
         with (
             suppress(OSError, ValueError),
             read_header(Path(cell) if isinstance(cell, str) else io.BytesIO(cell)) as image,
