@@ -11,7 +11,7 @@ from transformers import TrainerCallback
 from amalia_vl_hf import cli
 from amalia_vl_hf.training import run
 from amalia_vl_hf.training.building import build_trainer
-from amalia_vl_hf.training.faults import explain
+from amalia_vl_hf.training.faults import explain_fault
 from tests.training.test_run import command
 
 VALUES = ("steps=6", "save_steps=2", "workers=0")
@@ -64,20 +64,20 @@ def test_a_full_disk_is_said_and_loses_nothing(size, recipe_for, tmp_path, monke
 def test_a_full_memory_is_said_with_what_helps():
     with pytest.raises(RuntimeError) as refused:
         torch.empty(1 << 50, dtype=torch.uint8)
-    line = explain(refused.value)
+    line = explain_fault(refused.value)
     assert line.startswith("out of memory (")
     assert "lower batch_size (and raise accumulation), max_length or max_tiles" in line
     assert "\n" not in line
-    assert explain(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nmore")).startswith(
+    assert explain_fault(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nmore")).startswith(
         "out of mem"
     )
-    assert explain(MemoryError()).startswith("out of memory (MemoryError)")
+    assert explain_fault(MemoryError()).startswith("out of memory (MemoryError)")
 
 
 def test_the_cause_is_looked_for_behind_other_errors():
     hidden = RuntimeError("saving failed")
     hidden.__cause__ = OSError(28, "No space left on device")
-    assert explain(hidden) == (
+    assert explain_fault(hidden) == (
         "the disk is full ([Errno 28] No space left on device): make room; the last whole checkpoint is sound"
     )
-    assert explain(ValueError("something else")) is None
+    assert explain_fault(ValueError("something else")) is None

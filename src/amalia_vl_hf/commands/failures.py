@@ -149,7 +149,7 @@ def _full(error: BaseException, command: str) -> str | None:
     """Say that memory or disk is full; None for anything else."""
     if "torch" not in sys.modules:
         return "out of memory" if isinstance(error, MemoryError) else None
-    from ..training.faults import explain as explain_fault
+    from ..training.faults import explain_fault
 
     line = explain_fault(error)
     return line if line is None or command in ("train", "demo") else f"{line.partition(' (')[0]} ({first_line(error)})"

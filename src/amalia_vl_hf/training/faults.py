@@ -12,7 +12,7 @@ _FULL_WORDS = ("No space left", "File too large", "Disk quota exceeded", "failed
 _MEMORY_WORDS = ("can't allocate memory", "out of memory", "Cannot allocate memory")
 
 
-def explain(error: BaseException) -> str | None:
+def explain_fault(error: BaseException) -> str | None:
     """Say in one line what a full memory or disk means for the run; None for anything else.
 
     Safetensors and torch hide the system's error in words of their own, so those are looked at as well.
