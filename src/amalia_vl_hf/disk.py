@@ -14,12 +14,14 @@ import os
 import secrets
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+PIECE = 1 << 26  # bytes of a file that one thread hashes
 PARTIAL = ".partial"  # ends the name of what is being written
 
 
@@ -114,7 +116,7 @@ def sole_writer(lock: Path, work: str) -> Iterator[None]:
     Raises:
         BlockingIOError: Another process works there; it is named.
     """
-    with lock.open("a+", encoding="utf-8") as file:
+    with lock.open("a+", encoding="utf-8") as file, _let_go_when_forked(file):
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -125,6 +127,26 @@ def sole_writer(lock: Path, work: str) -> Iterator[None]:
         file.write(f"process {os.getpid()} on {socket.gethostname()}")
         file.flush()
         yield
+
+
+@contextmanager
+def _let_go_when_forked(file: IO[str]) -> Iterator[None]:
+    """Close a file in processes forked meanwhile: workers that outlive a killed process would keep its lock."""
+    _LOCKED.add(file)
+    try:
+        yield
+    finally:
+        _LOCKED.discard(file)
+
+
+def _let_go() -> None:
+    for file in _LOCKED:
+        file.close()
+    _LOCKED.clear()
+
+
+_LOCKED: set[IO[str]] = set()  # lock files of this process
+os.register_at_fork(after_in_child=_let_go)
 
 
 @contextmanager
@@ -144,6 +166,64 @@ def fingerprint(path: str | Path) -> str:
     listed = [(str(file.relative_to(path)), file.stat()) for file in sorted(path.rglob("*")) if file.is_file()]
     facts = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in listed]
     return hashlib.sha256(repr(facts).encode()).hexdigest()
+
+
+def digests(files: Sequence[Path]) -> Iterator[str | None]:
+    """Hash files by their content, on many threads; None for one that is not there.
+
+    Yields:
+        A file's SHA-256, as `sha256sum` gives it; of a file of several pieces of `PIECE` bytes, which are hashed side
+        by side, the SHA-256 of their SHA-256.
+    """
+    with ThreadPoolExecutor(max(4, os.cpu_count() or 1)) as pool:
+        for first in range(0, len(files), 4096):  # a million at once would take a GB
+            window = files[first : first + 4096]
+            counts = [max(1, -(-size // PIECE)) for size in map(_size, window)]
+            pieces = [(file, piece) for file, count in zip(window, counts, strict=True) for piece in range(count)]
+            hashed = pool.map(_hash_piece, pieces)
+            for count in counts:
+                parts = [part for _ in range(count) if (part := next(hashed)) is not None]
+                if len(parts) < 2:
+                    yield parts[0].hex() if parts else None
+                else:
+                    yield hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+def stamps(files: Iterable[Path]) -> str:
+    """Tell cheaply whether files were touched: a digest of their sizes, times and places on the disk.
+
+    The time of the last change of the file itself (`ctime`) is among them, which no program can set.
+    """
+    digest = hashlib.sha256()
+    for file in files:
+        try:
+            stat = file.stat()
+            digest.update(f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}\n".encode())
+        except OSError:
+            digest.update(b"-\n")
+    return digest.hexdigest()
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0
+
+
+def _hash_piece(piece: tuple[Path, int]) -> bytes | None:
+    file, number = piece
+    digest = hashlib.sha256()
+    try:
+        with file.open("rb", buffering=0) as opened:
+            opened.seek(number * PIECE)
+            left = PIECE
+            while left and (block := opened.read(min(left, 1 << 20))):
+                digest.update(block)
+                left -= len(block)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return digest.digest()
 
 
 def sync(path: Path) -> None:

@@ -16,6 +16,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from trl import SFTTrainer
 
 from amalia_vl_hf.conversion.publishing.repository import gather
+from amalia_vl_hf.training.checkpoints import COMPLETE, complete_checkpoint
 from amalia_vl_hf.training.recipe import RecipeError
 from amalia_vl_hf.training.run import build_trainer, train
 from amalia_vl_hf.training.stages import module_of
@@ -180,6 +181,8 @@ def mark_first_entry(state_file):
         return
     state["log_history"][0]["marked"] = 1.0
     state_file.write_text(json.dumps(state), encoding="utf-8")
+    if (state_file.parent / COMPLETE).exists():
+        complete_checkpoint(state_file.parent)
 
 
 def test_a_run_killed_while_its_result_is_written_ends_the_same(recipe_for, monkeypatch, tmp_path):
@@ -250,5 +253,6 @@ def test_a_stage_is_not_taken_for_trained_when_the_one_before_was_trained_anew(r
 def test_a_foreign_directory_is_not_overwritten(recipe_for):
     recipe = recipe_for("1_align")
     Path(recipe.output).mkdir()
+    (Path(recipe.output) / "notes.txt").write_text("mine", encoding="utf-8")
     with pytest.raises(RecipeError, match="1_align exists but was not written by this command"):
         train(recipe)

@@ -284,6 +284,8 @@ def _per_channel(options: Mapping[str, Any], name: str) -> torch.Tensor:
     channels = torch.tensor([value] * 3 if isinstance(value, float | int) else value, dtype=torch.float32)
     if len(channels) != 3:
         raise ValueError(f"{name} has {len(channels)} values; give one, or one for each of the 3 channels")
+    if not channels.isfinite().all():
+        raise ValueError(f"{name} is {value}; every value must be a finite number")
     return channels.view(3, 1, 1)
 
 

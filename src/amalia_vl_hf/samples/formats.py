@@ -39,7 +39,7 @@ CAPTION_REQUESTS = {
 }
 _ROLES = {"human": "user", "gpt": "assistant", "user": "user", "assistant": "assistant", "system": "system"}
 IMAGE_SLOT = "<image>"  # stands for an image in plain text
-_IMAGE_COLUMNS = ("images", "image", "image_url", "url")
+IMAGE_COLUMNS = ("images", "image", "image_url", "url")
 
 
 class Format(NamedTuple):
@@ -78,7 +78,7 @@ def read_record(row: Row, method: str, sample: str) -> Record:
     kind = detect_format(columns, method, sample)
     try:
         record = kind.read(columns)
-        images = _cells(next((columns[name] for name in _IMAGE_COLUMNS if name in columns), None))
+        images = _cells(next((columns[name] for name in IMAGE_COLUMNS if name in columns), None))
         images = _embedded_images(record, images)
         if kind.placeholders and images:
             _fill_placeholders(record, len(images))

@@ -72,18 +72,31 @@ def open_rows(source: Source) -> Rows:
     if source.path is None:
         data = load_dataset(source.hub, source.subset, split=source.split, revision=source.revision)
         return DatasetRows(data.with_format("arrow"), f"{source.hub} {source.subset or ''}".strip())
-    path = Path(source.path)
-    if not path.exists():
-        raise FileNotFoundError(f"{source.name}: there is no {path}")
-    files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path] if path.suffix == ".parquet" else []
-    if files:
+    files = files_of(source)
+    path = files[0]
+    if path.suffix == ".parquet":
         data = Dataset.from_parquet([str(file) for file in files])
-        return DatasetRows(data.with_format("arrow"), str(path))
-    if path.is_dir():
-        path = _only_json(path)
+        return DatasetRows(data.with_format("arrow"), source.path)
     if path.suffix not in (".json", ".jsonl"):
         raise ValueError(f"{path}: neither JSON, JSONL nor parquet")
     return JsonLines(path) if _is_lines(path) else JsonList(path)
+
+
+def files_of(source: Source) -> list[Path]:
+    """List the files that hold the rows of a source; none for a dataset of the Hub.
+
+    Raises:
+        FileNotFoundError: Its path does not exist.
+        ValueError: A folder holds neither parquet nor exactly one JSON file.
+    """
+    if source.path is None:
+        return []
+    path = Path(source.path)
+    if not path.exists():
+        raise FileNotFoundError(f"{source.name}: there is no {path}")
+    if path.is_dir():
+        return sorted(path.rglob("*.parquet")) or [_only_json(path)]
+    return [path]
 
 
 class JsonLines:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import broadcast_object_list
 from datasets import Dataset
 from peft import LoraConfig
 from trl import DPOConfig, SFTConfig
@@ -25,7 +27,7 @@ from .batches.packing import PackedBatchSampler, PackedConversationCollator, con
 from .batches.reference_log_probs import ReferenceLogProbs
 from .batches.row_plan import plan_rows
 from .batches.shared_prompt import SharedPromptCollator, share_prompts
-from .origin import origin_of
+from .origin import NEUTRAL, record_of
 from .progress import GroupedCollator, Meter, groups_of
 from .ranks import count_steps, uses_deepspeed, world_size
 from .recipe import Recipe
@@ -35,16 +37,20 @@ from .trainers import StageDPOTrainer, StageSFTTrainer
 Collator = Callable[[Sequence[Any]], dict[str, Any]]
 
 
-def build_trainer(recipe: Recipe, checkpoints: Path) -> StageSFTTrainer | StageDPOTrainer:
+def build_trainer(
+    recipe: Recipe, checkpoints: Path, origin: Mapping[str, Any] | None = None
+) -> StageSFTTrainer | StageDPOTrainer:
     """Build the TRL trainer of a recipe.
 
     Args:
         recipe: The stage, its data and its values.
         checkpoints: Directory for checkpoints to resume from.
+        origin: What the weights follow from, see [`origin.record_of`]; the main process's counts, and is worked out
+            where it is left out.
     """
     build = _conversation_trainer if recipe.training_stage.method == "sft" else _preference_trainer
     with _recipes_precision(recipe):
-        return build(recipe, checkpoints, _Data.of(recipe))
+        return build(recipe, checkpoints, _Data.of(recipe), origin)
 
 
 @contextmanager
@@ -97,7 +103,9 @@ class _Data:
         }
 
 
-def _conversation_trainer(recipe: Recipe, checkpoints: Path, data: _Data) -> StageSFTTrainer:
+def _conversation_trainer(
+    recipe: Recipe, checkpoints: Path, data: _Data, origin: Mapping[str, Any] | None
+) -> StageSFTTrainer:
     # Before the model: ZeRO-3 spreads weights over the ranks while they are read, once it knows of the arguments.
     args = SFTConfig(**_training_options(recipe, checkpoints))
     encoder = Encoder(data.processor, recipe.training_stage.max_tiles, recipe.max_length)
@@ -105,7 +113,7 @@ def _conversation_trainer(recipe: Recipe, checkpoints: Path, data: _Data) -> Sta
         model = load_model(recipe)
         collator = data.collator(ConversationCollator(encoder))
         return StageSFTTrainer(model, data_collator=collator, **data.shared(recipe, args, model))
-    sampler = _packed_rows(recipe, checkpoints, data, args)
+    sampler = _packed_rows(recipe, checkpoints, data, args, origin)
     args.max_steps = count_steps(recipe, len(data.dataset), world_size())
     args.per_device_train_batch_size, args.gradient_accumulation_steps = 1, sampler.rows
     model = load_model(recipe)
@@ -114,7 +122,9 @@ def _conversation_trainer(recipe: Recipe, checkpoints: Path, data: _Data) -> Sta
     return StageSFTTrainer(model, data_collator=collator, rows=sampler, **data.shared(recipe, args, model))
 
 
-def _preference_trainer(recipe: Recipe, checkpoints: Path, data: _Data) -> StageDPOTrainer:
+def _preference_trainer(
+    recipe: Recipe, checkpoints: Path, data: _Data, origin: Mapping[str, Any] | None
+) -> StageDPOTrainer:
     losses = {"loss_type": list(recipe.loss), "loss_weights": list(recipe.loss.values())} if recipe.loss else {}
     args = DPOConfig(**_training_options(recipe, checkpoints), beta=recipe.beta, **losses)
     model = load_model(recipe)
@@ -124,7 +134,7 @@ def _preference_trainer(recipe: Recipe, checkpoints: Path, data: _Data) -> Stage
     encoder = Encoder(data.processor, recipe.training_stage.max_tiles, recipe.max_length)
     known = None
     if recipe.precompute_reference:
-        known = ReferenceLogProbs(checkpoints / "reference", origin_of(recipe))
+        known = ReferenceLogProbs(checkpoints / "reference", _content(recipe, origin))
     if recipe.shared_prompt:
         for one in (model, frozen) if frozen is not None else (model,):
             share_prompts(one)
@@ -135,14 +145,18 @@ def _preference_trainer(recipe: Recipe, checkpoints: Path, data: _Data) -> Stage
     return StageDPOTrainer(model, ref_model=frozen, data_collator=collator, reference=known, **shared)
 
 
-def _packed_rows(recipe: Recipe, checkpoints: Path, data: _Data, args: Any) -> PackedBatchSampler:
+def _packed_rows(
+    recipe: Recipe, checkpoints: Path, data: _Data, args: Any, origin: Mapping[str, Any] | None
+) -> PackedBatchSampler:
     """Lay out the rows of the whole run; lengths that are not in the data are measured once, by one rank."""
+    content = _content(recipe, origin)
+    digest = hashlib.sha256(repr([content[f"{name}_sha256"] for name in ("rows", "images", "model")]).encode())
     with args.main_process_first(local=False):
         lengths, tiles = conversation_sizes(
             data.dataset,
             data.processor,
             recipe.training_stage.max_tiles,
-            cache=checkpoints / f"lengths-{origin_of(recipe)['data_sha256'][:16]}.npz",
+            cache=checkpoints / f"lengths-{digest.hexdigest()[:16]}.npz",
             stand_in=recipe.max_length if recipe.max_bad_share else None,
         )
     if data.bad_samples is not None:
@@ -160,6 +174,15 @@ def _packed_rows(recipe: Recipe, checkpoints: Path, data: _Data, args: Any) -> P
         seed=recipe.seed,
     )
     return PackedBatchSampler(plan, ranks)
+
+
+def _content(recipe: Recipe, origin: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Give every rank what the values of all samples follow from, as the main process knows it."""
+    if origin is None and os.environ.get("RANK", "0") == "0":
+        origin = record_of(recipe)["origin"]
+    shared = [origin]
+    broadcast_object_list(shared)
+    return {key: value for key, value in (shared[0] or {}).items() if key not in NEUTRAL}
 
 
 def load_model(recipe: Recipe) -> AmaliaVLForConditionalGeneration:

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset
+from tqdm.auto import tqdm  # type: ignore[import-untyped]
+from transformers import ProgressCallback
 
 from .batches.bad_samples import BadSamples
 from .batches.segments import Segment
@@ -111,6 +113,16 @@ class Meter:
         every = int(accelerator.reduce(total, reduction="sum"))
         # Sources by name are this rank's: names are not summed over ranks, their number is.
         return {"dropped": every, **{f"dropped/{source}": count for source, count in counts.items()}}
+
+
+class BarFromHere(ProgressCallback):
+    """A progress bar that a resumed run begins where it goes on, so that its speed is the run's own."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Draw the bar up to the step that is done."""
+        if state.is_world_process_zero:
+            self.training_bar = tqdm(total=state.max_steps, initial=state.global_step, dynamic_ncols=True)
+        self.current_step = state.global_step
 
 
 def scored_of_each(batch: Mapping[str, Any], log_probs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -9,16 +9,14 @@ from typing import Any
 import torch
 from torch.nn.functional import logsigmoid
 from torch.utils.data import DataLoader
-from transformers import Trainer
+from transformers import ProgressCallback, Trainer
 from trl import SFTTrainer
 
-from ..disk import sync_tree, write_file
 from .batches.packing import PackedBatchSampler
 from .batches.reference_log_probs import KnownReferenceTrainer
-from .progress import GROUPS, Meter, scored_of_each
+from .checkpoints import begin_checkpoint, complete_checkpoint, not_finite, trained_tensors
+from .progress import GROUPS, BarFromHere, Meter, scored_of_each
 from .stages import Stage, freeze, parameter_groups
-
-COMPLETE = "complete"  # the file that is written last into a checkpoint, once every rank has written its own
 
 
 class StoppedError(RuntimeError):
@@ -48,6 +46,8 @@ class _ByModule(Trainer):
         if kwargs.get("peft_config") is None:  # else all but the adapters is frozen when they are put in
             freeze(model, stage.trainable)
         super().__init__(model, **kwargs)
+        if self.pop_callback(ProgressCallback) is not None:
+            self.add_callback(BarFromHere())
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Build the optimiser over the stage's parameter groups."""
@@ -85,13 +85,34 @@ class _ByModule(Trainer):
         )
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """Write a checkpoint, and last the file that says that all of it is there."""
+        """Write a checkpoint, and last the file that says that all of it is there, and what it holds.
+
+        Raises:
+            StoppedError: A weight is not finite; nothing is written.
+        """
+        self.require_finite()
+        checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        if self.args.should_save:
+            begin_checkpoint(checkpoint)
         super()._save_checkpoint(model, trial)
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
-            checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
-            sync_tree(checkpoint)
-            write_file(checkpoint / COMPLETE, "")
+            complete_checkpoint(checkpoint)
+
+    def require_finite(self) -> None:
+        """Hold weights and the optimiser's states to finite numbers, on all ranks.
+
+        Raises:
+            StoppedError: One of them is not, on this rank or another.
+        """
+        name = not_finite(trained_tensors(self.model, self.optimizer))
+        faults = self.accelerator.reduce(torch.tensor(float(name is not None), device=self.accelerator.device))
+        if faults:
+            where = name or "a weight of another rank"
+            raise StoppedError(
+                f"{where} is not finite after step {self.state.global_step}, and is not saved; the weights of the "
+                "last checkpoint are sound: lower the learning rates, or look at the samples since"
+            )
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add each module's learning rate, what was metered, and the seconds trained in all runs up to here."""

@@ -1,0 +1,94 @@
+"""The files that samples are read from: those of their rows, and the images that the rows name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow
+import pyarrow.compute
+from datasets import Dataset
+from numpy.typing import NDArray
+
+from .formats import IMAGE_COLUMNS
+from .loading import SampleReader, load_samples
+from .manifest import is_manifest
+from .sources import DatasetRows, Source, files_of
+
+
+class SampleFiles(NamedTuple):
+    """What samples are read from.
+
+    Args:
+        rows: Files that hold rows, a manifest among them.
+        images: Images that samples name by path, each once and in the order of their paths; images inside rows are
+            part of the rows' files, and addresses are none.
+        hub: For each dataset of the Hub, what tells its content apart.
+    """
+
+    rows: list[Path]
+    images: list[Path]
+    hub: list[str]
+
+
+def files_behind(path: str | Path, method: str) -> SampleFiles:
+    """List the files that a data file, folder or manifest stands for.
+
+    Args:
+        path: As `load_samples` takes it.
+        method: `"sft"` or `"dpo"`.
+    """
+    samples = load_samples(path, method, every_row=False)
+    reader: SampleReader = samples.format["format_kwargs"]["transform"]
+    columns = samples.with_format("numpy")[:]
+    images: set[str] = set()
+    hub = []
+    for number, source in enumerate(reader.sources):
+        numbers = columns["row"][columns["source"] == number]
+        rows = reader.rows(number)
+        if isinstance(rows, DatasetRows) and source.path is None:
+            hub.append(f"{source.hub} {rows.data._fingerprint}")
+        if isinstance(rows, DatasetRows) and (cells := _image_columns(rows.data, source)):
+            images.update(str(source.folder / name) for cell in cells for name in _paths(rows.data, cell, numbers))
+        else:
+            several = (reader.read(row, number, row)["images"] for row in numbers.tolist())
+            images.update(cell for cells in several for cell in cells if isinstance(cell, str))
+    manifest = [Path(path)] if is_manifest(path) else []
+    return SampleFiles(
+        rows=manifest + [file for source in reader.sources for file in files_of(source)],
+        images=[Path(name) for name in sorted(images) if not name.startswith(("http://", "https://"))],
+        hub=hub,
+    )
+
+
+def _image_columns(data: Dataset, source: Source) -> list[str]:
+    """Name the columns of a parquet file that hold its images; none where they may be inside its messages."""
+    if any("image: " in str(field.type) for field in data.data.schema):
+        return []
+    return [name for name in data.column_names if source.columns.get(name, name) in IMAGE_COLUMNS]
+
+
+def _paths(data: Dataset, column: str, rows: NDArray[np.int64]) -> Iterator[str]:
+    """Yield the paths in a column of rows, without reading what is encoded in it.
+
+    A cell is a path or `{"bytes": ..., "path": ...}`, of which the path counts where there are no bytes; or a list.
+    """
+    first = 0
+    for chunk in data.data.column(column).chunks:
+        parents = np.arange(first, first + len(chunk))
+        first += len(chunk)
+        while pyarrow.types.is_list(chunk.type) or pyarrow.types.is_large_list(chunk.type):
+            parents = parents[pyarrow.compute.list_parent_indices(chunk).to_numpy()]
+            chunk = chunk.flatten()
+        taken = np.isin(parents, rows)
+        if pyarrow.types.is_struct(chunk.type):
+            fields = {field.name for field in chunk.type}
+            if not {"bytes", "path"} <= fields:
+                continue
+            empty = pyarrow.compute.is_null(pyarrow.compute.struct_field(chunk, "bytes"))
+            taken &= empty.to_numpy(zero_copy_only=False)
+            chunk = pyarrow.compute.struct_field(chunk, "path")
+        if pyarrow.types.is_string(chunk.type) or pyarrow.types.is_large_string(chunk.type):
+            yield from chunk.filter(pyarrow.array(taken)).drop_null().to_pylist()
