@@ -13,7 +13,7 @@ from datasets import Dataset
 from numpy.typing import NDArray
 
 from .formats import IMAGE_COLUMNS
-from .loading import SampleReader, load_samples
+from .loading import SampleReader, is_address, load_samples
 from .manifest import is_manifest
 from .sources import DatasetRows, Source, files_of
 
@@ -51,14 +51,17 @@ def files_behind(path: str | Path, method: str) -> SampleFiles:
         if isinstance(rows, DatasetRows) and source.path is None:
             hub.append(f"{source.hub} {rows.data._fingerprint}")
         if isinstance(rows, DatasetRows) and (cells := _image_columns(rows.data, source)):
-            images.update(str(source.folder / name) for cell in cells for name in _paths(rows.data, cell, numbers))
+            paths = (path for cell in cells for path in _paths(rows.data, cell, numbers) if not is_address(path))
+            images.update(str(source.folder / path) for path in paths)
         else:
             several = (reader.read(row, number, row)["images"] for row in numbers.tolist())
-            images.update(cell for cells in several for cell in cells if isinstance(cell, str))
+            images.update(
+                cell for cells in several for cell in cells if isinstance(cell, str) and not is_address(cell)
+            )
     manifest = [Path(path)] if is_manifest(path) else []
     return SampleFiles(
         rows=manifest + [file for source in reader.sources for file in files_of(source)],
-        images=[Path(name) for name in sorted(images) if not name.startswith(("http://", "https://"))],
+        images=[Path(name) for name in sorted(images)],
         hub=hub,
     )
 

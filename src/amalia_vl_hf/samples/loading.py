@@ -118,7 +118,7 @@ def require_readable(sample: Mapping[str, Any]) -> None:
     if sample.get("fault"):
         raise ValueError(sample["fault"])
     paths = [cell for cell in sample["images"] if isinstance(cell, str)]
-    if addresses := [path for path in paths if _is_address(path)]:
+    if addresses := [path for path in paths if is_address(path)]:
         raise ValueError(f"{sample['sample']}: {addresses[0]} is not fetched yet; run amalia-vl data fetch first")
     if missing := [path for path in paths if not Path(path).is_file()]:
         raise ValueError(f"{sample['sample']}: no such image: {', '.join(missing)}")
@@ -182,7 +182,8 @@ def _parts(content: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{key: value for key, value in part.items() if value is not None} for part in content]
 
 
-def _is_address(path: str) -> bool:
+def is_address(path: str) -> bool:
+    """Tell an image's address from a path."""
     return path.startswith(("http://", "https://"))
 
 
@@ -190,6 +191,6 @@ def _located(cell: Any, folder: Path) -> Any:
     """Give paths their folder; encoded bytes and addresses stay as they are."""
     if isinstance(cell, Mapping) and cell.get("bytes") is None and cell.get("path"):
         cell = cell["path"]
-    if isinstance(cell, str | Path) and not _is_address(str(cell)):
+    if isinstance(cell, str | Path) and not is_address(str(cell)):
         return str(folder / cell)
     return cell

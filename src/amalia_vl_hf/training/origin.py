@@ -43,7 +43,7 @@ def record_of(recipe: Recipe, earlier: Mapping[str, Any] | None = None) -> Recor
         `rows_sha256`, `images_sha256` and `model_sha256` of names and contents. `stamps`, of the latter three.
     """
     log = Path(recipe.model) / TRAINING_LOG  # differs each time a model is trained; a composed one has none
-    origin: dict[str, Any] = asdict(recipe)
+    origin: dict[str, Any] = json.loads(json.dumps(asdict(recipe)))  # lists for tuples, as a file gives them back
     if Path(recipe.data).is_file():
         origin["data_sha256"] = fingerprint(recipe.data)
     origin["model_log_sha256"] = fingerprint(log) if log.exists() else None
@@ -74,7 +74,7 @@ def require_same(record: Record, earlier: Mapping[str, Any], where: Path) -> Non
     Raises:
         RecipeError: Something else is trained, or from something else; names what was and is.
     """
-    now = json.loads(json.dumps(record["origin"]))
+    now = record["origin"]
     before = {**recipe_defaults(), **earlier["origin"]}  # a new key's default is what was done before it was there
     different = [key for key in now if key in before and key not in NEUTRAL and before[key] != now[key]]
     if different:

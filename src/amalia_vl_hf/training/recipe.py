@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,9 @@ def _faults(recipe: Recipe) -> Iterable[str]:
     if recipe.stage not in STAGES:
         yield unknown("stage", recipe.stage, STAGES)
         return
+    if endless := [f"{name} must be a number, not {value}" for name, value in _floats(asdict(recipe))]:
+        yield from endless
+        return
     yield from _stage_faults(recipe)
     yield from _choice_faults(recipe)
     if recipe.lora is not None:
@@ -207,6 +211,16 @@ def _faults(recipe: Recipe) -> Iterable[str]:
         value = getattr(recipe, name)
         if value is not None and value < 0:
             yield f"{name} must not be negative, not {value}"
+
+
+def _floats(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, float]]:
+    """Yield the numbers that are not finite, with their keys: no comparison below would see a NaN."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _floats(value, f"{prefix}{key}.")
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, float) and not math.isfinite(number):
+                yield f"{prefix}{key}", number
 
 
 def _stage_faults(recipe: Recipe) -> Iterable[str]:

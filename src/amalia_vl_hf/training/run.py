@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import os
@@ -172,7 +171,7 @@ def _publish(trainer: StageSFTTrainer | StageDPOTrainer, recipe: Recipe, record:
         history = [_finite(entry) for entry in trainer.state.log_history]
         seconds = history[-1]["seconds"]
         write_json(finished / TRAINING_LOG, {**record, "seconds": seconds, "log_history": history})
-        write_training_report(finished / REPORT, history, json.loads(json.dumps(record["origin"])))
+        write_training_report(finished / REPORT, history, record["origin"])
         with suppress(OSError):
             Path(recipe.output).rmdir()  # an empty one, which holds nothing to lose
         put_in_place(finished, Path(recipe.output))

@@ -7,10 +7,12 @@ and after a resume.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import accumulate, chain, pairwise
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -138,10 +140,10 @@ def conversation_sizes(
 def _measured(
     dataset: Dataset, processor: Any, max_tiles: int, cache: Path, stand_in: int | None
 ) -> tuple[Indices, Indices]:
-    if cache.exists():
-        with np.load(cache, allow_pickle=False) as kept:
-            if len(kept["sizes"]) == len(dataset) and kept["max_tiles"] == max_tiles:
-                return kept["sizes"][:, 0], kept["sizes"][:, 1]
+    damaged = (OSError, ValueError, KeyError, EOFError, BadZipFile)
+    with suppress(*damaged), np.load(cache, allow_pickle=False) as kept:  # what cannot be read is made again
+        if len(kept["sizes"]) == len(dataset) and kept["max_tiles"] == max_tiles:
+            return kept["sizes"][:, 0], kept["sizes"][:, 1]
     sizes = np.array([_size(row, processor, max_tiles, stand_in) for row in tqdm(dataset, desc="measuring lengths")])
     cache.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(cache) as scratch, scratch.open("wb") as file:

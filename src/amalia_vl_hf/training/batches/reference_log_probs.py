@@ -123,7 +123,7 @@ def digest(model: nn.Module) -> str:
 
 
 def read_parts(folder: Path) -> tuple[torch.Tensor, float]:
-    """Read the values from the first pair up to where a file is missing or unreadable, and the seconds they took.
+    """Read the values from the first pair up to where a file is missing or damaged, and the seconds they took.
 
     Returns:
         `(pairs, 2)` and a number.
@@ -134,9 +134,12 @@ def read_parts(folder: Path) -> tuple[torch.Tensor, float]:
             if path.name != _name(number * PAIRS_A_FILE):
                 break
             with safe_open(path, "pt") as file:
-                parts.append(file.get_tensor("log_probs"))
-                seconds += float(file.metadata()["seconds"])
-        except (SafetensorError, OSError):
+                values, facts = file.get_tensor("log_probs"), file.metadata()
+            if facts["sha256"] != _hash(values):
+                break
+            parts.append(values)
+            seconds += float(facts["seconds"])
+        except (SafetensorError, OSError, KeyError, ValueError, TypeError):
             break
     return torch.cat(parts), seconds
 
@@ -145,7 +148,12 @@ def write_part(folder: Path, start: int, log_probs: torch.Tensor, seconds: float
     """Write the values of the pairs from `start` on."""
     folder.mkdir(parents=True, exist_ok=True)
     with whole_file(folder / _name(start)) as scratch:
-        save_file({"log_probs": log_probs.contiguous()}, scratch, {"seconds": str(seconds)})
+        facts = {"seconds": str(seconds), "sha256": _hash(log_probs)}
+        save_file({"log_probs": log_probs.contiguous()}, scratch, facts)
+
+
+def _hash(values: torch.Tensor) -> str:
+    return hashlib.sha256(values.contiguous().numpy().tobytes()).hexdigest()
 
 
 def _name(start: int) -> str:
