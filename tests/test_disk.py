@@ -1,6 +1,8 @@
 import errno
 import fcntl
+import hashlib
 import multiprocessing
+import os
 import resource
 import signal
 import sys
@@ -9,8 +11,19 @@ from pathlib import Path
 
 import pytest
 
+from amalia_vl_hf import disk
 from amalia_vl_hf.conversion.llava_next import import_checkpoint
-from amalia_vl_hf.disk import fingerprint, in_turn, new_directory, sole_writer, whole_file, write_file, write_json
+from amalia_vl_hf.disk import (
+    digests,
+    fingerprint,
+    in_turn,
+    new_directory,
+    sole_writer,
+    stamps,
+    whole_file,
+    write_file,
+    write_json,
+)
 from tests.conversion.checkpoints import contents, write_amalia
 
 FORKS = multiprocessing.get_context("fork")  # real processes to kill, without an interpreter's start
@@ -237,3 +250,49 @@ def test_the_next_one_waits_its_turn(tmp_path):
         assert not done.wait(0.3)
     assert done.wait(30)
     process.join()
+
+
+def test_a_lock_goes_with_its_process_and_not_with_the_workers_it_leaves(tmp_path):
+    def work(queue):
+        with sole_writer(tmp_path / "lock", "working"):
+            worker = FORKS.Process(target=time.sleep, args=(30,))
+            worker.start()
+            queue.put(worker.pid)
+            time.sleep(30)
+
+    queue = FORKS.Queue()
+    run = FORKS.Process(target=work, args=(queue,))
+    run.start()
+    worker = queue.get(timeout=20)
+    with pytest.raises(BlockingIOError, match=f"process {run.pid} on "), sole_writer(tmp_path / "lock", "working"):
+        pytest.fail("two work at once")
+    run.kill()
+    run.join()
+    os.kill(worker, 0)  # it is there still
+    with sole_writer(tmp_path / "lock", "working"):
+        os.kill(worker, signal.SIGKILL)
+
+
+def test_digests_are_those_of_the_content_in_pieces_where_it_is_large(tmp_path, monkeypatch):
+    contents = [b"", b"a", bytes(range(200)), b"x" * 64, b"x" * 65, b"y" * 1000]
+    files = [tmp_path / str(number) for number in range(len(contents))]
+    for file, content in zip(files, contents, strict=True):
+        file.write_bytes(content)
+    assert list(digests(files)) == [hashlib.sha256(content).hexdigest() for content in contents]
+    assert list(digests([tmp_path / "gone", tmp_path / "0" / "below", files[1]]))[:2] == [None, None]
+    monkeypatch.setattr(disk, "PIECE", 64)
+    for file, content, digest in zip(files, contents, digests(files), strict=True):
+        pieces = [content[start : start + 64] for start in range(0, len(content), 64)]
+        hashes = b"".join(hashlib.sha256(piece).digest() for piece in pieces)
+        assert digest == (hashlib.sha256(hashes if len(pieces) > 1 else content).hexdigest()), file
+
+
+def test_stamps_change_with_content_even_where_size_and_time_stay(tmp_path):
+    (tmp_path / "a").write_bytes(b"one")
+    before, stat = stamps([tmp_path / "a", tmp_path / "gone"]), (tmp_path / "a").stat()
+    assert stamps([tmp_path / "a", tmp_path / "gone"]) == before
+    time.sleep(0.02)  # the kernel's clock for files ticks a few times in that
+    (tmp_path / "a").write_bytes(b"two")
+    os.utime(tmp_path / "a", ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert (tmp_path / "a").stat().st_mtime_ns == stat.st_mtime_ns
+    assert stamps([tmp_path / "a", tmp_path / "gone"]) != before

@@ -16,7 +16,8 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from trl import SFTTrainer
 
 from amalia_vl_hf.conversion.publishing.repository import gather
-from amalia_vl_hf.training.checkpoints import COMPLETE, complete_checkpoint
+from amalia_vl_hf.disk import sole_writer
+from amalia_vl_hf.training.checkpoints import COMPLETE, UNFINISHED, complete_checkpoint
 from amalia_vl_hf.training.recipe import RecipeError
 from amalia_vl_hf.training.run import build_trainer, train
 from amalia_vl_hf.training.stages import module_of
@@ -256,3 +257,40 @@ def test_a_foreign_directory_is_not_overwritten(recipe_for):
     (Path(recipe.output) / "notes.txt").write_text("mine", encoding="utf-8")
     with pytest.raises(RecipeError, match="1_align exists but was not written by this command"):
         train(recipe)
+
+
+def test_a_second_run_into_one_output_is_refused_at_once(recipe_for, tmp_path, monkeypatch):
+    recipe = recipe_for("1_align")
+    (tmp_path / "1_align.partial").mkdir()
+    torn = tmp_path / "1_align.partial" / "checkpoint-9"
+    torn.mkdir()
+    (torn / UNFINISHED).touch()
+    monkeypatch.setattr("amalia_vl_hf.training.run.build_trainer", None)
+    with (
+        sole_writer(tmp_path / "1_align.partial" / ".lock", "training"),
+        pytest.raises(
+            BlockingIOError, match=rf"process {os.getpid()} on \S+ is training into {recipe.output} already"
+        ),
+    ):
+        train(recipe)
+    assert torn.is_dir(), "the other run is writing it"
+
+
+@pytest.mark.slow
+def test_two_runs_at_once_and_a_rerun_right_after_a_kill(recipe_for, tmp_path):
+    values = ("steps=30", "save_steps=3", "workers=2", "accumulation=1")
+    whole = train(recipe_for("2_instruct", *values, f"output={tmp_path / 'whole'}"))
+    recipe = recipe_for("2_instruct", *values)
+    partial = Path(f"{recipe.output}.partial")
+    with subprocess.Popen(command(recipe), env=OFFLINE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as first:
+        while first.poll() is None and not list(partial.glob("checkpoint-*/complete")):
+            time.sleep(0.005)
+        second = subprocess.run(command(recipe), env=OFFLINE, capture_output=True, text=True, check=False)
+        first.send_signal(signal.SIGKILL)
+    assert second.returncode == 2
+    said = second.stderr.strip().splitlines()[-1]
+    assert said.startswith(f"amalia-vl: process {first.pid} on ")
+    assert said.endswith(f" is training into {recipe.output} already; wait for it, or end it")
+    for state in partial.glob("checkpoint-*/trainer_state.json"):
+        mark_first_entry(state)
+    assert_same_training(whole, train(recipe))
