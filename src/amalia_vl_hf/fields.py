@@ -16,6 +16,8 @@ import yaml
 RECIPES = Path(__file__).with_name("recipes")
 INLINE = {"inline": True}  # metadata of a field whose dataclass has its keys beside those of the others
 _MOST_FAULTS = 20  # listed in one error
+_MOST_YAML = 2**16  # characters; the parser reads some 30,000 values a second
+_MOST_KEYS = 1000  # of a mapping
 
 
 class RecipeError(ValueError):
@@ -64,6 +66,8 @@ def parse_yaml(text: str) -> Any:
     Raises:
         RecipeError: It is none; the message says at which line and column.
     """
+    if len(text) > _MOST_YAML:
+        raise RecipeError(f"{len(text)} characters, more than the {_MOST_YAML} that people write; is it another file?")
     try:
         return _UniqueKeys(text).get_single_data()
     except yaml.MarkedYAMLError as error:
@@ -78,6 +82,11 @@ def parse_yaml(text: str) -> Any:
 
 class _UniqueKeys(yaml.SafeLoader):
     """YAML's own loader takes the last value of a key that stands twice."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        super().flatten_mapping(node)
+        if len(node.value) > _MOST_KEYS:  # merges of merges grow tenfold each
+            raise yaml.MarkedYAMLError(problem=f"more than {_MOST_KEYS} keys", problem_mark=node.start_mark)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()

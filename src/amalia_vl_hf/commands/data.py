@@ -73,6 +73,9 @@ def _add_check(steps: Commands) -> None:
     parser = add_command(steps, "check", purpose, CHECK, _check)
     parser.add_argument("path", metavar="PATH", help="data file, folder or manifest")
     parser.add_argument("--method", choices=("sft", "dpo"), default="sft", help="how it is trained on (%(default)s)")
+    parser.add_argument(
+        "--images", metavar="DIR", help="folder of the images that rows name; that of PATH if left out"
+    )
     _add_measuring(parser, "measures lengths")
     parser.add_argument("--max-length", type=int, metavar="N", help="most tokens a sample; needs --model")
     parser.add_argument("--write", metavar="MANIFEST", help="write a manifest of the samples that stay")
@@ -162,7 +165,7 @@ def _check(arguments: argparse.Namespace) -> int:
 
     if arguments.max_length is not None and arguments.model is None:
         raise UsageError("--max-length needs --model, whose processor measures lengths")
-    data = load_samples(arguments.path, arguments.method, every_row=False)
+    data = load_samples(arguments.path, arguments.method, every_row=False, images=arguments.images)
     report = CheckReport()
     checking = check(data, arguments.method, _processor(arguments.model), arguments.max_tiles, arguments.max_length)
     for checked in tqdm(checking, total=len(data), desc="checking", unit="sample"):

@@ -23,7 +23,7 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 from ..disk import sole_writer, whole_file, write_file
 from ..processing.addresses_amalia_vl import Allowed, DownloadLimits, FetchError, download, is_public
 from ..processing.image_loading_amalia_vl import load_image
-from .formats import read_record
+from .formats import language_of, read_record
 from .sources import Rows, Source, open_rows
 
 SAMPLES, FAILURES = "samples.jsonl", "failures.jsonl"
@@ -113,8 +113,8 @@ def fetch(
     known = {"language": language} if language else {}
     if not len(rows):
         raise ValueError(f"{source} holds no rows")
-    if _image_of(rows[0]) is None:
-        raise ValueError(f"{rows.name(0)}: no image URL; needs {' or '.join(_URLS)} but holds {', '.join(rows[0])}")
+    if not any(_readable(rows, number) for number in range(len(rows))):
+        raise ValueError(f"{rows.name(0)}: no image URL; needs {' or '.join(_URLS)} but holds {_columns(rows)}")
     numbers = _draw(len(rows), samples, seed)
     (out / "images").mkdir(parents=True, exist_ok=True)
     with sole_writer(out / ".lock", f"fetching into {out}"):
@@ -229,16 +229,14 @@ def _write_samples(
                 image = _readable(rows, number)
                 done.failures.append((rows.name(number), image.url if image else "", str(error)))
                 continue
-            file.write(json.dumps(sample, ensure_ascii=False) + "\n")
+            file.write(sample)
             done.samples += 1
     lines = [json.dumps(dict(zip(("row", "url", "reason"), entry, strict=True))) + "\n" for entry in done.failures]
     write_file(out / FAILURES, "".join(lines))
 
 
-def _sample(
-    rows: Rows, number: int, out: Path, known: Mapping[str, str], reasons: Mapping[str, str]
-) -> dict[str, Any]:
-    """Turn a row into a sample with its fetched image.
+def _sample(rows: Rows, number: int, out: Path, known: Mapping[str, str], reasons: Mapping[str, str]) -> str:
+    """Turn a row into a line: a sample with its fetched image.
 
     Raises:
         FetchError: It has no image, or is not readable.
@@ -252,10 +250,21 @@ def _sample(
             raise FetchError(reasons[image.file])
         row = {**known, **{name: value for name, value in row.items() if value is not None}}
         record = read_record(row, "sft", rows.name(number))
-    except ValueError as error:
+        language = {"language": language_of(row, rows.name(number))} if "language" in row else {}
+        line = json.dumps({**record, "images": [image.file], **language}, ensure_ascii=False) + "\n"
+        line.encode()  # UnicodeEncodeError, of half a character, is a ValueError
+    except (ValueError, TypeError, RecursionError) as error:
         raise FetchError(str(error)) from error
-    language = {"language": row["language"]} if "language" in row else {}
-    return {**record, "images": [image.file], **language}
+    return line
+
+
+def _columns(rows: Rows) -> str:
+    """Name what the first row holds."""
+    try:
+        row = rows[0]
+    except ValueError as error:
+        return str(error)
+    return ", ".join(map(str, row))[:200] if isinstance(row, Mapping) else type(row).__name__
 
 
 def printable(text: str) -> str:

@@ -109,6 +109,20 @@ def detect_format(columns: Mapping[str, Any], method: str, sample: str) -> Forma
     raise ValueError(f"{sample}: needs {needs} but holds {held}; known formats: {known}")
 
 
+def language_of(row: Row, sample: str) -> str | None:
+    """Read the language that a row says its texts are in.
+
+    Raises:
+        ValueError: It is no text.
+    """
+    language = row.get("language")
+    if language is not None and not isinstance(language, str):
+        raise ValueError(f"{sample}: its language must be text, not {type(language).__name__}")
+    if language:
+        require_text(language, f"{sample}: its language")
+    return language
+
+
 def _read_messages(row: Row) -> Record:
     return {"messages": _turns(row["messages"], "user")}
 

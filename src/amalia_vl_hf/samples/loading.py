@@ -9,7 +9,8 @@ from typing import Any
 
 from datasets import Dataset
 
-from .formats import IMAGE_SLOT, read_record
+from .formats import IMAGE_SLOT, language_of, read_record
+from .images import is_address, is_there, located, recorded_root, require_image
 from .manifest import MEASURED, is_manifest, read_manifest
 from .sources import DatasetRows, Rows, Source, open_rows
 
@@ -17,7 +18,7 @@ from .sources import DatasetRows, Rows, Source, open_rows
 FIELDS: Mapping[str, tuple[str, ...]] = {"sft": ("messages",), "dpo": ("prompt", "chosen", "rejected")}
 
 
-def load_samples(path: str | Path, method: str, every_row: bool = True) -> Dataset:
+def load_samples(path: str | Path, method: str, every_row: bool = True, images: str | Path | None = None) -> Dataset:
     """Open a data file, a folder of parquet files or a mixture's manifest as samples.
 
     A sample has `index` (its position), `sample` (its origin, for errors), `source`, `language`, `category`, `images`
@@ -29,19 +30,27 @@ def load_samples(path: str | Path, method: str, every_row: bool = True) -> Datas
         method: `"sft"` or `"dpo"`.
         every_row: Whether a faulty row is an error, in a JSON file at once, elsewhere when it is used. If not, it has
             the reason in `fault`, and neither images nor texts, for `bad_samples` to replace.
+        images: Folder that image paths are relative to, and must not leave; that of the file when left out. A manifest
+            names those of its sources itself.
 
     Raises:
-        ValueError: The file is empty or a mixture's YAML; its columns are of no known format; with `every_row`, a row
+        ValueError: The file is empty or a mixture's YAML; it records that its images are elsewhere, and `images` does
+            not say so; its columns are of no known format; with `every_row`, a row
             is no JSON, not of its format, or names an image that is not there.
     """
     if Path(path).suffix in (".yaml", ".yml"):
         raise ValueError(f"{path} describes a mixture; draw its samples first: amalia-vl data mix {path} --out FILE")
     if is_manifest(path):
+        if images is not None:
+            raise ValueError(
+                f"{path} is a mixture's manifest: it names the folders of its images itself, not {images}"
+            )
         table, sources = read_manifest(path)
         _require_some(len(table), path)
         reader = SampleReader(sources, method, strict=every_row)
         return table.add_column("index", range(len(table))).with_transform(reader)
-    reader = SampleReader([Source(Path(path).stem, path=str(path))], method, strict=every_row)
+    source = Source(Path(path).stem, path=str(path), images=_root(Path(path), images))
+    reader = SampleReader([source], method, strict=every_row)
     rows = reader.rows(0)
     _require_some(len(rows), path)
     numbers = range(len(rows))
@@ -88,6 +97,8 @@ class SampleReader:
     def read(self, index: int, source: int, row: int) -> dict[str, Any]:
         """Read one sample; what is wrong with it goes into `fault`."""
         rows, origin = self.rows(source), self.sources[source]
+        if not 0 <= row < len(rows):
+            raise ValueError(f"row {row} of {origin.name}, which has {len(rows)}: has it changed since it was drawn?")
         known = {"source": origin.name, "language": origin.language, "category": origin.category}
         sample: dict[str, Any] = {"index": index, "sample": rows.name(row), **known, "images": [], "fault": None}
         try:
@@ -95,11 +106,11 @@ class SampleReader:
             if not isinstance(values, Mapping):
                 raise ValueError(f"{rows.name(row)}: needs {FIELDS[self.method][0]} but holds {type(values).__name__}")
             values = {origin.columns.get(name, name): value for name, value in values.items()}
-            values["language"] = values.get("language") or origin.language
+            values["language"] = language_of(values, rows.name(row)) or origin.language
             record = read_record(values, self.method, rows.name(row))
+            record["images"] = [_located(cell, origin.folder, rows.name(row)) for cell in record["images"]]
         except ValueError as error:
             return {**sample, **dict.fromkeys(FIELDS[self.method]), "fault": str(error)}
-        record["images"] = [_located(cell, origin.folder) for cell in record["images"]]
         return {**sample, **record, "language": values["language"]}
 
 
@@ -117,10 +128,15 @@ def require_readable(sample: Mapping[str, Any]) -> None:
     """
     if sample.get("fault"):
         raise ValueError(sample["fault"])
-    paths = [cell for cell in sample["images"] if isinstance(cell, str)]
+    for cell in sample["images"]:
+        try:
+            require_image(cell)
+        except ValueError as error:
+            raise ValueError(f"{sample['sample']}: {error}") from None
+    paths = [cell for cell in sample["images"] if isinstance(cell, str | Path)]
     if addresses := [path for path in paths if is_address(path)]:
         raise ValueError(f"{sample['sample']}: {addresses[0]} is not fetched yet; run amalia-vl data fetch first")
-    if missing := [path for path in paths if not Path(path).is_file()]:
+    if missing := [str(path) for path in paths if not is_there(path)]:
         raise ValueError(f"{sample['sample']}: no such image: {', '.join(missing)}")
 
 
@@ -182,15 +198,23 @@ def _parts(content: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{key: value for key, value in part.items() if value is not None} for part in content]
 
 
-def is_address(path: str) -> bool:
-    """Tell an image's address from a path."""
-    return path.startswith(("http://", "https://"))
+def _root(data: Path, images: str | Path | None) -> str | None:
+    """Give the folder of a file's images that the user names.
+
+    Raises:
+        ValueError: The user names none, but whoever wrote the file recorded one.
+    """
+    recorded = recorded_root(data)
+    if images is None and recorded is not None and Path(recorded) != data.resolve().parent:
+        raise ValueError(
+            f"{data}: its images are in {recorded}, as whoever wrote it recorded; if you trust that, say so with "
+            f"images: {recorded} in the recipe, or --images {recorded} of data check"
+        )
+    return None if images is None else str(images)
 
 
-def _located(cell: Any, folder: Path) -> Any:
-    """Give paths their folder; encoded bytes and addresses stay as they are."""
-    if isinstance(cell, Mapping) and cell.get("bytes") is None and cell.get("path"):
-        cell = cell["path"]
-    if isinstance(cell, str | Path) and not is_address(str(cell)):
-        return str(folder / cell)
-    return cell
+def _located(cell: Any, folder: Path, name: str) -> Any:
+    try:
+        return located(cell, folder)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None

@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 from datasets import Dataset
+from pyarrow import compute
 
 from ..disk import whole_file
 from .sources import Source
@@ -54,7 +55,26 @@ def read_manifest(path: str | Path) -> tuple[Dataset, list[Source]]:
 
     Returns:
         Its columns, and the sources that its column `source` counts.
+
+    Raises:
+        ValueError: Its columns are others, its sources cannot be read, or it counts sources or rows that there are
+            not; how many rows a source has is seen when it is opened.
     """
     table = pyarrow.parquet.read_table(path)
-    facts = json.loads(table.schema.metadata[_KEY])
-    return Dataset(table.replace_schema_metadata(None)), [Source(**source) for source in facts["sources"]]
+    columns = {name: table.schema.field(name).type for name in table.schema.names}
+    if not {"source", "row"} <= columns.keys() or any(_TYPES.get(name) != kind for name, kind in columns.items()):
+        told = ", ".join(f"{name} ({kind})" for name, kind in list(columns.items())[:8])
+        raise ValueError(f"{path}: a manifest has the columns {', '.join(_TYPES)}, not {told}")
+    try:
+        facts = json.loads(table.schema.metadata[_KEY])
+        sources = [Source(**source) for source in facts["sources"]]
+    except (ValueError, TypeError, LookupError, RecursionError) as error:
+        raise ValueError(f"{path}: its sources cannot be read ({type(error).__name__}: {str(error)[:200]})") from None
+    if any(table[name].null_count for name in columns):
+        raise ValueError(f"{path}: a manifest has a number in every row of every column")
+    for name, end in {"source": len(sources), "row": 2**63}.items() if table.num_rows else ():
+        extent = compute.min_max(table[name]).as_py()
+        if extent["min"] < 0 or extent["max"] >= end:
+            told = f"{extent['min']} to {extent['max']}"
+            raise ValueError(f"{path}: column {name} has {told}, of sources or rows that there are not")
+    return Dataset(table.replace_schema_metadata(None)), sources

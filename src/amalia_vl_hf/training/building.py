@@ -82,7 +82,7 @@ class _Data:
     @classmethod
     def of(cls, recipe: Recipe) -> _Data:
         method, share = recipe.training_stage.method, recipe.max_bad_share
-        dataset = load_samples(recipe.data, method, every_row=not share)
+        dataset = load_samples(recipe.data, method, every_row=not share, images=recipe.images)
         bad_samples = BadSamples(dataset, share) if share else None
         return cls(dataset, load_processor(recipe), groups_of(dataset), bad_samples)
 

@@ -58,7 +58,7 @@ def describe_training(recipe: Recipe) -> str:
     """
     sharing = planned_sharing(recipe)
     model = model_without_weights(recipe)
-    samples = len(load_samples(recipe.data, recipe.training_stage.method, every_row=False))
+    samples = len(load_samples(recipe.data, recipe.training_stage.method, False, recipe.images))
     return "\n".join(
         [
             *_stage_lines(recipe, model),

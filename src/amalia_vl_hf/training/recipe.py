@@ -52,6 +52,7 @@ class Recipe:
         stage: `align`, `instruct` or `prefer`.
         model: Directory or Hub id of the model and processor to start from.
         data: JSONL file of samples; image paths in it are relative to its folder.
+        images: Folder of the images that rows name by paths, where it is not that of the data.
         output: Directory for the trained model; it appears only when training has finished.
         batch_size: Samples a device takes at once.
         accumulation: Batches whose gradients are summed before a step.
@@ -107,6 +108,7 @@ class Recipe:
     workers: int
     epochs: float | None = None
     steps: int | None = None
+    images: str | None = None
     learning_rates: Mapping[str, float] = field(default_factory=dict)
     schedule: str | None = None
     max_tiles: int | None = None

@@ -14,6 +14,7 @@ from typing import Any
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from ..samples.formats import read_record
+from ..samples.images import record_root, recorded_root
 from . import Verdict
 
 Judge = Callable[[str], Verdict]
@@ -59,7 +60,8 @@ def filter_file(source: Path, out: Path, judge: Judge, keep_undecided: bool = Fa
     """Filter a JSONL or parquet file of conversations, in any format that training reads, or with a `text` column.
 
     Kept rows go to `out` as they are. The others go beside it, to `NAME.dropped.jsonl` or `NAME.dropped.parquet`, with
-    `variety_score` and `variety_reasons`. Both files appear when they are complete, `out` last.
+    `variety_score` and `variety_reasons`. Both files appear when they are complete, `out` last. In another folder than
+    the source's, each has a `NAME.images.json` that says where the images are that its rows name.
 
     A conversation is judged by all its turns at once; of a preference pair, by the prompt and the chosen answer.
 
@@ -81,6 +83,9 @@ def filter_file(source: Path, out: Path, judge: Judge, keep_undecided: bool = Fa
     sieve = _Sieve(judge, keep_undecided)
     with _complete_or_absent(aside, out) as (dropped, kept):
         _FILTERS[source.suffix](source, kept, dropped, sieve)
+    if out.resolve().parent != source.resolve().parent:  # paths in the rows are relative to where they were
+        for file in (out, aside):
+            record_root(file, Path(recorded_root(source) or source.parent))
     return sieve.report
 
 

@@ -15,6 +15,7 @@ import yaml
 from huggingface_hub import EvalResult, EvalResultEntry, ModelCard, ModelCardData, eval_result_entries_to_yaml
 
 from ...disk import fingerprint
+from ...fields import parse_yaml, shown
 from ...modeling.configuration_amalia_vl import AmaliaVLConfig
 from ...processing.image_processing_amalia_vl import AmaliaVLImageProcessor
 from ...processing.tiling_amalia_vl import (
@@ -137,14 +138,14 @@ def read_facts(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        facts = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise CardError([f"{path} is not YAML: {' '.join(str(error).split())}"]) from error
+        facts = parse_yaml(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CardError([f"{path} is not YAML: {error}"]) from error
     if not isinstance(facts, dict):
         raise CardError([f"{path} must hold `name: value` lines for {', '.join(FACTS)}"])
     problems = [f"{path}: {name} fills no slot; known: {', '.join(FACTS)}" for name in facts if name not in FACTS]
     problems += [
-        f"{path}: {name} is {facts[name]!r}, but must be {_form_of(name)}"
+        f"{path}: {name} is {shown(facts[name])}, but must be {_form_of(name)}"
         for name in FACTS
         if name in facts and not _fits(facts[name], FACTS[name])
     ]
@@ -171,7 +172,7 @@ def read_results(path: Path) -> list[Score]:
         if not isinstance(row, dict) or row.keys() != keys:
             problems.append(f"{path}: result {number} must have exactly {', '.join(sorted(keys))}")
         elif type(row["value"]) not in (int, float) or not math.isfinite(row["value"]):
-            problems.append(f"{path}: result {number} has the value {row['value']!r}, which is no finite number")
+            problems.append(f"{path}: result {number} has the value {shown(row['value'])}, which is no finite number")
         elif not _fits(row["dataset"], HUB_ID) or not all(_fits(row[key], r"[^|\n]+") for key in ("task", "metric")):
             problems.append(f"{path}: result {number} needs a Hub id as dataset, and one line each as task and metric")
     if problems:
