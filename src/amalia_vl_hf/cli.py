@@ -55,7 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         code, line = failure
         if line and not told:
-            print(f"amalia-vl: {line}", file=sys.stderr)
+            from .fields import printable
+
+            print("\n".join(printable(part) for part in f"amalia-vl: {line}".split("\n")), file=sys.stderr)
         return code
 
 

@@ -164,6 +164,11 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
     return f"unknown {what} {shown(name)}{hint}; known: {', '.join(known)}"
 
 
+def printable(text: str) -> str:
+    """Replace what could command a terminal, in a line that may hold a stranger's words."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
 def shown(value: Any) -> str:
     """Write a value for an error: in one line, and no longer than a line is, however much it holds."""
     short = reprlib.Repr()

@@ -8,11 +8,13 @@ import pyarrow.parquet
 import pytest
 from PIL import Image
 
+from amalia_vl_hf.cli import main
 from amalia_vl_hf.conversion.publishing.card import CardError, read_facts
 from amalia_vl_hf.fields import RecipeError
 from amalia_vl_hf.processing.addresses_amalia_vl import DownloadLimits
 from amalia_vl_hf.samples.checking import check
 from amalia_vl_hf.samples.fetch import fetch
+from amalia_vl_hf.samples.files import files_behind
 from amalia_vl_hf.samples.loading import load_samples
 from amalia_vl_hf.samples.manifest import read_manifest, write_manifest
 from amalia_vl_hf.samples.mixture import load_mixture
@@ -253,3 +255,28 @@ def test_yaml_made_to_hurt_is_an_error_of_a_line_at_once(tmp_path, name, read):
     assert time.process_time() - start < 2
     assert len(str(refused.value)) < 10_000
     assert "\n" not in str(refused.value)
+
+
+def test_no_control_character_reaches_the_terminal(folder, capsys):
+    """Of a row's words, as of a path that a row names."""
+    evil = "a\x1b]0;b\x07\x9b31m.png"
+    role = {"messages": [{"role": evil, "content": ""}]}
+    path = write(
+        folder / "samples.jsonl",
+        [*rows([evil]), {"images": [], evil: 1}, {"messages": [{"role": evil, "content": ""}]}],
+    )
+    assert main(["data", "check", str(path)]) == 1
+    (folder / "mixture.yaml").write_text(
+        f"seed: 1\ndatasets: [{{name: a, path: {path}, samples: 3, repeat: true, category: 'x'}}]", encoding="utf-8"
+    )
+    main(["data", "mix", str(folder / "mixture.yaml"), "--out", str(folder / "m.parquet")])
+    main(["data", "check", str(folder / f"{evil}.jsonl")])
+    told = capsys.readouterr()
+    assert not set(told.out + told.err) & {"\x1b", "\x07", "\x9b"}
+    assert "?]0;b?" in told.out + told.err
+
+
+def test_paths_that_training_refuses_are_not_read_for_their_hash(folder):
+    table = pyarrow.Table.from_pylist([{"images": ["../../../../../../dev/zero"], "messages": TURNS}])
+    pyarrow.parquet.write_table(table, folder / "rows.parquet")
+    assert files_behind(folder / "rows.parquet", "sft").images == []

@@ -159,8 +159,8 @@ def _fetch(arguments: argparse.Namespace) -> int:
 def _check(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm  # type: ignore[import-untyped]
 
+    from ..fields import printable
     from ..samples.checking import CheckReport, check
-    from ..samples.fetch import printable
     from ..samples.loading import load_samples
 
     if arguments.max_length is not None and arguments.model is None:
@@ -196,6 +196,7 @@ def _write_kept(path: str, data: Dataset, report: CheckReport) -> None:
 def _mix(arguments: argparse.Namespace) -> int:
     from tqdm.contrib.logging import logging_redirect_tqdm  # type: ignore[import-untyped]
 
+    from ..fields import printable
     from ..samples.lengths import measure
     from ..samples.mixture import draw_mixture, load_mixture
 
@@ -206,9 +207,9 @@ def _mix(arguments: argparse.Namespace) -> int:
     with logging_redirect_tqdm():  # above the bar, not on its line
         left_out = draw_mixture(mixture, arguments.out, ruler, arguments.workers)
     for category, share in mixture.shares().items():
-        print(f"{share:>8.1f} %  {category}")
+        print(printable(f"{share:>8.1f} %  {category}"))
     for name, count in left_out.items():
-        print(f"{count} faulty samples of {name} gave their place to others")
+        print(printable(f"{count} faulty samples of {name} gave their place to others"))
     print(f"written: {arguments.out}")
     return 0
 

@@ -21,6 +21,7 @@ from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from ..disk import sole_writer, whole_file, write_file
+from ..fields import printable
 from ..processing.addresses_amalia_vl import Allowed, DownloadLimits, FetchError, download, is_public
 from ..processing.image_loading_amalia_vl import load_image
 from .formats import language_of, read_record
@@ -265,8 +266,3 @@ def _columns(rows: Rows) -> str:
     except ValueError as error:
         return str(error)
     return ", ".join(map(str, row))[:200] if isinstance(row, Mapping) else type(row).__name__
-
-
-def printable(text: str) -> str:
-    """Replace what could command a terminal: the text comes from strangers."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)

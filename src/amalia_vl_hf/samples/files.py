@@ -13,7 +13,8 @@ from datasets import Dataset
 from numpy.typing import NDArray
 
 from .formats import IMAGE_COLUMNS
-from .loading import SampleReader, is_address, load_samples
+from .images import is_address, located
+from .loading import SampleReader, load_samples
 from .manifest import is_manifest
 from .sources import DatasetRows, Source, files_of
 
@@ -33,14 +34,15 @@ class SampleFiles(NamedTuple):
     hub: list[str]
 
 
-def files_behind(path: str | Path, method: str) -> SampleFiles:
+def files_behind(path: str | Path, method: str, images_in: str | Path | None = None) -> SampleFiles:
     """List the files that a data file, folder or manifest stands for.
 
     Args:
         path: As `load_samples` takes it.
         method: `"sft"` or `"dpo"`.
+        images_in: Folder of the images, where it is not that of the data.
     """
-    samples = load_samples(path, method, every_row=False)
+    samples = load_samples(path, method, every_row=False, images=images_in)
     reader: SampleReader = samples.format["format_kwargs"]["transform"]
     columns = samples.with_format("numpy")[:]
     images: set[str] = set()
@@ -52,7 +54,7 @@ def files_behind(path: str | Path, method: str) -> SampleFiles:
             hub.append(f"{source.hub} {rows.data._fingerprint}")
         if isinstance(rows, DatasetRows) and (cells := _image_columns(rows.data, source)):
             paths = (path for cell in cells for path in _paths(rows.data, cell, numbers) if not is_address(path))
-            images.update(str(source.folder / path) for path in paths)
+            images.update(name for path in paths if (name := _within(path, source.folder)) is not None)
         else:
             several = (reader.read(row, number, row)["images"] for row in numbers.tolist())
             images.update(
@@ -64,6 +66,14 @@ def files_behind(path: str | Path, method: str) -> SampleFiles:
         images=[Path(name) for name in sorted(images)],
         hub=hub,
     )
+
+
+def _within(path: str, folder: Path) -> str | None:
+    """Give the whole path of an image; None for one that training refuses, which may be a device that never ends."""
+    try:
+        return str(located(path, folder))
+    except ValueError:
+        return None
 
 
 def _image_columns(data: Dataset, source: Source) -> list[str]:

@@ -14,7 +14,7 @@ import numpy as np
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from ..fields import INLINE, RecipeError, read_fields, read_yaml
+from ..fields import INLINE, RecipeError, printable, read_fields, read_yaml
 from .loading import SampleReader
 from .manifest import write_manifest
 from .sources import Source
@@ -178,7 +178,7 @@ def _drawn(
             looked_at += len(rows)
             for row, size in zip(rows, _sizes(rows, number, reader, measure, workers), strict=True):
                 if isinstance(size, str):
-                    logger.warning("left out: %s", size)
+                    logger.warning("left out: %s", printable(size))
                     refused += 1
                 else:
                     sound.append((row, *size))

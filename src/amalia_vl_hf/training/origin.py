@@ -48,7 +48,7 @@ def record_of(recipe: Recipe, earlier: Mapping[str, Any] | None = None) -> Recor
         origin["data_sha256"] = fingerprint(recipe.data)
     origin["model_log_sha256"] = fingerprint(log) if log.exists() else None
     stamped: dict[str, str] = {}
-    samples = files_behind(recipe.data, recipe.training_stage.method)
+    samples = files_behind(recipe.data, recipe.training_stage.method, recipe.images)
     contents: dict[str, tuple[Sequence[Path], Sequence[str]]] = {
         "rows": (samples.rows, samples.hub),
         "images": (samples.images, ()),

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from datasets import Dataset
 
+from ...fields import printable
 from ...samples.loading import require_readable
 
 logger = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ class BadSamples:
             BadShareError: It is one too many.
         """
         if self._state[sample["index"]] != _BAD:
-            logger.warning("bad sample: %s", reason)
+            logger.warning("bad sample: %s", printable(str(reason)))
         self._state[sample["index"]] = _BAD
         bad, seen = int((self._state == _BAD).sum()), int(self._state.count_nonzero())
         if bad > self.max_share * max(seen, min(_LEAST_SEEN, len(self._state))):
