@@ -216,7 +216,7 @@ def test_images_come_as_files_bytes_base64_and_data_addresses_and_missing_ones_a
         questions = ask("pope_pt", tmp_path, question="Há?", answer="sim", image=cell)
         (image,) = questions.images(questions.questions[0])
         assert (image.size, questions.questions[0].sizes) == ((40, 20), [(20, 40)])
-    with pytest.raises(ValueError, match="image 0 .b.png. cannot be used: no such file"):
+    with pytest.raises(ValueError, match=r"image 0 .b\.png. cannot be used: no such file"):
         ask("pope_pt", tmp_path, question="Há?", answer="sim", image="b.png")
 
 

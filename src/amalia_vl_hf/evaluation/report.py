@@ -68,8 +68,13 @@ def _row(score: Mapping[str, Any]) -> str:
         f"<tr><th title='{escape(score['note'])}'>{escape(score['title'])}{mark}{'*' if score['note'] else ''}</th>"
         f"<td data-sort={published['value']}><b>{published['value']:.1f}</b></td><td>{_between(published)}</td>"
         f"<td data-sort={corrected['value']}>{corrected['value']:.1f}</td><td>{_between(corrected)}</td>"
-        f"<td data-sort={score['questions']}>{whole}</td><td>{counts}</td></tr>"
+        f"<td data-sort={score['questions']}>{whole}</td><td>{counts}</td><td>{_variety(score)}</td></tr>"
     )
+
+
+def _variety(score: Mapping[str, Any]) -> str:
+    words = {True: "European", False: "Brazilian", None: "undecided"}[score["variety"]["is_pt_pt"]]
+    return f"<span title='{escape('; '.join(score['variety']['reasons']), quote=True)}'>{words}</span>"
 
 
 def _between(figure: Mapping[str, Any]) -> str:
@@ -204,7 +209,7 @@ article p { margin: .2rem 0; } .q { white-space: pre-wrap; } .v { border-top: 1p
 """
 _BODY = Template("""$limit
 <div class=wide><table class=sortable><thead><tr><th>task</th><th>published</th><th>95 %</th><th>corrected</th>
-<th>95 %</th><th>answers</th><th>of these</th></tr></thead><tbody>$rows$means</tbody></table></div>
+<th>95 %</th><th>answers</th><th>of these</th><th>variety</th></tr></thead><tbody>$rows$means</tbody></table></div>
 <p>† held-in by the paper; * with a note. <i>Published</i> is bug for bug what the official suite counts;
 <i>corrected</i> is what a careful reader counts, from the same answers.</p>
 $figure

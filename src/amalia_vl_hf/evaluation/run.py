@@ -22,16 +22,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .. import disk
+from ..variety import judge
 from .answers import ANSWERS, AnswerFile
 from .backends import Backend, GeneratedAnswer, Unanswered
-from .counting.scoring import parsed_answer, score_item
-from .counting.totals import aggregate
+from .counting.scoring import parsed_answer
+from .counting.totals import aggregate, each_score
 from .questions import BenchmarkQuestion, Questions
 from .results import write_results
 from .statistics import interval
 from .tasks import PROTOCOLS, Benchmark
 
 MANIFEST, ITEMS, SCORES = "manifest.json", "items.jsonl", "scores.json"
+MOST_JUDGED = 200_000  # characters of a task's answers that its variety is judged by
 PICTURES, KEPT, SIDE = "pictures", 200, 512  # of each task, for the report; their longer side in pixels
 _PACKAGES = ("amalia-vl-hf", "torch", "transformers", "tokenizers", "pillow", "numpy")
 _EXPLAINED = {
@@ -145,6 +147,12 @@ def _require_same(out: Path, place: str, recorded: Mapping[str, Any], wanted: Ma
         raise OtherRunError(f"{out} holds another run: {place}{listed}. Choose another --out, or delete it")
 
 
+def _variety(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Judge whether all answers together are European Portuguese: one alone is too short to say."""
+    verdict = judge("\n".join(item["answer"] for item in items)[:MOST_JUDGED])
+    return {"is_pt_pt": verdict.is_pt_pt, "score": verdict.score, "reasons": list(verdict.reasons)}
+
+
 def _short(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) < 100 else f"{text[:48]}...{text[-48:]}"
@@ -224,13 +232,14 @@ def score_again(
         settings: The run's.
     """
     folder = settings.out / task.name
+    verdicts = zip(*(each_score(task, items, protocol) for protocol in PROTOCOLS), strict=True)
     judged = [
         {
             **item,
             "parsed": parsed_answer(task, item["answer"], item),
-            "scores": {protocol: score_item(task, item["answer"], item, protocol) for protocol in PROTOCOLS},
+            "scores": dict(zip(PROTOCOLS, scores, strict=True)),
         }
-        for item in items
+        for item, scores in zip(items, verdicts, strict=True)
     ]
     scores = {**task_scores(task, judged, settings), "of": facts["of"]}
     disk.write_file(folder / ITEMS, "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in judged))
@@ -265,5 +274,6 @@ def task_scores(task: Benchmark, items: Sequence[Mapping[str, Any]], settings: R
             "empty": sum(not item["answer"].strip() for item in items),
             "cut": sum(item["cut"] for item in items),
         },
+        "variety": _variety(items),
         "benchmark": asdict(task),
     }

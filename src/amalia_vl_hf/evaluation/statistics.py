@@ -14,7 +14,7 @@ import numpy as np
 
 from .counting import captions
 from .counting.scoring import Item, scores_of, texts_of
-from .counting.totals import aggregate
+from .counting.totals import aggregate, each_score
 from .tasks import Benchmark, Protocol
 
 DRAWS = 1000
@@ -129,11 +129,8 @@ def _drawn_means(
     groups: Sequence[Sequence[int]],
     generator: np.random.Generator,
 ) -> np.ndarray:
-    if task.aggregate == "cider":  # with the corpus's own document frequencies
-        answers, references = [str(item["answer"]) for item in items], [texts_of(item) for item in items]
-        scores = captions.cider(answers, references, abbreviations=protocol == "published").each
-    else:
-        scores = scores_of(task, items, protocol)
+    count = each_score if task.aggregate == "cider" else scores_of  # CIDEr keeps the corpus's document frequencies
+    scores = count(task, items, protocol)
     sums = np.array([sum(scores[number] for number in group) for group in groups])
     sizes = np.array([len(group) for group in groups])
     scale = _MEANS.get(task.aggregate, 1.0)

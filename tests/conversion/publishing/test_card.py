@@ -249,6 +249,24 @@ def test_wrong_results(tmp_path, rows, said):
         read_results(path)
 
 
+def test_results_of_an_evaluation_are_taken_but_for_those_of_a_limited_one(tmp_path):
+    score = {"task": "pope_pt", "dataset": "amalia-llm/POPE-PT", "metric": "yes_no_pope"}
+    own = {**score, "task": "faturas", "dataset": "faturas.jsonl"}
+    figures = {"protocols": {"published": {"value": 89.4}, "corrected": {"value": 90.0}}}
+    run = {"model": "amalia", "limit": None, "means": {}, "tasks": [{**score, **figures}, {**own, **figures}]}
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(run))
+    (result,) = read_results(path)
+    assert (result.dataset, result.task, result.value) == ("amalia-llm/POPE-PT", "pope_pt", 89.4)
+    assert result.metric == "yes_no_pope (published protocol)"
+    path.write_text(json.dumps({**run, "limit": 100}))
+    with pytest.raises(CardError, match="the run took 100 rows of each task only"):
+        read_results(path)
+    path.write_text(json.dumps({**run, "tasks": [{}]}))
+    with pytest.raises(CardError, match=r"results\.json: 'dataset'"):
+        read_results(path)
+
+
 def test_results_that_are_no_json(tmp_path):
     path = tmp_path / "results.json"
     path.write_text("{")

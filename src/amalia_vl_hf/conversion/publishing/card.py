@@ -15,6 +15,7 @@ import yaml
 from huggingface_hub import EvalResult, EvalResultEntry, ModelCard, ModelCardData, eval_result_entries_to_yaml
 
 from ...disk import fingerprint
+from ...evaluation.results import card_scores
 from ...fields import parse_yaml, shown
 from ...modeling.configuration_amalia_vl import AmaliaVLConfig
 from ...processing.image_processing_amalia_vl import AmaliaVLImageProcessor
@@ -155,7 +156,7 @@ def read_facts(path: Path) -> dict[str, Any]:
 
 
 def read_results(path: Path) -> list[Score]:
-    """Read evaluation results: a JSON list of objects with `dataset`, `task`, `metric` and `value`.
+    """Read evaluation results: a run's `results.json`, or a list of `dataset`, `task`, `metric` and `value`.
 
     Raises:
         CardError: Another form, or a value that is no finite number.
@@ -165,6 +166,11 @@ def read_results(path: Path) -> list[Score]:
         rows = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise CardError([f"{path} is not JSON: {error}"]) from error
+    if isinstance(rows, dict) and "tasks" in rows:
+        try:
+            rows = card_scores(rows)
+        except (ValueError, LookupError, TypeError) as error:
+            raise CardError([f"{path}: {error}"]) from error
     if not isinstance(rows, list) or not rows:
         raise CardError([f"{path} must be a list of results, at least one"])
     problems = []

@@ -9,7 +9,7 @@ from typing import Any
 from .. import parsing
 from ..tasks import Benchmark, Protocol, find_task
 from . import captions
-from .scoring import Item, reference_of, scores_of, texts_of
+from .scoring import Item, reference_of, score_item, scores_of, texts_of
 
 
 class Total(float):
@@ -50,6 +50,13 @@ def aggregate(task: str | Benchmark, items: Sequence[Item], protocol: Protocol =
     if not items:
         raise ValueError(f"{task.name}: no items to add up")
     return _AGGREGATES[task.aggregate](task, items, protocol)
+
+
+def each_score(task: Benchmark, items: Sequence[Item], protocol: Protocol) -> list[float]:
+    """Count every answer; a caption gets what it adds to the corpus's CIDEr, which has to be there for it."""
+    if task.aggregate == "cider":
+        return _cider(items, protocol).each
+    return [score_item(task, str(item["answer"]), item, protocol) for item in items]
 
 
 Aggregate = Callable[[Benchmark, Sequence[Item], Protocol], Total]
@@ -131,8 +138,12 @@ def _pope(task: Benchmark, items: Sequence[Item], protocol: Protocol) -> Total:
 
 
 def _corpus_cider(_: Benchmark, items: Sequence[Item], protocol: Protocol) -> Total:
+    return Total(_cider(items, protocol).total)
+
+
+def _cider(items: Sequence[Item], protocol: Protocol) -> captions.CiderScore:
     answers, references = [str(item["answer"]) for item in items], [texts_of(item) for item in items]
-    return Total(captions.cider(answers, references, abbreviations=protocol == "published").total)
+    return captions.cider(answers, references, abbreviations=protocol == "published")
 
 
 def _corpus_bleu(_: Benchmark, items: Sequence[Item], __: Protocol) -> Total:
