@@ -1,6 +1,5 @@
 """Rows become the official suite's prompts, word for word, with the references that answers are held against."""
 
-import base64
 import io
 import json
 
@@ -148,9 +147,9 @@ def test_keys_follow_row_image_and_prompt(tmp_path):
 
 
 def test_what_is_missing_is_named(tmp_path):
-    with pytest.raises(ValueError, match="row 1: there is no 'answer', but image, question"):
+    with pytest.raises(ValueError, match="row 1: there is no 'answer', but 'image', 'question'"):
         ask("pope_pt", tmp_path, question="Há?")
-    with pytest.raises(ValueError, match="no list of options: lixo"):
+    with pytest.raises(ValueError, match="no list of options: 'lixo"):
         ask("mmmu_pro_pt", tmp_path, question="Q", answer="A", options="lixo(")
     with pytest.raises(ValueError, match="there are no rows"):
         Questions(TASKS["pope_pt"], ListRows([]), tmp_path)
@@ -189,6 +188,16 @@ def test_own_rows_are_read_in_any_known_format(tmp_path, row):
     assert [image.size for image in questions.images(question)] == [(20, 10)]
 
 
+def test_own_images_may_lie_in_another_folder_that_the_task_names(tmp_path):
+    (tmp_path / "fotos").mkdir()
+    Image.new("RGB", (20, 10)).save(tmp_path / "fotos" / "a.png")
+    row = {"image": "a.png", "question": "De que cor?", "answer": "verde"}
+    (questions,) = open_tasks([], [write_task(tmp_path, [row], images="fotos")])
+    assert [image.size for image in questions.images(questions.questions[0])] == [(20, 10)]
+    with pytest.raises(ValueError, match="no such image"):
+        open_tasks([], [write_task(tmp_path, [row])])
+
+
 def test_own_tasks_with_columns_options_and_boxes(tmp_path):
     Image.new("RGB", (20, 10)).save(tmp_path / "a.png")
     row = {"foto": "a.png", "pergunta": "Qual?", "answer": "B", "escolhas": ["x", "y"], "tema": "cor"}
@@ -208,16 +217,22 @@ def test_own_tasks_with_columns_options_and_boxes(tmp_path):
         open_tasks([], [file])
 
 
-def test_images_come_as_files_bytes_base64_and_data_addresses_and_missing_ones_are_named(tmp_path):
+def test_images_are_files_beside_the_data_or_bytes_and_nothing_is_fetched(tmp_path):
     Image.new("RGB", (40, 20), (10, 200, 10)).save(tmp_path / "a.png")
-    plain = base64.b64encode(encoded()["bytes"]).decode()
-    cells = ["a.png", {"path": "a.png"}, encoded(), encoded()["bytes"], plain, f"data:image/png;base64,{plain}"]
-    for cell in cells:
+    picture = Image.open(tmp_path / "a.png")
+    for cell in ("a.png", {"path": "a.png"}, encoded(), encoded()["bytes"], picture):
         questions = ask("pope_pt", tmp_path, question="Há?", answer="sim", image=cell)
         (image,) = questions.images(questions.questions[0])
         assert (image.size, questions.questions[0].sizes) == ((40, 20), [(20, 40)])
-    with pytest.raises(ValueError, match=r"image 0 .b\.png. cannot be used: no such file"):
-        ask("pope_pt", tmp_path, question="Há?", answer="sim", image="b.png")
+    for cell, words in (
+        ("b.png", r"row 1: no such image: .*b\.png"),
+        ("http://127.0.0.1/a.png", "row 1: 'http://127.0.0.1/a.png' is not fetched yet"),
+        ("../a.png", r"row 1: \.\./a\.png is outside"),
+        (7, "row 1: an image must be a path"),
+        ({"bytes": b"GIF8"}, "image 0 .* cannot be used"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            ask("pope_pt", tmp_path, question="Há?", answer="sim", image=cell)
 
 
 @pytest.mark.parametrize(

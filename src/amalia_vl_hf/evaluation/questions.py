@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from PIL import Image, ImageDraw
 
+from ..fields import shown
 from ..processing.decoding_amalia_vl import read_header
 from ..processing.image_loading_amalia_vl import load_image
+from ..samples.images import is_address, is_there, located
 from .parsing import LETTERS, box
 from .tasks import Benchmark
 
@@ -73,7 +75,7 @@ class Questions:
         row, _ = question.place
         values = self._values(row)
         _, cells = self._messages(values, row)
-        images = [load_image(self._cell(cell), number) for number, cell in enumerate(cells)]
+        images = [load_image(self._cell(cell, row), number) for number, cell in enumerate(cells)]
         if self.task.row_form == "outlined":
             left, top, width, height = _value(values, self.task.columns.box, self.rows.name(row))
             ImageDraw.Draw(images[0]).rectangle([left, top, left + width, top + height], outline=RED)
@@ -87,8 +89,9 @@ class Questions:
     def _read(self, row: int) -> Iterator[BenchmarkQuestion]:
         values = self._values(row)
         messages, cells = self._messages(values, row)
-        prints = [_fingerprint(self._cell(cell)) for cell in cells]
-        sizes = [_size(self._cell(cell), number) for number, cell in enumerate(cells)]
+        images = [self._cell(cell, row) for cell in cells]
+        prints = [_fingerprint(image) for image in images]
+        sizes = [_size(image, number) for number, image in enumerate(images)]
         for part, (asked, references) in enumerate(self._asked(messages, values, row, sizes)):
             item = self._item(values, references, row) | {"image": prints[0] if prints else None}
             facts = json.dumps([self.task.name, [row, part], prints, asked], sort_keys=True, ensure_ascii=False)
@@ -153,7 +156,7 @@ class Questions:
         if self.task.scorer == "box":
             reference = box(str(answers), self.task.box_form, self.task.box_scale)
             if reference is None:
-                raise ValueError(f"{name}: {str(answers)[:80]!r} is no box of {self.task.box_form}")
+                raise ValueError(f"{name}: {shown(answers)} is no box of {self.task.box_form}")
             return list(reference)
         return [str(answer) for answer in _listed(answers)]
 
@@ -171,18 +174,28 @@ class Questions:
             item["category"] = re.sub(r"^[^_]*_|_\d+$", "", identity)  # MMMU's ids: validation_Art_1
         return item
 
-    def _cell(self, cell: Any) -> Any:
-        """Find an image's file beside its data; other texts are addresses, or the image itself in base64."""
-        if isinstance(cell, Mapping) and cell.get("bytes") is None and cell.get("path"):
-            cell = str(cell["path"])
-        if isinstance(cell, str) and _is_file(self.folder / cell):
-            return str(self.folder / cell)
+    def _cell(self, cell: Any, row: int) -> Any:
+        """Give an image of a row as its file beside the data, or with its bytes; nothing is fetched.
+
+        Raises:
+            ValueError: It is of another kind, leaves the data's folder, is an address, or is not there.
+        """
+        try:
+            cell = located(cell, self.folder)
+        except ValueError as error:
+            raise ValueError(f"{self.rows.name(row)}: {error}") from None
+        if isinstance(cell, str) and is_address(cell):
+            raise ValueError(
+                f"{self.rows.name(row)}: {shown(cell)} is not fetched yet; run amalia-vl data fetch first"
+            )
+        if isinstance(cell, str) and not is_there(cell):
+            raise ValueError(f"{self.rows.name(row)}: no such image: {shown(cell)}")
         return cell
 
 
 def _value(values: Mapping[str, Any], column: str, name: str) -> Any:
     if values.get(column) is None:
-        raise ValueError(f"{name}: there is no {column!r}, but {', '.join(map(str, values))}")
+        raise ValueError(f"{name}: there is no {column!r}, but {', '.join(map(shown, values))}")
     return values[column]
 
 
@@ -203,7 +216,7 @@ def _options(values: Mapping[str, Any], columns: Sequence[str], name: str) -> li
         try:
             options = ast.literal_eval(options)
         except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
-            raise ValueError(f"{name}: {columns[0]} is no list of options: {options[:80]}") from error
+            raise ValueError(f"{name}: {columns[0]} is no list of options: {shown(options)}") from error
     return [str(option) for option in _listed(options)]
 
 
@@ -261,33 +274,28 @@ def _text(content: Any) -> str:
 
 def _fingerprint(cell: Any) -> str:
     """Give the SHA-256 of an image as it is stored."""
-    if isinstance(cell, Mapping):
-        cell = cell["bytes"] if cell.get("bytes") is not None else str(cell["path"])
-    if isinstance(cell, str) and _is_file(Path(cell)):
-        cell = Path(cell).read_bytes()
-    if isinstance(cell, str):
-        cell = cell.encode()
-    if not isinstance(cell, bytes | bytearray | memoryview):
+    stored = _stored(cell)
+    if stored is None:
         image = load_image(cell, 0)
-        cell = repr(image.size).encode() + image.tobytes()
-    return hashlib.sha256(cell).hexdigest()
+        stored = repr(image.size).encode() + image.tobytes()
+    return hashlib.sha256(stored).hexdigest()
 
 
-def _is_file(path: Path) -> bool:
-    with suppress(OSError, ValueError):  # base64 may be longer than any name
-        return path.is_file()
-    return False
+def _stored(cell: Any) -> bytes | None:
+    """Give an image's file; a picture in memory has none."""
+    if isinstance(cell, Mapping):
+        return bytes(cell["bytes"])
+    if isinstance(cell, str):
+        return Path(cell).read_bytes()
+    return bytes(cell) if isinstance(cell, bytes | bytearray) else None
 
 
 def _size(cell: Any, number: int) -> tuple[int, int]:
     """Read an image's height and width, from its header where it has one."""
-    if isinstance(cell, Mapping):
-        cell = cell["bytes"] if cell.get("bytes") is not None else str(cell["path"])
-    if isinstance(cell, bytes) or (isinstance(cell, str) and _is_file(Path(cell))):
-        with (
-            suppress(OSError, ValueError),
-            read_header(Path(cell) if isinstance(cell, str) else io.BytesIO(cell)) as image,
-        ):
-            return image.height, image.width
+    stored = _stored(cell)
+    with suppress(OSError, ValueError):
+        if stored is not None:
+            with read_header(io.BytesIO(stored)) as image:
+                return image.height, image.width
     image = load_image(cell, number)  # says what is wrong with it
     return image.height, image.width
