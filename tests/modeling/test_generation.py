@@ -10,6 +10,7 @@ from tests.tiny import (
     tiny_config,
     tiny_model,
     tiny_text_config,
+    tiny_tokenizer,
 )
 
 NEW_TOKENS = 8
@@ -189,3 +190,9 @@ def test_tuples_on_request(model):
     inputs = Batch(SAMPLES, LENGTHS).ours
     with torch.no_grad():
         assert torch.equal(model(**inputs, return_dict=False)[0], model(**inputs).logits)
+
+
+def test_a_tokenizer_for_stop_strings_is_no_unknown_input(model):
+    inputs, tokenizer = Batch(SAMPLES, LENGTHS).ours, tiny_tokenizer()
+    stopped = generate(model, inputs, tokenizer=tokenizer, stop_strings=["nunca escrito"])
+    assert torch.equal(stopped, generate(model, inputs))

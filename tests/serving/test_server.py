@@ -10,6 +10,8 @@ import pytest
 from huggingface_hub.utils import httpx
 from PIL import Image
 
+from amalia_vl_hf.serving.messages import read_messages
+from tests.samples.picture_server import PictureServer
 from tests.serving.tiny import NAME
 
 LENGTH = 12
@@ -115,7 +117,10 @@ def test_tiles_are_limited_by_request(parts, server):
         ({"type": "image_url", "image_url": "../picture.png"}, "never by a path"),
         ({"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}, "image 0 .*cannot be used"),
         ({"type": "image_url", "image_url": {"url": "data:image/png,AAAA"}}, "must be base64"),
-        ({"type": "image_url", "image_url": {"url": "http://127.0.0.1:9/a.png"}}, "image 0 .*cannot be used"),
+        (
+            {"type": "image_url", "image_url": {"url": "http://127.0.0.1:9/a.png"}},
+            "image 0 .*cannot be fetched: .*public",
+        ),
         ({"type": "image_url"}, "never by a path"),
         ({"type": "video_url", "video_url": {"url": "x"}}, "type 'video_url' is not taken"),
         ({"type": "text", "text": 3}, "type 'text' is not taken"),
@@ -162,3 +167,13 @@ def test_it_says_what_it_has_and_loads_nothing_else(server):
     assert httpx.get(f"{server}/health").json() == {"status": "ok"}
     assert [model["id"] for model in httpx.get(f"{server}/v1/models").json()["data"]] == [NAME]
     assert httpx.post(f"{server}/load_model", json={"model": "outro"}).status_code == 404
+
+
+def test_an_address_of_a_host_that_the_server_was_told_of_is_fetched_and_no_other():
+    with PictureServer() as pictures:
+        chat = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": pictures.url("/3.png")}}]}]
+        with pytest.raises(ValueError, match=r"image 0 .* cannot be fetched: .*public"):
+            read_messages(chat)
+        (turn,) = read_messages(chat, hosts=("127.0.0.1",))
+        assert turn["content"][0]["image"].size == (23, 16)
+        assert pictures.asked["/3.png"] == 1

@@ -32,6 +32,13 @@ def add(commands: Commands) -> None:
         default="auto",
         help="what serves: vLLM where it is installed, else transformers (%(default)s)",
     )
+    parser.add_argument(
+        "--image-hosts",
+        nargs="+",
+        default=(),
+        metavar="NAME",
+        help="hosts of your own network that clients may name images on (transformers; public ones always)",
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on: this machine alone (%(default)s)")
     parser.add_argument("--port", type=int, default=8000, metavar="N", help="port to listen on (%(default)s)")
 
@@ -51,7 +58,7 @@ def run(arguments: argparse.Namespace) -> None:
             os.execvp("vllm", ["vllm", "serve", arguments.model, *where])  # noqa: S606  becomes vLLM's server
         from ..serving.server import build_app, load, run_server
 
-        app = build_app(arguments.model, *load(arguments.model))
+        app = build_app(arguments.model, *load(arguments.model), tuple(arguments.image_hosts))
         print(_welcome(engine, arguments.model, arguments.host, listener.getsockname()[1]), flush=True)
         run_server(app, listener)
 

@@ -15,6 +15,7 @@ KNOWN_INPUTS = {
     ),
     *("num_items_in_batch", "shift_labels", "ignore_index", "is_causal", "seq_idx", "cache_position"),
     *("cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k", "block_sequence_ids"),
+    *("tokenizer", "assistant_tokenizer"),  # transformers' `generate` hands them on to each forward
     # transformers, batching continuously
     *("cache", "read_index", "write_index", "block_table", "logits_indices", "logits_processor_args"),
     "token_type_ids",  # TRL, where a tokenizer gives them

@@ -6,22 +6,29 @@ transformers' own server opens, is refused. Texts are texts: special tokens in t
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+from PIL import Image
+
+from ..processing.addresses_amalia_vl import DownloadLimits, FetchError, download
 from ..processing.image_loading_amalia_vl import load_image
 
 TEXT_TYPES = ("text", "input_text", "output_text")
 IMAGE_TYPES = ("image_url", "input_image")
 MOST_IMAGES = 64  # of a request; at 5,000 tokens each no context holds more
 
+LIMITS = DownloadLimits(max_bytes=20_000_000, seconds=20.0, attempts=1)  # of an image's address
+
 Message = dict[str, Any]
 
 
-def read_messages(messages: Any) -> list[Message]:
+def read_messages(messages: Any, hosts: tuple[str, ...] = ()) -> list[Message]:
     """Check messages and load their images.
 
     Args:
         messages: The request's `messages`, from JSON.
+        hosts: Names that images may come from though they are not on the public internet.
 
     Returns:
         Chat messages with typed parts; images are decoded.
@@ -36,8 +43,17 @@ def read_messages(messages: Any) -> list[Message]:
     if len(pictures) > MOST_IMAGES:
         raise ValueError(f"{len(pictures)} images in a request; at most {MOST_IMAGES} are taken")
     for number, part in enumerate(pictures):
-        part["image"] = load_image(part["image"], number)
+        part["image"] = _load(part["image"], number, replace(LIMITS, hosts=hosts))
     return checked
+
+
+def _load(address: str, number: int, limits: DownloadLimits) -> Image.Image:
+    if address.startswith("data:"):
+        return load_image(address, number)
+    try:
+        return load_image(download(address, limits), number)
+    except FetchError as error:
+        raise ValueError(f"image {number} ({address[:100]}) cannot be fetched: {error}") from error
 
 
 def _read_message(message: Any, number: int) -> Message:

@@ -57,11 +57,12 @@ class ChatHandler(ChatCompletionHandler):
         name: What clients call the model.
         model: It.
         processor: Its processor.
+        hosts: Names that images may come from though they are not on the public internet.
     """
 
-    def __init__(self, name: str, model: Any, processor: Any) -> None:
+    def __init__(self, name: str, model: Any, processor: Any, hosts: tuple[str, ...] = ()) -> None:
         super().__init__(model_manager=self, generation_state=GenerationState(continuous_batching=False))
-        self.name, self.model, self.processor = name, model, processor
+        self.name, self.model, self.processor, self.hosts = name, model, processor, hosts
         self.longest = model.config.get_text_config().max_position_embeddings
 
     async def handle_request(self, body: dict[str, Any], request_id: str) -> Response:
@@ -72,7 +73,7 @@ class ChatHandler(ChatCompletionHandler):
         """
         try:
             check_request(body, self.name, self.longest)
-            loaded = await asyncio.to_thread(read_messages, body["messages"])
+            loaded = await asyncio.to_thread(read_messages, body["messages"], self.hosts)
             options = {key: value for key, value in body.items() if key in TAKEN and value is not None}
             reply: Response = await super().handle_request({**options, "messages": loaded}, request_id)
         except ValueError as error:
@@ -134,9 +135,9 @@ def _are_texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(text, str) and text for text in value)
 
 
-def build_app(name: str, model: Any, processor: Any) -> FastAPI:
-    """Build the application: `/v1/chat/completions`, `/v1/models`, `/health`."""
-    app, handler = FastAPI(title="AMALIA-VL"), ChatHandler(name, model, processor)
+def build_app(name: str, model: Any, processor: Any, hosts: tuple[str, ...] = ()) -> FastAPI:
+    """Build the application: `/v1/chat/completions`, `/v1/models`, `/health`; see `ChatHandler`."""
+    app, handler = FastAPI(title="AMALIA-VL"), ChatHandler(name, model, processor, hosts)
 
     @app.middleware("http")
     async def limit_body(request: Request, call_next: Any) -> Response:
