@@ -45,7 +45,7 @@ class TaskFile:
         name: Of the task.
         metric: One of `METRICS`.
         data: File or folder of rows, relative to the YAML file.
-        images: Folder of the images that rows name by paths, relative to the YAML file; that of the data when left out.
+        images: Folder of the images that rows name by paths, relative to the YAML file; the data's when left out.
         hub: Dataset of the Hub, in the place of `data`.
         subset: Of the Hub's dataset.
         split: Of the Hub's dataset.
@@ -147,8 +147,10 @@ def read_task(path: str | Path) -> OwnTask:
         revision=values.revision or Benchmark.revision,
     )
     data, images = (None if place is None else str(path.parent / place) for place in (values.data, values.images))
-    where = {"path": data, "hub": values.hub, "subset": values.subset, "split": values.split}
-    return OwnTask(task, Source(values.name, **where, revision=values.revision, images=images, columns=values.columns))
+    return OwnTask(
+        task,
+        Source(values.name, data, values.hub, values.subset, values.split, values.revision, images, values.columns),
+    )
 
 
 def own_questions(own: OwnTask, limit: int | None = None) -> Questions:
