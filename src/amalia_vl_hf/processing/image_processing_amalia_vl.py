@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypedDict
@@ -14,6 +14,7 @@ from huggingface_hub.dataclasses import validate_typed_dict
 from numpy.typing import NDArray
 from PIL import Image
 from transformers import AutoConfig, BaseImageProcessor, BatchFeature
+from transformers.image_utils import ChannelDimension
 from transformers.utils import PROCESSOR_NAME, TensorType, cached_file
 
 from .image_loading_amalia_vl import load_image
@@ -30,6 +31,26 @@ from .tiling_amalia_vl import (
 TORCH_MODES = {Image.Resampling.BICUBIC: "bicubic", Image.Resampling.BILINEAR: "bilinear"}
 PILLOW = tuple(int(number) for number in PIL.__version__.split(".")[:2])
 HUB_OPTIONS = ("cache_dir", "local_files_only", "revision", "subfolder", "token")  # where a directory's files are
+LOADING = {  # what whoever loads passes on: the Hub's options, Auto classes, and pipelines with those of the model
+    *HUB_OPTIONS, "force_download", "proxies", "use_auth_token", "trust_remote_code", "code_revision", "_commit_hash",
+    "_from_auto", "_from_pipeline", "image_processor_filename", "return_unused_kwargs", "use_fast", "backend", "task",
+    "config", "dtype", "torch_dtype", "device_map", "max_memory", "offload_folder", "attn_implementation", "variant",
+    "low_cpu_mem_usage", "quantization_config", "use_safetensors", "tp_plan",
+}  # fmt: skip
+# Options of every image processor of transformers, with the values that are what this one does; others are refused.
+STANDARD: dict[str, tuple[Any, ...]] = {
+    "do_resize": (True,),
+    "do_rescale": (True,),
+    "do_normalize": (True,),
+    "do_convert_rgb": (True,),
+    "do_center_crop": (False,),
+    "do_pad": (False,),
+    "rescale_factor": (1 / 255,),
+    "data_format": ("channels_first", ChannelDimension.FIRST),
+    "input_data_format": (),
+    "device": ("cpu", torch.device("cpu")),
+    "disable_grouping": (True, False),
+}
 BOOKKEEPING = {"auto_map", "feature_extractor_type", "image_processor_type", "processor_class"}  # of saved files
 
 Resize = Callable[[int, int], torch.Tensor]  # (height, width) -> (3, height, width), grey levels
@@ -92,6 +113,7 @@ class AmaliaVLImageProcessor(BaseImageProcessor):
         image_std: float | Sequence[float] = (0.5, 0.5, 0.5),
         **kwargs: Any,
     ) -> None:
+        kwargs = _without_standard(kwargs)
         if unknown := sorted(set(kwargs) - BOOKKEEPING):
             raise ValueError(f"AmaliaVLImageProcessor has no option {', '.join(unknown)}")
         super().__init__(**kwargs)
@@ -102,8 +124,8 @@ class AmaliaVLImageProcessor(BaseImageProcessor):
         self.image_grid_pinpoints = image_grid_pinpoints and [list(pinpoint) for pinpoint in image_grid_pinpoints]
         self.resampler = resampler
         self.resample = int(resample)
-        self.image_mean = image_mean if isinstance(image_mean, float | int) else list(image_mean)
-        self.image_std = image_std if isinstance(image_std, float | int) else list(image_std)
+        self.image_mean = _floats(image_mean)
+        self.image_std = _floats(image_std)
         self._settings({})  # refuse bad options now, not at the first image
 
     @classmethod
@@ -121,6 +143,22 @@ class AmaliaVLImageProcessor(BaseImageProcessor):
             options = _translate_llava_next(options)
             options["patch_size"] = _llava_next_patch_size(pretrained_model_name_or_path, **hub_options)
         return options, unused
+
+    @classmethod
+    def from_dict(cls, image_processor_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """Make a processor of saved options, others in their place.
+
+        Raises:
+            ValueError: One of `kwargs` is no option, and is none of those that loading takes, and the caller does not
+                want back what is not used.
+        """
+        options = _without_standard(kwargs)
+        known = {name: options.pop(name) for name in cls.valid_kwargs.__annotations__ if name in options}
+        returned = options.pop("return_unused_kwargs", False)
+        if not returned:
+            require_known(options, cls.valid_kwargs.__annotations__, cls.__name__)
+        processor = super().from_dict(image_processor_dict, **known)
+        return (processor, options) if returned else processor
 
     def fetch_images(self, image_url_or_urls: Any) -> Any:
         """Load images of any kind into RGB pictures, keeping the nesting of lists; `None` in a list is an empty list.
@@ -201,12 +239,14 @@ class AmaliaVLImageProcessor(BaseImageProcessor):
     def _settings(self, overrides: Mapping[str, Any]) -> "_Settings":
         """Merge a call's options over the processor's own and check them."""
         names = set(self.valid_kwargs.__annotations__) - {"return_tensors"}
+        overrides = _without_standard(overrides)
         if unknown := sorted(set(overrides) - names):
             raise ValueError(
                 f"AmaliaVLImageProcessor has no option {', '.join(unknown)}; it has {', '.join(sorted(names))}"
             )
         given = {name: value for name, value in overrides.items() if value is not None}
         options = {name: given.get(name, getattr(self, name)) for name in names}
+        options |= {name: _floats(options[name]) for name in ("image_mean", "image_std")}
         validate_typed_dict(self.valid_kwargs, options)  # type: ignore[type-var]
         return _Settings(
             tile_size=_tile_size(options["size"]),
@@ -277,6 +317,36 @@ def _tile_size(size: int | Mapping[str, int]) -> int:
     if len(sides) != 1 or (tile_size := sides.pop()) < 1:
         raise ValueError(f"size {size} is not one positive side: tiles are square")
     return tile_size
+
+
+def _without_standard(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out the options of any image processor whose values are what this one does anyway.
+
+    Raises:
+        ValueError: One has another value.
+    """
+    for name, values in STANDARD.items():
+        if options.get(name) is not None and options[name] not in values:
+            told = " or ".join(repr(value) for value in values) or "left out"
+            raise ValueError(f"{name} is {options[name]!r}, but of AMALIA-VL's pixels it is always {told}")
+    return {name: value for name, value in options.items() if name not in STANDARD}
+
+
+def require_known(options: Mapping[str, Any], known: Iterable[str], owner: str) -> None:
+    """Refuse options that nobody reads.
+
+    Raises:
+        ValueError: There are some; names them.
+    """
+    if unknown := sorted(set(options) - set(known) - LOADING - BOOKKEEPING):
+        raise ValueError(f"{owner} has no option {', '.join(unknown)}; it has {', '.join(sorted(known))}")
+
+
+def _floats(value: Any) -> Any:
+    """Read numbers as `image_mean` and `image_std` have them, for one channel or for each: JSON may hold integers."""
+    if isinstance(value, int | float):
+        return float(value)
+    return [float(entry) if isinstance(entry, int | float) else entry for entry in value]
 
 
 def _per_channel(options: Mapping[str, Any], name: str) -> torch.Tensor:

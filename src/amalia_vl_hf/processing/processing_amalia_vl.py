@@ -8,7 +8,13 @@ from typing import Any
 from transformers import BatchEncoding, BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
 from transformers.processing_utils import MultiModalData
 
-from .image_processing_amalia_vl import AmaliaVLImageProcessor, flatten_images
+from .image_processing_amalia_vl import (
+    LOADING,
+    STANDARD,
+    AmaliaVLImageProcessor,
+    flatten_images,
+    require_known,
+)
 from .plain_text_amalia_vl import (
     MARK,
     control_tokens,
@@ -60,6 +66,13 @@ CHAT_TEMPLATE = r"""
 """.strip()
 
 
+TOKENIZER_OPTIONS = (  # that people set when they load; its other ones stay in its own files
+    "padding_side", "truncation_side", "model_max_length", "model_input_names", "clean_up_tokenization_spaces",
+    "split_special_tokens", "bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token",
+    "additional_special_tokens", "extra_special_tokens", "add_bos_token", "add_eos_token", "add_prefix_space",
+    "from_slow", "legacy", "tokenizer_type", "tokenizer_file", "vocab_file", "add_special_tokens", "gguf_file",
+    "fix_mistral_regex", "response_schema",
+)  # fmt: skip
 PAYLOADS = ("image", "url", "path", "base64", "image_url")  # where a part has its image
 
 
@@ -384,8 +397,17 @@ class AmaliaVLProcessor(ProcessorMixin):
     def _get_arguments_from_pretrained(
         cls, pretrained_model_name_or_path: str | Path, processor_dict: dict[str, Any] | None = None, **kwargs: Any
     ) -> list[Any]:
-        """Load our image processor, whatever the directory names; a tokenizer's template counts as its own."""
-        image_processor = AmaliaVLImageProcessor.from_pretrained(pretrained_model_name_or_path, **kwargs)
+        """Load our image processor, whatever the directory names; a tokenizer's template counts as its own.
+
+        Raises:
+            ValueError: An option is of neither of them, nor of loading.
+        """
+        images = {*AmaliaVLImageProcessor.valid_kwargs.__annotations__, *STANDARD}
+        if not kwargs.pop("return_unused_kwargs", False):
+            require_known(kwargs, [*sorted(images), *TOKENIZER_OPTIONS, "chat_template", "image_token"], cls.__name__)
+        image_options = {name: value for name, value in kwargs.items() if name in images or name in LOADING}
+        image_processor = AmaliaVLImageProcessor.from_pretrained(pretrained_model_name_or_path, **image_options)
+        kwargs = {name: value for name, value in kwargs.items() if name not in images}
         tokenizer = cls._load_tokenizer_from_pretrained("tokenizer", pretrained_model_name_or_path, **kwargs)
         if processor_dict is not None and tokenizer.chat_template:
             processor_dict.setdefault("chat_template", tokenizer.chat_template)
