@@ -328,7 +328,7 @@ def _without_standard(options: Mapping[str, Any]) -> dict[str, Any]:
     for name, values in STANDARD.items():
         if options.get(name) is not None and options[name] not in values:
             told = " or ".join(repr(value) for value in values) or "left out"
-            raise ValueError(f"{name} is {options[name]!r}, but of AMALIA-VL's pixels it is always {told}")
+            raise ValueError(f"there is no option {name}={options[name]!r}: {name} is always {told}")
     return {name: value for name, value in options.items() if name not in STANDARD}
 
 
