@@ -5,10 +5,12 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import LlavaNextForConditionalGeneration, LlavaNextModel
+from transformers.core_model_loading import revert_weight_conversion
 
-from amalia_vl_hf import AmaliaVLForConditionalGeneration, AmaliaVLModel
+from amalia_vl_hf import AmaliaVLConfig, AmaliaVLForConditionalGeneration, AmaliaVLModel
 from tests.modeling.batches import EXTREME, MIXED, Batch
-from tests.tiny import tiny_llava_next, tiny_text_config, tiny_vision_config
+from tests.tiny import PINPOINTS, tiny_config, tiny_llava_next, tiny_model, tiny_text_config, tiny_vision_config
 
 CLEAN = {"missing_keys": set(), "unexpected_keys": set(), "mismatched_keys": set(), "error_msgs": []}
 PATCH_14 = {"vision": tiny_vision_config(image_size=32, patch_size=7)}  # 4 patches and a rest, as 384 / 14
@@ -140,3 +142,45 @@ def test_training_leftovers_in_a_published_config_stay_behind(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(config))
     saved = load(tmp_path).config.to_dict()
     assert not {"mm_projector_lr", "image_seq_length", "image_grid_pinpoints", "source_vision_layers"} & saved.keys()
+
+
+@pytest.mark.parametrize("origin", ["stock", "ours", "fresh"])
+@pytest.mark.parametrize("tied", [False, True])
+def test_saved_in_the_original_format_stock_reads_it(tmp_path, origin, tied):
+    """Names and config are both llava_next's: our config beside those names would load on stock, other than meant."""
+    text = tiny_text_config("gemma2", tie_word_embeddings=tied)
+    tiny_llava_next(-2, text=text, tie_word_embeddings=tied).save_pretrained(tmp_path / "stock")
+    ours = load(tmp_path / "stock")
+    if origin == "ours":
+        ours.save_pretrained(tmp_path / "ours")
+        ours = load(tmp_path / "ours")
+    elif origin == "fresh":
+        ours = tiny_model(tiny_config(text=text, tie_word_embeddings=tied))
+    if origin != "stock":
+        ours.config.source_grid_pinpoints = PINPOINTS
+    ours.save_pretrained(tmp_path / "back", save_original_format=True)
+    assert type(ours.config) is AmaliaVLConfig
+    config = json.loads((tmp_path / "back" / "config.json").read_text())
+    assert (config["model_type"], config["architectures"]) == ("llava_next", ["LlavaNextForConditionalGeneration"])
+    assert "auto_map" not in config
+    stock, info = LlavaNextForConditionalGeneration.from_pretrained(tmp_path / "back", output_loading_info=True)
+    assert info == CLEAN
+    batch = Batch(MIXED, text_lengths=[6, 9, 3])
+    real = batch.attention_mask.bool()
+    with torch.no_grad():
+        assert torch.equal(ours(**batch.ours).logits[real], stock.eval()(**batch.stock).logits[real])
+        assert torch.equal(load(tmp_path / "back")(**batch.ours).logits, ours(**batch.ours).logits)
+
+
+def test_the_base_model_saved_in_the_original_format(tmp_path):
+    ours = tiny_model().model
+    ours.save_pretrained(tmp_path, save_original_format=True)
+    _, info = LlavaNextModel.from_pretrained(tmp_path, output_loading_info=True)
+    assert info == CLEAN
+
+
+def test_the_renamings_have_an_inverse_that_renames_nothing(tmp_path):
+    """As compressed-tensors and transformers invert them."""
+    tiny_llava_next(-2).save_pretrained(tmp_path)
+    for model in (load(tmp_path), tiny_model()):
+        assert revert_weight_conversion(model, model.state_dict()).keys() == model.state_dict().keys()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from transformers import (
     PreTrainedModel,
 )
 
-from ..modeling.configuration_amalia_vl import AmaliaVLConfig
+from ..modeling.configuration_amalia_vl import AmaliaVLConfig, to_llava_next
 from ..modeling.modeling_amalia_vl import AmaliaVLForConditionalGeneration
 from ..processing.image_processing_amalia_vl import AmaliaVLImageProcessor
 from ..processing.processing_amalia_vl import AmaliaVLProcessor
@@ -168,7 +167,9 @@ def export_checkpoint(
     plan = plan_tensors(EXPORT_RULES, source_tensors)
     tensors = {target: recast(source_tensors[name], cast) for target, name in plan.copied.items()}
     tensors |= _neutral_weights(config, tensors)
-    model = empty_model(LlavaNextForConditionalGeneration, _llava_next_config(config, processor.image_processor))
+    model = empty_model(
+        LlavaNextForConditionalGeneration, to_llava_next(config, _pinpoints(processor.image_processor))
+    )
     shapes = {rename(STOCK_RULES, name): shape for name, shape in own_shapes(model).items()}
     give_dtypes(model, {name: tensors[rename(STOCK_RULES, name)].dtype for name in own_shapes(model)})
     model.generation_config = _generation_config(directory, model, processor)
@@ -214,21 +215,6 @@ def _neutral_weights(config: AmaliaVLConfig, tensors: Mapping[str, LazyTensor]) 
     beside = tensors.get("vision_tower.vision_model.embeddings.patch_embedding.weight")
     dtype = beside.dtype if beside else "F32"  # without it, the plan is refused as incomplete
     return {name: filled(value, shape, dtype) for name, value in NEUTRAL.items()}
-
-
-def _llava_next_config(config: AmaliaVLConfig, images: AmaliaVLImageProcessor) -> LlavaNextConfig:
-    return LlavaNextConfig(
-        text_config=copy.deepcopy(config.text_config),
-        vision_config=copy.deepcopy(config.vision_config),
-        image_token_index=config.image_token_id,
-        projector_hidden_act=config.connector_act,
-        multimodal_projector_bias=config.connector_bias,
-        tie_word_embeddings=config.tie_word_embeddings,
-        vision_feature_layer=-1,
-        vision_feature_select_strategy="full",
-        image_grid_pinpoints=_pinpoints(images),
-        image_seq_length=config.patches_per_side**2,
-    )
 
 
 def _llava_next_processor(processor: AmaliaVLProcessor) -> LlavaNextProcessor:

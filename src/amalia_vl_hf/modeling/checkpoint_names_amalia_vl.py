@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
+import torch
 from transformers.conversion_mapping import register_checkpoint_conversion_mapping
 from transformers.core_model_loading import WeightRenaming
 
@@ -11,12 +12,27 @@ from .configuration_amalia_vl import AmaliaVLConfig
 SHOWN = 30  # names in an error
 
 
-class ReadOnlyRenaming(WeightRenaming):
-    """A renaming of names that are read, but never written: its inverse renames nothing."""
+# Names here, and in `llava_next` checkpoints as transformers 4 wrote them, which everything reads.
+LLAVA_NEXT_NAMES = {
+    "lm_head.": "language_model.lm_head.",
+    "model.language_model.": "language_model.model.",
+    "model.vision_tower.": "vision_tower.vision_model.",
+    "model.multi_modal_projector.": "multi_modal_projector.",
+    "model.image_newline.weight": "image_newline",
+}
+
+
+class AmaliaVLReadRenaming(WeightRenaming):
+    """A renaming of names that are read, but never written: its inverse renames nothing.
+
+    What inverts the renamings of a model (transformers, compressed-tensors) so ends with the names here, which fit the
+    config that is saved beside them.
+    """
 
     __slots__ = ()
 
     def reverse_transform(self) -> Self:
+        """Gives a renaming that matches no name."""
         return type(self)(r"(?!)", "never written")
 
 
@@ -28,25 +44,36 @@ def register_names(model: str, base: str, model_type: str) -> None:
 
 
 def _renamings(prefix: str) -> list[WeightRenaming]:
-    """Renamings of `llava_next` keys, to names with `prefix` before those of [`AmaliaVLModel`].
-
-    The first ones are written as well (`save_original_format`): they are the names that the stock class saves.
-    """
-    written = [
-        WeightRenaming(r"^language_model\.model\.", f"{prefix}language_model."),
-        WeightRenaming(r"^image_newline(?!\.)", f"{prefix}image_newline.weight"),
-    ]
-    if prefix:
-        written += [
-            WeightRenaming(r"^language_model\.lm_head", "lm_head"),
-            WeightRenaming(r"^vision_tower\.", f"{prefix}vision_tower."),
-            WeightRenaming(r"^multi_modal_projector\.", f"{prefix}multi_modal_projector."),
-        ]
+    """Renamings of `llava_next` keys, of transformers 4 and 5, to names with `prefix` before those of the base."""
     return [
-        *written,
-        ReadOnlyRenaming(r"^model\.image_newline(?!\.)", f"{prefix}image_newline.weight"),  # transformers 5's modules
-        ReadOnlyRenaming(r"vision_tower\.vision_model\.", "vision_tower."),  # transformers 4
+        AmaliaVLReadRenaming(r"^language_model\.lm_head", "lm_head"),
+        AmaliaVLReadRenaming(r"^language_model\.model\.", f"{prefix}language_model."),
+        AmaliaVLReadRenaming(r"^vision_tower\.(vision_model\.)?", f"{prefix}vision_tower."),
+        AmaliaVLReadRenaming(r"^(model\.)?multi_modal_projector\.", f"{prefix}multi_modal_projector."),
+        AmaliaVLReadRenaming(r"^(model\.)?image_newline(?!\.)", f"{prefix}image_newline.weight"),
     ]
+
+
+def llava_next_weights(weights: Mapping[str, torch.Tensor], *, tied: bool) -> dict[str, torch.Tensor]:
+    """Write a model's weights as `llava_next` has them.
+
+    Args:
+        weights: By the names here, of the whole model or of the one without its head.
+        tied: Whether the head is the input embeddings again, and left out.
+
+    Returns:
+        By the names of `llava_next`, with the norm past the features, which its class holds and nothing uses.
+    """
+    renamed = {}
+    for name, weight in weights.items():
+        own = name if name.startswith(("lm_head.", "model.")) else f"model.{name}"
+        (start,) = (start for start in LLAVA_NEXT_NAMES if own.startswith(start))
+        if not (tied and start == "lm_head."):
+            renamed[LLAVA_NEXT_NAMES[start] + own.removeprefix(start)] = weight
+    width = renamed["vision_tower.vision_model.embeddings.patch_embedding.bias"]
+    renamed["vision_tower.vision_model.post_layernorm.weight"] = torch.ones_like(width)
+    renamed["vision_tower.vision_model.post_layernorm.bias"] = torch.zeros_like(width)
+    return renamed
 
 
 def tower_keys_left_behind(config: AmaliaVLConfig) -> list[str]:

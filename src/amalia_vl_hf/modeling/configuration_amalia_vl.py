@@ -1,11 +1,12 @@
 """Configuration of AMALIA-VL: a SigLIP tower, a two-layer connector and any causal decoder."""
 
+import copy
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from huggingface_hub.dataclasses import strict
-from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
+from transformers import CONFIG_MAPPING, AutoConfig, LlavaNextConfig, PreTrainedConfig
 
 TOWER_MODEL_TYPE = "siglip_vision_model"
 
@@ -132,9 +133,10 @@ class AmaliaVLConfig(PreTrainedConfig):
         return config_dict, kwargs
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns what is saved; how deep the source's tower was matters only while its weights are read."""
+        """Returns what is saved; what the source was matters only while it is read, and written back."""
         output = super().to_dict()
         output.pop("source_vision_layers", None)
+        output.pop("source_grid_pinpoints", None)
         return output
 
 
@@ -158,8 +160,8 @@ def from_llava_next(source: Mapping[str, Any]) -> dict[str, Any]:
         source: The `config.json` of a `llava_next` checkpoint, as written by transformers 4 or 5.
 
     Returns:
-        Arguments of `AmaliaVLConfig`, with `source_vision_layers` beside: the depth of the source's tower, whose
-        layers past the feature layer are not loaded.
+        Arguments of `AmaliaVLConfig`, with `source_vision_layers` beside, the depth of the source's tower, whose
+        layers past the feature layer are not loaded, and `source_grid_pinpoints`.
 
     Raises:
         ValueError: The feature-select strategy is not "full", the feature layer is a list or outside the tower, or the
@@ -194,8 +196,30 @@ def from_llava_next(source: Mapping[str, Any]) -> dict[str, Any]:
         "connector_bias": source["multimodal_projector_bias"],
         "tie_word_embeddings": source["tie_word_embeddings"],
         "source_vision_layers": source_layers,
+        "source_grid_pinpoints": source.get("image_grid_pinpoints"),
         **kept,
     }
+
+
+def to_llava_next(config: AmaliaVLConfig, pinpoints: Sequence[Sequence[int]]) -> LlavaNextConfig:
+    """Translates a config into that of a `llava_next` checkpoint, whose model tiles by itself.
+
+    Args:
+        config: Of the model.
+        pinpoints: `(height, width)` of the canvases that the processor uses, in the order that decides ties.
+    """
+    return LlavaNextConfig(
+        text_config=copy.deepcopy(config.text_config),
+        vision_config=copy.deepcopy(config.vision_config),
+        image_token_index=config.image_token_id,
+        projector_hidden_act=config.connector_act,
+        multimodal_projector_bias=config.connector_bias,
+        tie_word_embeddings=config.tie_word_embeddings,
+        vision_feature_layer=-1,
+        vision_feature_select_strategy="full",
+        image_grid_pinpoints=[list(size) for size in pinpoints],
+        image_seq_length=config.patches_per_side**2,
+    )
 
 
 def _feature_depth(feature_layer: Any, layers: int) -> int:

@@ -21,6 +21,7 @@ from .configuration_amalia_vl import AmaliaVLConfig
 from .generation_amalia_vl import AmaliaVLGenerationMixin
 from .image_slots_amalia_vl import ids_without_slots, put_visual_tokens
 from .known_inputs_amalia_vl import refuse_unknown_inputs
+from .llava_next_saving_amalia_vl import save_as_llava_next
 from .tile_layouts_amalia_vl import ImageLayout, split_tile_layouts
 
 # `save_pretrained` would name only the class that is saved; a repository must answer every Auto class.
@@ -115,14 +116,18 @@ class AmaliaVLPreTrainedModel(PreTrainedModel):
         """Saves weights under the names they have here, with the code that loads them.
 
         A model read from a `llava_next` directory would otherwise get that directory's key names back, and a training
-        run that resumes from it would lose its weights.
+        run that resumes from it would lose its weights. With `save_original_format=True` they are saved as
+        `llava_next`, names and config, with the canvases of the checkpoint that was loaded or else all of at most 12
+        tiles; `amalia-vl convert export` writes the processor as well.
         """
-        self.config.auto_map = dict(AUTO_MAP)
         for module in self.modules():  # the parts' dtypes too, or loading would fill them in and a second save differ
             if isinstance(module, PreTrainedModel):
                 module.config.dtype = module.dtype
-        kwargs.setdefault("save_original_format", False)
-        super().save_pretrained(save_directory, *args, **kwargs)
+        if kwargs.pop("save_original_format", False):
+            save_as_llava_next(self, save_directory, *args, **kwargs)
+            return
+        self.config.auto_map = dict(AUTO_MAP)
+        super().save_pretrained(save_directory, *args, save_original_format=False, **kwargs)
 
 
 class AmaliaVLModel(AmaliaVLPreTrainedModel):
