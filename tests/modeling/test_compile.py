@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from transformers.exporters.exporter_dynamo import DynamoConfig, DynamoExporter
 
 from tests.modeling.batches import MIXED, Batch
 from tests.tiny import IMAGE_TOKEN_ID, tiny_model
@@ -48,3 +49,14 @@ def test_a_compiled_forward_computes_the_same(batch):
         expected = model(**batch.ours).logits
         actual = torch.compile(model, backend="aot_eager")(**batch.ours).logits
     torch.testing.assert_close(actual, expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("batch", [BATCH, Batch([[], []], [5, 9])], ids=["images", "text only"])
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_an_exported_graph_computes_the_same(batch, dynamic):
+    model, inputs = tiny_model(), dict(batch.ours)
+    with torch.no_grad():
+        expected = model(**batch.ours).logits
+        exported = DynamoExporter().export(model, inputs, config=DynamoConfig(dynamic=dynamic))
+        actual = exported(**inputs).logits
+    assert torch.equal(actual, expected)

@@ -348,6 +348,7 @@ class AmaliaVLForConditionalGeneration(AmaliaVLPreTrainedModel, AmaliaVLGenerati
     """
 
     _tied_weights_keys = {"lm_head.weight": "model.language_model.embed_tokens.weight"}
+    _tp_plan = {"lm_head": "colwise_gather_output"}  # tied to embeddings that are split over ranks
 
     def __init__(self, config: AmaliaVLConfig) -> None:
         super().__init__(config)

@@ -4,9 +4,13 @@ The same tuple as the processor's `TileLayout`, and the same walk over it: two i
 each has its own definition, and `tests/modeling/test_tile_layouts.py` holds the two equal.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
+from transformers.exporters.utils import register_export_input_preparer
+
+Layouts = Sequence[Sequence[int]]
 
 
 class ImageLayout(NamedTuple):
@@ -27,11 +31,12 @@ class ImageLayout(NamedTuple):
         return 1 + self.rows * self.cols
 
 
-def split_tile_layouts(tile_layouts: torch.Tensor, tiles: int, side: int) -> list[ImageLayout]:
+def split_tile_layouts(tile_layouts: torch.Tensor | Layouts, tiles: int, side: int) -> list[ImageLayout]:
     """Reads a batch's `tile_layouts` into one layout an image, in one copy to the host.
 
     Args:
         tile_layouts: `(tiles, 4)` integers: `rows, cols, pad_rows, pad_cols` of the image that each tile belongs to.
+            A tuple of such rows where a graph is exported, which cannot read a tensor.
         tiles: Rows of `pixel_values`.
         side: Patches along a side of a tile.
 
@@ -42,15 +47,13 @@ def split_tile_layouts(tile_layouts: torch.Tensor, tiles: int, side: int) -> lis
         ValueError: Layouts and tiles are not as many, the layouts do not cover whole images with equal rows, or one of
             them is impossible.
     """
-    if tile_layouts.ndim != 2 or tile_layouts.shape[1] != 4:
-        raise ValueError(f"tile_layouts has shape {tuple(tile_layouts.shape)}, expected (tiles, 4)")
-    if tile_layouts.is_floating_point():
-        raise ValueError(f"tile_layouts is {tile_layouts.dtype}, expected integers; was it cast with the pixels?")
+    if isinstance(tile_layouts, torch.Tensor):
+        tile_layouts = _on_host(tile_layouts)
     if len(tile_layouts) != tiles:
         raise ValueError(
             f"{tiles} tiles in pixel_values but {len(tile_layouts)} rows in tile_layouts; was only one of them sliced?"
         )
-    rows = [ImageLayout(*row) for row in tile_layouts.tolist()]
+    rows = [ImageLayout(*row) for row in tile_layouts]
     layouts: list[ImageLayout] = []
     start = 0
     while start < tiles:
@@ -65,6 +68,21 @@ def split_tile_layouts(tile_layouts: torch.Tensor, tiles: int, side: int) -> lis
         layouts.append(layout)
         start += layout.tiles
     return layouts
+
+
+def _on_host(tile_layouts: torch.Tensor) -> Layouts:
+    if tile_layouts.ndim != 2 or tile_layouts.shape[1] != 4:
+        raise ValueError(f"tile_layouts has shape {tuple(tile_layouts.shape)}, expected (tiles, 4)")
+    if tile_layouts.is_floating_point():
+        raise ValueError(f"tile_layouts is {tile_layouts.dtype}, expected integers; was it cast with the pixels?")
+    return tuple(map(tuple, tile_layouts.tolist()))
+
+
+@register_export_input_preparer("tile_layouts")
+def _read_before_export(model: torch.nn.Module, inputs: dict[str, Any]) -> None:
+    """Reads the layouts outside the graph that transformers' exporters trace; they are constants of it."""
+    if isinstance(inputs["tile_layouts"], torch.Tensor):
+        inputs["tile_layouts"] = _on_host(inputs["tile_layouts"])
 
 
 def _check_layout(layout: ImageLayout, image: int, side: int) -> None:
