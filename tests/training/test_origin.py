@@ -303,9 +303,9 @@ def test_images_in_parquet_files_count_where_they_are_paths(tmp_path):
         table = pyarrow.table({"images": cells, "messages": [turns] * 3})
         pyarrow.parquet.write_table(table, tmp_path / f"{name}.parquet")
         listed = files_behind(tmp_path / f"{name}.parquet", "sft")
-        assert [path.name for path in listed.images] == expected[name]
+        assert [Path(path).name for path in listed.images] == expected[name]
         assert listed.rows == [tmp_path / f"{name}.parquet"]
     write_manifest(
         tmp_path / "m.parquet", {"source": [0], "row": [2]}, [Source("one", path=str(tmp_path / "one.parquet"))], {}
     )
-    assert [path.name for path in files_behind(tmp_path / "m.parquet", "sft").images] == ["a.png"]
+    assert [Path(path).name for path in files_behind(tmp_path / "m.parquet", "sft").images] == ["a.png"]

@@ -445,7 +445,7 @@ def _translate_llava_next(options: Mapping[str, Any]) -> dict[str, Any]:
             f"{kind} crops tiles to {crop_size} pixels after resizing them to {tile_size}; these must be equal"
         )
     pinpoints = options["image_grid_pinpoints"]
-    if abs(options.get("rescale_factor", 1 / 255) * 255 - 1) > 1e-9:
+    if not abs(options.get("rescale_factor", 1 / 255) * 255 - 1) <= 1e-9:  # so that NaN is refused, too
         raise ValueError(f"{kind} has rescale_factor {options['rescale_factor']}; AMALIA-VL's is 1/255")
     return {
         "size": tile_size,

@@ -30,7 +30,7 @@ class SampleFiles(NamedTuple):
     """
 
     rows: list[Path]
-    images: list[Path]
+    images: list[str]
     hub: list[str]
 
 
@@ -63,7 +63,7 @@ def files_behind(path: str | Path, method: str, images_in: str | Path | None = N
     manifest = [Path(path)] if is_manifest(path) else []
     return SampleFiles(
         rows=manifest + [file for source in reader.sources for file in files_of(source)],
-        images=[Path(name) for name in sorted(images)],
+        images=sorted(images),
         hub=hub,
     )
 

@@ -6,6 +6,7 @@ import json
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -53,7 +54,7 @@ class Source:
     language: str | None = None
     category: str | None = None
 
-    @property
+    @cached_property
     def folder(self) -> Path:
         """Where relative image paths start."""
         if self.images is not None:

@@ -118,6 +118,23 @@ def test_sizes_are_measured_once_and_kept(processor, data, tmp_path, monkeypatch
     assert np.array_equal(conversation_sizes(data, processor, 0, cache)[0], untiled)
 
 
+@pytest.mark.parametrize("damage", ["half", "empty", "flipped"])
+def test_sizes_that_were_damaged_are_measured_again(processor, data, tmp_path, damage):
+    cache = tmp_path / "lengths.npz"
+    lengths, tiles = conversation_sizes(data, processor, 4, cache)
+    content = bytearray(cache.read_bytes())
+    places = {"half": [len(content) // 2], "empty": [0], "flipped": range(0, len(content), 41)}[damage]
+    for place in places:
+        damaged = bytearray(content)
+        damaged[place:] = damaged[place:] if damage == "flipped" else b""
+        if damage == "flipped":
+            damaged[place] ^= 16
+        cache.write_bytes(damaged)
+        again = conversation_sizes(data, processor, 4, cache)
+        assert np.array_equal(again[0], lengths)
+        assert np.array_equal(again[1], tiles)
+
+
 def test_sizes_that_the_data_have_are_taken(processor, data, tmp_path):
     plain = data.with_format(None).add_column("length", list(range(8))).add_column("tiles", [3] * 8)
     lengths, tiles = conversation_sizes(plain, processor, 4, tmp_path / "lengths.npz", stand_in=5)

@@ -114,12 +114,17 @@ def test_a_second_start_computes_nothing(start, passes):
     assert second.seconds == pytest.approx(first.seconds)
 
 
-@pytest.mark.parametrize("damage", ["missing", "torn", "gap"])
+@pytest.mark.parametrize("damage", ["missing", "torn", "gap", "flipped"])
 def test_what_is_damaged_is_computed_again(start, passes, damage):
     _, first = start(per_device_train_batch_size=1)
     files = sorted(first.folder.glob("*/*.safetensors"))
     assert [len(load_file(path)["log_probs"]) for path in files] == [3, 3, 3]
-    {"missing": files[2].unlink, "torn": lambda: os.truncate(files[2], 50), "gap": files[1].unlink}[damage]()
+    if damage in ("missing", "gap"):
+        files[1 if damage == "gap" else 2].unlink()
+    else:
+        content = bytearray(files[2].read_bytes())
+        content[-1] ^= 1  # of a value
+        files[2].write_bytes(content if damage == "flipped" else content[:50])
     passes.clear()
     _, second = start(per_device_train_batch_size=1)
     assert sum(passes) == (6 if damage == "gap" else 3)
