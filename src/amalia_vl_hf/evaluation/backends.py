@@ -90,7 +90,6 @@ class LocalModel:
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self.model, self.processor = _load(name, revision)
         self.model = self.model.eval().to(self.device)
-        self.processor.tokenizer.padding_side = "left"
 
     def record(self) -> dict[str, Any]:
         """Say what decides on the answers."""
@@ -120,7 +119,8 @@ class LocalModel:
         batches = [ordered[start : start + self.batch] for start in range(0, len(ordered), self.batch)]
         batches = [wanted for batch in batches if (wanted := [entry for entry in batch if entry.key in keys])]
         for batch in tqdm(batches, desc="answering", unit="batch", disable=len(batches) < 2):
-            keep(list(zip(batch, self._generate(batch, images, max_new_tokens), strict=True)))
+            answers = generate_answers(self.model, self.processor, batch, images, max_new_tokens)
+            keep(list(zip(batch, answers, strict=True)))
         return []
 
     def _length(self, question: BenchmarkQuestion) -> int:
@@ -128,31 +128,6 @@ class LocalModel:
         count = getattr(self.processor, "num_visual_tokens", lambda height, width: height * width // 784)
         text = sum(len(part.get("text", "")) for turn in question.messages for part in turn["content"])
         return sum(count(height, width) for height, width in question.sizes) + text // 3
-
-    def _generate(
-        self, batch: Sequence[BenchmarkQuestion], images: Images, max_new_tokens: int
-    ) -> list[GeneratedAnswer]:
-        import torch
-
-        chats = [_with_images(question, images(question)) for question in batch]
-        inputs = self.processor.apply_chat_template(
-            chats,
-            tokenize=True,
-            return_dict=True,
-            return_tensors="pt",
-            add_generation_prompt=True,
-            processor_kwargs={"padding": True},
-        ).to(self.device, self.model.dtype)
-        with torch.inference_mode():
-            tokens = self.model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False)
-        made = tokens[:, inputs["input_ids"].shape[1] :]
-        ends = self.model.generation_config.eos_token_id
-        ends = set(ends if isinstance(ends, list) else [ends])
-        texts = self.processor.batch_decode(made, skip_special_tokens=True)
-        return [
-            GeneratedAnswer(text, cut=len(row) >= max_new_tokens and not ends & set(row))
-            for text, row in zip(texts, made.tolist(), strict=True)
-        ]
 
 
 class ServedModel:
@@ -183,6 +158,44 @@ class ServedModel:
         """Ask for all at once, as many as the endpoint takes."""
         endpoint = replace(self.endpoint, max_tokens=max_new_tokens)
         return asyncio.run(_ask_all(endpoint, missing, images, keep))
+
+
+def generate_answers(
+    model: Any, processor: Any, batch: Sequence[BenchmarkQuestion], images: Images, max_new_tokens: int
+) -> list[GeneratedAnswer]:
+    """Answer questions at once, greedily, with the padding on the left whatever the processor's is.
+
+    Args:
+        model: In evaluation mode.
+        processor: The model's.
+        batch: The questions.
+        images: Reads a question's images.
+        max_new_tokens: Of an answer.
+    """
+    import torch
+
+    side, processor.tokenizer.padding_side = processor.tokenizer.padding_side, "left"
+    try:
+        inputs = processor.apply_chat_template(
+            [_with_images(question, images(question)) for question in batch],
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+            add_generation_prompt=True,
+            processor_kwargs={"padding": True},
+        ).to(model.device, model.dtype)
+    finally:
+        processor.tokenizer.padding_side = side
+    with torch.inference_mode():
+        tokens = model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False)
+    made = tokens[:, inputs["input_ids"].shape[1] :]
+    ends = model.generation_config.eos_token_id
+    ends = set(ends if isinstance(ends, list) else [ends])
+    texts = processor.batch_decode(made, skip_special_tokens=True)
+    return [
+        GeneratedAnswer(text, cut=len(row) >= max_new_tokens and not ends & set(row))
+        for text, row in zip(texts, made.tolist(), strict=True)
+    ]
 
 
 async def _ask_all(

@@ -30,7 +30,7 @@ from .batches.shared_prompt import SharedPromptCollator, share_prompts
 from .origin import NEUTRAL, record_of
 from .progress import GroupedCollator, Meter, groups_of
 from .ranks import count_steps, uses_deepspeed, world_size
-from .recipe import Recipe
+from .recipe import Recipe, RecipeError
 from .stages import linear_layers
 from .trainers import StageDPOTrainer, StageSFTTrainer
 
@@ -50,7 +50,28 @@ def build_trainer(
     """
     build = _conversation_trainer if recipe.training_stage.method == "sft" else _preference_trainer
     with _recipes_precision(recipe):
-        return build(recipe, checkpoints, _Data.of(recipe), origin)
+        data = _Data.of(recipe)
+        trainer = build(recipe, checkpoints, data, origin)
+    if recipe.validation is not None:
+        _add_validation(trainer, recipe, data.processor)
+    return trainer
+
+
+def _add_validation(trainer: StageSFTTrainer | StageDPOTrainer, recipe: Recipe, processor: AmaliaVLProcessor) -> None:
+    """Put the recipe's validation task to the model before each checkpoint.
+
+    Raises:
+        RecipeError: Several ranks share the model, or the task cannot be followed.
+        ValueError: The task's rows cannot be read.
+    """
+    from .validation import ValidationTask
+
+    if world_size() > 1:
+        raise RecipeError(f"validation={recipe.validation} runs in one process, but there are {world_size()} ranks")
+    encoder = Encoder(processor, recipe.training_stage.max_tiles, recipe.max_length)
+    task = ValidationTask(str(recipe.validation), encoder, recipe.save_steps)
+    task.trainer = trainer
+    trainer.add_callback(task)
 
 
 @contextmanager

@@ -90,6 +90,8 @@ class Recipe:
             of beside it; `prefer` with `shared_prompt` only.
         loss: Weights of the preference losses that are added up, by TRL's names; DPO's `sigmoid` alone when left out.
             MPO (arXiv 2411.10442) is `{sigmoid: 0.8, bco_pair: 0.2, sft: 1.0}`.
+        validation: YAML file of a task, as `amalia-vl eval run --task` takes it, that the model is put to before each
+            checkpoint; one process only.
     """
 
     stage: str
@@ -128,6 +130,7 @@ class Recipe:
     shared_prompt: bool = False
     precompute_reference: bool = False
     loss: Mapping[str, float] = field(default_factory=dict)
+    validation: str | None = None
 
     def __post_init__(self) -> None:
         faults = list(_faults(self))

@@ -19,6 +19,7 @@ _CURVES = (
     ("loss/", "loss of its samples", "#a0522d"),
     ("rewards/accuracies", "share of pairs whose chosen answer gained more", "#6a1b9a"),
     ("rewards/margins", "how much more it gained, times beta", "#6a1b9a"),
+    ("validation/", "of the validation task: its figure, or the loss of its references", "#b3261e"),
     ("mean_token_accuracy", "share of answers' tokens foreseen", "#6a1b9a"),
     ("grad_norm", "norm of the gradient, before clipping", "#00695c"),
     ("learning_rate/", "learning rate", "#00695c"),
