@@ -21,7 +21,7 @@ KNOWN_INPUTS = {
     "token_type_ids",  # TRL, where a tokenizer gives them
     "adapter_names",  # PEFT, batches of several adapters
     "attention_instances",  # vLLM
-    *("segments", "answer_places"),  # this package, packed rows and shared prompts
+    *("segments", "scored", "answer_places"),  # this package, packed rows and shared prompts
 }
 
 
