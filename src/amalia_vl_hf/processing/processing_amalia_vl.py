@@ -5,9 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from transformers import BatchEncoding, BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
 from transformers.processing_utils import MultiModalData
+from transformers.utils.chat_template_utils import render_jinja_template
 
+from .chat_tokens_amalia_vl import ChatTokens, tokens_within
 from .image_processing_amalia_vl import (
     LOADING,
     STANDARD,
@@ -190,8 +193,40 @@ class AmaliaVLProcessor(ProcessorMixin):
             text: Chats as `apply_chat_template` renders them, `<s>` included.
             **options: Of the tokenizer's call.
         """
-        reader, chats = self._reader(list(text))
-        return reader.tokenizer(chats, add_special_tokens=False, **options)
+        return self._tokenised(list(text), **options)
+
+    def encode_answers(self, chats: Sequence[Sequence[Mapping[str, Any]]], names: Sequence[str]) -> list[ChatTokens]:
+        """Tokenise conversations with typed contents as `apply_chat_template` does, but an image stays one token.
+
+        Args:
+            chats: The conversations.
+            names: What to call each in errors.
+
+        Returns:
+            The tokens of each, with the assistant's marked.
+
+        Raises:
+            ValueError: Roles or texts are none that `apply_chat_template` takes.
+        """
+        source = self._template(None)
+        tokens = control_tokens(self.tokenizer, self.image_token, source)
+        for chat, name in zip(chats, names, strict=True):
+            require_plain(chat, source, name, tokens)
+        texts, spans = render_jinja_template(
+            [mark_turns(chat, tokens) for chat in chats],
+            chat_template=source,
+            return_assistant_tokens_mask=True,
+            **self.tokenizer.special_tokens_map,
+        )
+        encoded = self._tokenised(texts, return_offsets_mapping=True)
+        rows = zip(encoded["input_ids"], encoded["offset_mapping"], spans, strict=True)
+        return [ChatTokens(np.array(ids), tokens_within(offsets, answers)) for ids, offsets, answers in rows]
+
+    def _tokenised(self, text: list[str], **options: Any) -> BatchEncoding:
+        """Tokenise rendered chats; the tokenizer adds `<s>` only where the template does not write it."""
+        opened = bool(self.tokenizer.bos_token) and text[0].startswith(self.tokenizer.bos_token)
+        reader, chats = self._reader(text)
+        return reader.tokenizer(chats, add_special_tokens=not opened, **options)
 
     def literal_tokens(self, turns: Sequence[Mapping[str, Any]], where: str) -> list[str]:
         """List the control tokens that stand literally in the texts of a conversation with typed contents.

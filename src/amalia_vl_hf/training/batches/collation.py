@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from PIL import Image
+from torch.nn.utils.rnn import pad_sequence
 
 from ...samples.loading import conversation, require_readable
 
@@ -45,21 +47,39 @@ class Encoder:
             ValueError: A conversation is too long, has no answer or an image that cannot be used; names it.
         """
         processor = self.processor
-        for turns, name in zip(conversations, names, strict=True):
-            processor.literal_tokens(turns, name)  # refuses by the sample's name what cannot be rendered
-        batch = dict(
-            processor.apply_chat_template(
-                list(conversations),
-                tokenize=True,
-                return_dict=True,
-                return_tensors="pt",
-                return_assistant_tokens_mask=True,
-                processor_kwargs={"padding": True, "padding_side": "right", "max_tiles": self.max_tiles},
-            )
-        )
-        batch["assistant_masks"] = torch.as_tensor(batch["assistant_masks"])
-        _check(batch, names, self.max_length, processor.image_token_id)
+        chats = processor.encode_answers(conversations, names)
+        pictures = [self._pictures(turns, name) for turns, name in zip(conversations, names, strict=True)]
+        rows = [self._widened(*parts) for parts in zip(chats, pictures, names, strict=True)]
+        batch = _padded(rows, processor.tokenizer.pad_token_id)
+        if images := [picture for some in pictures for picture in some]:
+            batch |= processor.image_processor(images, max_tiles=self.max_tiles, return_tensors="pt")
         return batch
+
+    def _pictures(self, turns: list[dict[str, Any]], name: str) -> list[Image.Image]:
+        """Decode the images of a conversation."""
+        images = [part["image"] for turn in turns for part in turn["content"] if part["type"] == "image"]
+        try:
+            pictures: list[Image.Image] = self.processor.image_processor.fetch_images(images)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+        return pictures
+
+    def _widened(self, chat: Any, pictures: Sequence[Image.Image], name: str) -> Any:
+        """Give a conversation its visual tokens, before its images are cut; hold it to answers and `max_length`."""
+        visual = [self.processor.num_visual_tokens(*picture.size[::-1], self.max_tiles) for picture in pictures]
+        try:
+            row = chat.widened(self.processor.image_token_id, visual)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}; does the chat template leave an image out?") from error
+        if len(row.ids) > self.max_length:
+            raise ValueError(
+                f"{name}: {len(row.ids)} tokens, {sum(visual)} of them visual, exceed "
+                f"max_length={self.max_length}; cutting would tear the image or the answer: raise max_length, lower "
+                "max_tiles, or leave the sample out"
+            )
+        if not row.answers.any():
+            raise ValueError(f"{name}: no assistant turn, so there is nothing to learn from")
+        return row
 
 
 @dataclass(frozen=True)
@@ -97,18 +117,16 @@ class PreferenceCollator:
         return batch
 
 
-def _check(batch: Mapping[str, torch.Tensor], names: Sequence[str], max_length: int, image_token_id: int) -> None:
-    lengths = batch["attention_mask"].sum(dim=1).tolist()
-    visual = (batch["input_ids"] == image_token_id).sum(dim=1).tolist()
-    answers = batch["assistant_masks"].sum(dim=1).tolist()
-    for name, length, images, answer in zip(names, lengths, visual, answers, strict=True):
-        if length > max_length:
-            raise ValueError(
-                f"{name}: {length} tokens, {images} of them visual, exceed max_length={max_length}; cutting would "
-                "tear the image or the answer: raise max_length, lower max_tiles, or leave the sample out"
-            )
-        if not answer:
-            raise ValueError(f"{name}: no assistant turn, so there is nothing to learn from")
+def _padded(rows: Sequence[Any], pad: int | None) -> dict[str, torch.Tensor]:
+    """Stack conversations, padded on the right."""
+    if pad is None:
+        raise ValueError("the tokenizer has no padding token, so conversations of other lengths cannot be stacked")
+    ids = [torch.from_numpy(row.ids) for row in rows]
+    return {
+        "input_ids": pad_sequence(ids, batch_first=True, padding_value=pad),
+        "attention_mask": pad_sequence([torch.ones_like(row) for row in ids], batch_first=True),
+        "assistant_masks": pad_sequence([torch.from_numpy(row.answers) for row in rows], batch_first=True),
+    }
 
 
 def _answers_after(assistant: torch.Tensor, earlier: torch.Tensor) -> torch.Tensor:
