@@ -48,9 +48,9 @@ def test_shipped_weights_are_small_and_say_where_they_come_from():
     with safe_open(SHIPPED, framework="numpy") as file:
         facts = file.metadata()
     sources = json.loads(facts["sources"])
-    assert facts["licence_of_sources"] == "MPL-2.0"
-    assert all(name.startswith(("libreoffice-", "firefox-", "thunderbird-")) for name in sources)
-    assert len(sources) == 8
+    assert facts["licence_of_sources"] == "BSD-3-Clause, MPL-2.0"
+    assert all(name.startswith(("libreoffice-", "firefox-", "thunderbird-", "python3-django")) for name in sources)
+    assert len(sources) == 9
     assert "unknown" not in sources.values()
 
 

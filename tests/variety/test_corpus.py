@@ -11,6 +11,7 @@ from amalia_vl_hf.variety.corpus import (
     plain,
     read_fluent,
     read_help,
+    read_manual,
     read_mo,
     read_pairs,
     read_properties,
@@ -60,6 +61,17 @@ def test_plural_forms_are_entries():
 def test_a_help_page_is_read_by_paragraph():
     source = page("Guardar <b>tudo</b>") + '<p id="par_idN1" class="y">linha\ndois</p>'
     assert read_help(source) == {"hd_id1": "Guardar <b>tudo</b>", "par_idN1": "linha\ndois"}
+
+
+def test_a_manual_is_read_by_place_and_joined_only_where_paragraphs_are_as_many(tmp_path):
+    page = "<page><info><desc>de quem é</desc></info><title>Guardar</title><p>Guarde <b>o</b> ficheiro</p></page>"
+    assert read_manual(page) == {"0/2": "Guardar", "1/2": "Guarde <b>o</b> ficheiro"}
+    for locale, texts in (("pt", (EUROPEAN, EUROPEAN)), ("pt_BR", (BRAZILIAN, BRAZILIAN + " Já."))):
+        folder = tmp_path / "docs" / "help" / locale / "app"
+        folder.mkdir(parents=True)
+        (folder / "save.page").write_text("".join(f"<p>{text}</p>" for text in texts), encoding="utf-8")
+        (folder / "open.page").write_text("<p>Abra o que quer.</p>" * len(locale), encoding="utf-8")
+    assert [pair.brazilian for pair in read_pairs(tmp_path)] == [BRAZILIAN, f"{BRAZILIAN} Já."]
 
 
 def test_fluent_entries_attributes_and_variants():

@@ -1,11 +1,14 @@
 import json
+from pathlib import Path
 
+import PIL.Image
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset, Features, Image, Value, load_dataset
 
 from amalia_vl_hf import cli
+from amalia_vl_hf.samples.images import recorded_root
 from amalia_vl_hf.variety import judge
 from amalia_vl_hf.variety.filter import dialogue, filter_file
 from tests.variety.test_judge import BRAZILIAN, EUROPEAN, OTHERS
@@ -59,11 +62,37 @@ def test_dropped_rows_go_beside_with_score_and_reasons(tmp_path):
     assert report.signs["Brazilian words"] == 5
 
 
-def test_undecided_rows_are_kept_when_asked_for(tmp_path):
+def test_other_languages_are_kept_when_asked_for(tmp_path):
     source = write_jsonl(tmp_path / "in.jsonl", conversations([*EUROPEAN, *BRAZILIAN, *OTHERS, "Porto\nLisboa"]))
-    report = filter_file(source, tmp_path / "out.jsonl", judge, keep_undecided=True)
+    report = filter_file(source, tmp_path / "out.jsonl", judge, keep_others=True)
     assert [row["id"] for row in read_jsonl(tmp_path / "out.jsonl")] == [*range(5), *range(10, 16)]
-    assert (report.kept, report.undecided, report.dropped) == (5, 6, {"pt-BR": 5})
+    assert (report.kept, report.nothing, report.dropped) == (5, 6, {"pt-BR": 5})
+
+
+def test_what_says_too_little_is_kept_and_counted(tmp_path):
+    short = ["Qual é a localidade?\nPortimão", "Qual é o total?\n123,45 €", "Porto\nLisboa"]
+    source = write_jsonl(tmp_path / "in.jsonl", conversations(short))
+    report = filter_file(source, tmp_path / "out.jsonl", judge)
+    assert len(read_jsonl(tmp_path / "out.jsonl")) == 3
+    assert (report.kept, report.undecided, report.nothing, report.dropped) == (0, 2, 1, {})
+    assert "kept, undecided" in report.table()
+    assert "kept, nothing to judge" in report.table()
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_images_are_found_from_where_the_rows_lie(elsewhere, tmp_path):
+    pictures = tmp_path / "in" / "pictures"
+    pictures.mkdir(parents=True)
+    PIL.Image.new("RGB", (4, 4)).save(pictures / "a.png")
+    row = {"image": "pictures/a.png", "messages": turns(EUROPEAN[0])}
+    source = write_jsonl(tmp_path / "in" / "in.jsonl", [row])
+    out = tmp_path / ("other" if elsewhere else "in") / "out.jsonl"
+    out.parent.mkdir(exist_ok=True)
+    filter_file(source, out, judge)
+    assert read_jsonl(out) == [row]
+    root = recorded_root(out)
+    assert (root is not None) is elsewhere
+    assert (Path(root or out.parent) / "pictures" / "a.png").is_file()
 
 
 def test_of_a_preference_the_prompt_and_the_chosen_answer_count(tmp_path):
@@ -80,6 +109,7 @@ def test_every_format_of_training_is_read():
     assert dialogue({"texts": [{"user": "O que é?", "assistant": "Um comboio."}]}) == "O que é?\nUm comboio."
     assert dialogue({"messages": [{"role": "user", "content": parts}]}) == "O que é?"
     assert dialogue({"text": "Um comboio."}) == "Um comboio."
+    assert dialogue({"question": "O que é?", "answer": "Um comboio.", "kind": "x"}) == "O que é?\nUm comboio."
 
 
 @pytest.mark.parametrize(
@@ -189,7 +219,7 @@ def test_a_row_that_is_no_object_is_refused():
 
 def test_the_command_prints_what_it_did(tmp_path, capsys):
     source = write_jsonl(tmp_path / "in.jsonl", conversations([*EUROPEAN, *BRAZILIAN, *OTHERS]))
-    assert cli.main(["data", "filter", str(source), str(tmp_path / "out.jsonl"), "--keep-undecided"]) == 0
+    assert cli.main(["data", "filter", str(source), str(tmp_path / "out.jsonl"), "--keep-others"]) == 0
     table = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert table[:4] == [
         ["rows", "15", "100.0%"],

@@ -7,7 +7,7 @@ from safetensors import safe_open
 
 from amalia_vl_hf.variety.classifier import load_classifier, save_classifier
 from amalia_vl_hf.variety.corpus import Pair
-from amalia_vl_hf.variety.fit import JOINED, fit_weights, main
+from amalia_vl_hf.variety.fit import JOINED, fit_weights, main, pair_up
 from tests.variety.test_corpus import catalogue
 
 THINGS = ["imagem", "pasta", "janela", "tabela", "página", "mensagem", "lista", "figura"]
@@ -69,3 +69,31 @@ def test_the_command_trains_and_records_its_sources(options, licence, sources, t
     assert set(json.loads(facts["sources"]).values()) == {"7"}
     assert len(json.loads(facts["sources"])) == sources
     assert load_classifier(out)("guarde o ficheiro no ecrã") > load_classifier(out)("salve o arquivo na tela")
+
+
+def test_folders_of_either_variety_are_trained_on(tmp_path, capsys):
+    for side in ("european", "brazilian"):
+        (tmp_path / side).mkdir()
+        texts = [getattr(pair, side) for pair in corpus("x", 0)][: 40 if side == "european" else 60]
+        (tmp_path / side / "texts.txt").write_text("\n\n".join(texts), encoding="utf-8")
+    out = tmp_path / "w.safetensors"
+    folders = ["--european", str(tmp_path / "european"), "--brazilian", str(tmp_path / "brazilian")]
+    main(["--out", str(out), *folders])
+    assert "written" in capsys.readouterr().out
+    assert load_classifier(out)("guarde o ficheiro no ecrã") > load_classifier(out)("salve o arquivo na tela")
+    with safe_open(out, framework="numpy") as file:
+        assert json.loads(file.metadata()["folders"]) == ["european", "brazilian"]
+
+
+def test_the_fewer_texts_come_round_again():
+    pairs = pair_up(["a", "b"], ["1", "2", "3", "4", "5"])
+    assert sorted(pair.brazilian for pair in pairs) == ["1", "2", "3", "4", "5"]
+    assert {pair.european for pair in pairs} == {"a", "b"}
+    with pytest.raises(ValueError, match="0 European and 1 Brazilian texts: both sides are needed"):
+        pair_up([], ["1"])
+
+
+def test_nothing_to_train_on_is_refused(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["--out", str(tmp_path / "w.safetensors")])
+    assert "name PACKAGES, or folders" in capsys.readouterr().err

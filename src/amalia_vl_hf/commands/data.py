@@ -91,12 +91,12 @@ def _add_mix(steps: Commands) -> None:
 
 
 def _add_filter(steps: Commands) -> None:
-    purpose = "Keep the conversations in European Portuguese; the others go beside them, with the reasons."
+    purpose = "Drop conversations in Brazilian Portuguese and other languages; they go beside, with the reasons."
     parser = add_command(steps, "filter", purpose, FILTER, _filter)
     parser.add_argument("source", metavar="IN", help="JSONL or parquet file of conversations")
     parser.add_argument("out", metavar="OUT", help="file of the same kind to write; NAME.dropped goes beside it")
-    parser.add_argument("--threshold", type=float, default=0.5, metavar="X", help="lowest score to keep (%(default)s)")
-    parser.add_argument("--keep-undecided", action="store_true", help="keep other languages and too short texts, too")
+    parser.add_argument("--threshold", type=float, metavar="X", help="drop what scores lower, undecided or not")
+    parser.add_argument("--keep-others", action="store_true", help="keep other languages, too")
     parser.add_argument("--classifier", metavar="MODEL", help="directory or Hub id of a text classifier to judge by")
     parser.add_argument("--label", metavar="LABEL", help="that classifier's label for European Portuguese")
 
@@ -226,7 +226,7 @@ def _filter(arguments: argparse.Namespace) -> int:
 
         classifier = HubClassifier(arguments.classifier, arguments.label)
     judging = partial(judge, threshold=arguments.threshold, classifier=classifier)
-    report = filter_file(Path(arguments.source), Path(arguments.out), judging, arguments.keep_undecided)
+    report = filter_file(Path(arguments.source), Path(arguments.out), judging, arguments.keep_others)
     print(report.table())
     return 0
 

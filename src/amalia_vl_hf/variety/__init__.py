@@ -1,15 +1,18 @@
-"""European or Brazilian Portuguese: judges a whole dialogue by strong rules and an n-gram classifier, with reasons.
+"""European or Brazilian Portuguese: judges a whole dialogue by strong rules, a lexicon and n-grams, with reasons.
 
     >>> judge("O autocarro está a chegar à paragem e as pessoas estão a entrar.").is_pt_pt
     True
-    >>> judge("O ônibus está chegando ao ponto e as pessoas estão entrando.").is_pt_pt
-    False
+    >>> judge("O ônibus está chegando ao ponto e as pessoas estão entrando.").refused
+    True
+    >>> judge("Qual é a localidade? Portimão").undecided
+    True
     >>> judge("The bus is arriving at the stop and people are getting on.").reasons
     ('not Portuguese',)
 
-A short string says little. On software that was not trained on, a pt-PT string has the higher score .76 of the time
-alone, and .95 joined with three others; in news, four sentences give .92 (`benchmarks/RESULTS.md`). So give it all
-turns of a dialogue at once. Code blocks and addresses are not read.
+A short string says little, so give it all turns of a dialogue at once; `benchmarks/RESULTS.md` has what one string,
+four and eight are worth. A text is **refused** only where it is Brazilian enough to drop: by a sign of Brazil that the
+rest does not outweigh, or, without one, by much text whose n-grams are Brazilian. What has neither is **undecided**,
+and kept. Code blocks and addresses are not read.
 
 The spelling of before 1990 never speaks for Brazil: both spellings are the same to the classifier, and where Brazil
 had changed a word long before ("acção", "óptimo"), the old one speaks for Portugal.
@@ -18,6 +21,7 @@ had changed a word long before ("acção", "óptimo"), the old one speaks for Po
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -29,7 +33,14 @@ Classifier = Callable[[str], float]
 
 NOT_PORTUGUESE = "not Portuguese"
 TOO_LITTLE = "too little Portuguese to tell"
+# A text is refused under these scores. What each keeps and refuses, of one string, four and eight joined, is in
+# `benchmarks/RESULTS.md`: of European texts at most 1 % (2 % of four sentences of news), in software, news and books.
+REFUSED_WITH_SIGN = 0.4  # where a sign of Brazil was seen
+REFUSED_WITHOUT = {100: 0.38, 50: 0.29, 25: 0.17}  # without one, by the fewest words; a shorter text never is
+SURE = 0.8  # from this score on a text is European on evidence, not for want of it
+_SIGN = 2.0  # weight from which on a rule for Brazil is a sign of it
 _SHOWN = 3  # findings of a rule, in a reason
+_WORD = re.compile(r"[^\W\d_]+")
 
 
 @dataclass(frozen=True)
@@ -37,25 +48,30 @@ class Verdict:
     """What a text was judged to be.
 
     Args:
-        is_pt_pt: Whether it is European Portuguese; None where there is nothing to judge: another language, or too
-            little text.
+        is_pt_pt: The likelier side, True for European Portuguese; None where there is nothing to judge: another
+            language, or no word that tells Portuguese.
         score: 0 to 1, 1 for surely pt-PT; 0.5 where there is nothing to judge.
         reasons: What spoke for either side, for people to read: `pt-BR, Brazilian words: ônibus, trem`.
+        refused: Whether it is Brazilian enough to drop.
+        undecided: Whether there is text, and not enough evidence for either side.
     """
 
     is_pt_pt: bool | None
     score: float
     reasons: tuple[str, ...]
+    refused: bool = False
+    undecided: bool = False
 
 
-def judge(text: str, threshold: float = 0.5, classifier: Classifier | None = None) -> Verdict:
+def judge(text: str, threshold: float | None = None, classifier: Classifier | None = None) -> Verdict:
     """Judge the variety of a text, best a whole dialogue, its turns joined by line breaks.
 
     Args:
         text: Any text, of any length.
-        threshold: Lowest score that counts as pt-PT; higher lets less pt-BR through, and loses more pt-PT.
-        classifier: Gives the log-odds, in nats, that a clean text is pt-PT; the shipped n-grams by default. See
-            `hub` for a model of the Hub.
+        threshold: Refuse what scores lower, on whatever evidence, and leave nothing undecided; by default the
+            thresholds that were measured, which ask for a sign of Brazil or for enough text.
+        classifier: Gives the log-odds, in nats, that a clean text is pt-PT; the shipped n-grams by default, whose
+            verdict is among the reasons all the same. See `hub` for a model of the Hub.
 
     Raises:
         TypeError: The text is no `str`.
@@ -63,18 +79,29 @@ def judge(text: str, threshold: float = 0.5, classifier: Classifier | None = Non
     """
     if not isinstance(text, str):
         raise TypeError(f"judge takes one text, a whole dialogue joined by line breaks, not {type(text).__name__}")
-    if not 0 < threshold < 1:
+    if threshold is not None and not 0 < threshold < 1:
         raise ValueError(f"a threshold is between 0 and 1, not {threshold}")
     text = clean(text)
-    found = findings(text)
+    signs = findings(text)
     portuguese = is_portuguese(text)
     if portuguese is False:
         return Verdict(None, 0.5, (NOT_PORTUGUESE,))
-    if portuguese is None and not found:
+    if portuguese is None and not signs:
         return Verdict(None, 0.5, (TOO_LITTLE,))
-    learned = (classifier or load_classifier())(text)
-    score = _sigmoid(learned + evidence(found))
-    return Verdict(score >= threshold, score, (*map(_reason, found, found.values()), f"classifier: {learned:+.1f}"))
+    ngrams = load_classifier()(text)
+    learned = classifier(text) if classifier else ngrams
+    score = _sigmoid(learned + evidence(signs))
+    reasons = [*map(_reason, signs, signs.values()), f"classifier: {learned:+.1f}"]
+    if classifier:
+        without = _sigmoid(ngrams + evidence(signs))
+        reasons.append(f"shipped n-grams: {ngrams:+.1f}, which make it {'pt-PT' if without >= 0.5 else 'pt-BR'}")
+    if threshold is not None:
+        return Verdict(score >= threshold, score, tuple(reasons), refused=score < threshold)
+    marked = any(RULES[name].variety == "pt-BR" and RULES[name].weight >= _SIGN for name in signs)
+    words = len(_WORD.findall(text))
+    limit = next((limit for fewest, limit in REFUSED_WITHOUT.items() if words >= fewest), 0.0)
+    refused = score < (REFUSED_WITH_SIGN if marked else limit)
+    return Verdict(score >= 0.5, score, tuple(reasons), refused, undecided=not refused and score < SURE)
 
 
 def _reason(name: str, matches: list[str]) -> str:

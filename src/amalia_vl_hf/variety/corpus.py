@@ -1,7 +1,8 @@
 r"""A parallel corpus of European and Brazilian Portuguese: the message catalogues that Debian ships.
 
 A string of a program has one key and two translations: `.mo` catalogues are joined by message, LibreOffice's help
-by paragraph, Mozilla's language packs by entry. Both sides say the same thing, so what differs is the variety.
+by paragraph, manuals of GNOME and KDE by page and place, Mozilla's language packs by entry. Both sides say the same
+thing, so what differs is the variety.
 
 The packages are Debian's own; fetch and unpack them once, a folder each:
 
@@ -10,7 +11,9 @@ The packages are Debian's own; fetch and unpack them once, a folder each:
         firefox-esr-l10n-pt-pt firefox-esr-l10n-pt-br thunderbird-l10n-pt-pt thunderbird-l10n-pt-br
     for deb in *.deb; do dpkg-deb -x "$deb" "../packages/${deb%.deb}"; done
 
-These eight are MPL-2.0. For a larger corpus, and to measure on other software: coreutils digikam-data
+These eight are MPL-2.0. The shipped weights have python3-django (BSD) beside them, and `lexicon` takes the
+dictionaries hunspell-pt-pt and hunspell-pt-br. For a larger corpus, and to measure on
+other software: coreutils digikam-data
 evolution-common gimp-data gnucash-common inkscape iso-codes kalzium-data kgeography-data krita-l10n kstars-data
 minetest-data okular tuxpaint-data vlc-l10n wesnoth-1.16-data (mostly GPL). Leave out `debian-reference-pt-br` and
 `debian-edu-doc-pt-br`, which hold pt-PT, and `gimp-help-pt`, which is English.
@@ -32,10 +35,13 @@ from .text import clean, is_portuguese
 Messages = dict[str, str]  # translations by key
 
 # A package's two halves are joined under the name before the language: `libreoffice-help-pt`, `...-pt-br`.
-_LANGUAGE_SUFFIX = re.compile(r"-pt(-pt|-br)?$", re.IGNORECASE)
+LANGUAGE_SUFFIX = re.compile(r"-pt(-pt|-br)?$", re.IGNORECASE)
 _LOCALES = {"pt": "pt", "pt_PT": "pt", "pt-PT": "pt", "pt_BR": "br", "pt-BR": "br"}
 _MO_MAGIC = 0x950412DE
 _PARAGRAPH = re.compile(r'<(p|h\d) id="((?:par|hd)_id[^"]+)"[^>]*>(.*?)</\1>', re.DOTALL)
+_MANUALS = (".page", ".docbook")
+_MANUAL_PARAGRAPH = re.compile(r"<(p|para|title|desc)\b[^>]*>(.*?)</\1>", re.DOTALL)
+_UNREAD = re.compile(r"<!--.*?-->|<(info|bookinfo|screen|programlisting)\b.*?</\1>", re.DOTALL)
 _FLUENT_ENTRY = re.compile(r"^(-?[A-Za-z][\w-]*) *=(.*)$")
 _FLUENT_ATTRIBUTE = re.compile(r"^ +\.([A-Za-z][\w-]*) *=(.*)$")
 _FLUENT_VARIANT = re.compile(r"^ *\*?\[[\w .-]+\](.*)$")
@@ -146,6 +152,15 @@ def read_help(page: str) -> Messages:
     return {match[2]: match[3] for match in _PARAGRAPH.finditer(page)}
 
 
+def read_manual(page: str) -> Messages:
+    """Read the paragraphs of a page of GNOME's help or of a DocBook manual by their place.
+
+    Keys hold the number of paragraphs, too, so that only pages with as many in both varieties are joined.
+    """
+    paragraphs = [match[2] for match in _MANUAL_PARAGRAPH.finditer(_UNREAD.sub(" ", page))]
+    return {f"{place}/{len(paragraphs)}": text for place, text in enumerate(paragraphs)}
+
+
 def read_fluent(source: str) -> Messages:
     """Read a Mozilla `.ftl` file; attributes and variants are entries of their own."""
     messages: Messages = {}
@@ -175,7 +190,7 @@ def read_properties(source: str) -> Messages:
 def _by_name(packages: Path) -> dict[str, list[Path]]:
     folders: dict[str, list[Path]] = {}
     for folder in sorted(path for path in packages.iterdir() if path.is_dir()):
-        folders.setdefault(_LANGUAGE_SUFFIX.sub("", folder.name.split("_")[0]), []).append(folder)
+        folders.setdefault(LANGUAGE_SUFFIX.sub("", folder.name.split("_")[0]), []).append(folder)
     return folders
 
 
@@ -183,7 +198,7 @@ def _variety(path: Path) -> str | None:
     """Tell the variety of a file from the folders it is in, or from its name for a language pack."""
     if path.suffix == ".xpi":
         return "br" if "pt-BR" in path.name else "pt" if "pt-PT" in path.name else None
-    if path.suffix not in (".mo", ".html"):
+    if path.suffix not in (".mo", ".html", *_MANUALS):
         return None
     return next((_LOCALES[part] for part in path.parts if part in _LOCALES), None)
 
@@ -195,6 +210,9 @@ def _read_file(file: Path) -> Messages:
         # Paragraph ids repeat from page to page, so the page is part of the key.
         page = "/".join(part for part in file.parts[-3:] if part not in _LOCALES)
         return {f"{page}#{key}": text for key, text in read_help(file.read_text(encoding="utf-8")).items()}
+    if file.suffix in _MANUALS:
+        page = "/".join(part for part in file.parts[-3:] if part not in _LOCALES)
+        return {f"{page}#{key}": text for key, text in read_manual(file.read_text(encoding="utf-8")).items()}
     return {f"{file.name}\4{key}": text for key, text in read_mo(file.read_bytes()).items()}
 
 

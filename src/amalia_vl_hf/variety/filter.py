@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm  # type: ignore[import-untyped]
 
+from ..disk import whole_file
 from ..samples.formats import read_record
 from ..samples.images import record_root, recorded_root
-from . import Verdict
+from . import NOT_PORTUGUESE, Verdict
 
 Judge = Callable[[str], Verdict]
 Row = Mapping[str, Any]
@@ -31,23 +30,25 @@ class FilterReport:
     """What a filter did.
 
     Args:
-        kept: Rows judged pt-PT.
-        undecided: Rows kept though there was nothing to judge, if that was asked for.
+        kept: Rows kept as pt-PT, on evidence.
+        undecided: Rows kept though their text says too little of either side.
+        nothing: Rows kept with nothing to judge: no word that tells Portuguese, or, if asked for, another language.
         dropped: Rows set aside, by why.
         signs: Dropped pt-BR rows by the rules that spoke against them; a row may count for several.
     """
 
     kept: int = 0
     undecided: int = 0
+    nothing: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     signs: Counter[str] = field(default_factory=Counter)
 
     def table(self) -> str:
         """Write the counts for people."""
-        rows = self.kept + self.undecided + self.dropped.total()
+        rows = self.kept + self.undecided + self.nothing + self.dropped.total()
         counts = {"rows": rows, "kept, pt-PT": self.kept}
-        if self.undecided:
-            counts["kept, nothing to judge"] = self.undecided
+        kept = {"kept, undecided": self.undecided, "kept, nothing to judge": self.nothing}
+        counts |= {name: count for name, count in kept.items() if count}
         counts |= {f"dropped, {why}": count for why, count in self.dropped.most_common()}
         lines = [f"{name:<36}{count:>12,}{count / max(rows, 1):>9.1%}" for name, count in counts.items()]
         if self.signs:
@@ -56,20 +57,22 @@ class FilterReport:
         return "\n".join(lines)
 
 
-def filter_file(source: Path, out: Path, judge: Judge, keep_undecided: bool = False) -> FilterReport:
+def filter_file(source: Path, out: Path, judge: Judge, keep_others: bool = False) -> FilterReport:
     """Filter a JSONL or parquet file of conversations, in any format that training reads, or with a `text` column.
 
     Kept rows go to `out` as they are. The others go beside it, to `NAME.dropped.jsonl` or `NAME.dropped.parquet`, with
     `variety_score` and `variety_reasons`. Both files appear when they are complete, `out` last. In another folder than
     the source's, each has a `NAME.images.json` that says where the images are that its rows name.
 
-    A conversation is judged by all its turns at once; of a preference pair, by the prompt and the chosen answer.
+    A conversation is judged by all its turns at once; of a preference pair, by the prompt and the chosen answer. What
+    is undecided, or has too little Portuguese to tell, is kept and counted: dropped are rows that are Brazilian enough,
+    in another language, or unreadable.
 
     Args:
         source: File to read.
         out: File to write, of the same kind.
         judge: Gives the verdict on a text.
-        keep_undecided: Keep rows with nothing to judge, too: other languages, and too little text.
+        keep_others: Keep other languages, too.
 
     Raises:
         ValueError: The files are of another kind, or one of those to write is there already.
@@ -80,8 +83,8 @@ def filter_file(source: Path, out: Path, judge: Judge, keep_undecided: bool = Fa
         raise ValueError(f"{source} and {out} must be two .jsonl files or two .parquet files")
     if there := [str(path) for path in (out, aside) if path.exists()]:
         raise ValueError(f"{', '.join(there)} is there already; name another file to write")
-    sieve = _Sieve(judge, keep_undecided)
-    with _complete_or_absent(aside, out) as (dropped, kept):
+    sieve = _Sieve(judge, keep_others)
+    with whole_file(out) as kept, whole_file(aside) as dropped:
         _FILTERS[source.suffix](source, kept, dropped, sieve)
     if out.resolve().parent != source.resolve().parent:  # paths in the rows are relative to where they were
         for file in (out, aside):
@@ -93,12 +96,14 @@ def dialogue(row: Row) -> str:
     """Join the texts of a row that its variety is told from: all turns, a line break between two.
 
     Raises:
-        ValueError: The row is in no format that training reads, and has no `text`.
+        ValueError: The row is in no format that training reads, and has no `text`, nor `question` and `answer`.
     """
     if not isinstance(row, Mapping):
         raise ValueError(f"a row must be an object with columns, not {type(row).__name__}")
     if isinstance(text := row.get("text"), str):
         return text
+    if isinstance(row.get("question"), str) and isinstance(row.get("answer"), str):  # as tests have them
+        return f"{row['question']}\n{row['answer']}"
     preference = row.get("chosen") is not None
     # Images are not looked at, so that a row with too few or too many of them is judged all the same.
     texts = {name: value for name, value in row.items() if name not in _IMAGE_COLUMNS}
@@ -110,9 +115,9 @@ def dialogue(row: Row) -> str:
 class _Sieve:
     """Decides on rows, and counts."""
 
-    def __init__(self, judge: Judge, keep_undecided: bool) -> None:
+    def __init__(self, judge: Judge, keep_others: bool) -> None:
         self.judge = judge
-        self.keep_undecided = keep_undecided
+        self.keep_others = keep_others
         self.report = FilterReport()
 
     def verdict(self, row: Row) -> Verdict | None:
@@ -123,29 +128,27 @@ class _Sieve:
             self.report.dropped[UNREADABLE] += 1
             return Verdict(None, 0.5, (f"{UNREADABLE}: {error}",))
         verdict = self.judge(text)
-        if verdict.is_pt_pt or (verdict.is_pt_pt is None and self.keep_undecided):
-            self.report.kept += verdict.is_pt_pt is not None
-            self.report.undecided += verdict.is_pt_pt is None
-            return None
-        self._count(verdict)
-        return verdict
-
-    def _count(self, verdict: Verdict) -> None:
-        if verdict.is_pt_pt is None:
-            self.report.dropped[verdict.reasons[0]] += 1
-            return
-        self.report.dropped[BRAZILIAN] += 1
-        signs = [reason.split(":")[0].split(", ", 1)[1] for reason in verdict.reasons if reason.startswith(BRAZILIAN)]
-        self.report.signs.update(signs or ["classifier alone"])
+        if verdict.refused:
+            self.report.dropped[BRAZILIAN] += 1
+            speaking = (reason for reason in verdict.reasons if reason.startswith(BRAZILIAN))
+            signs = [reason.split(":")[0].split(", ", 1)[1] for reason in speaking]
+            self.report.signs.update(signs or ["n-grams of enough text alone"])
+            return verdict
+        if NOT_PORTUGUESE in verdict.reasons and not self.keep_others:
+            self.report.dropped[NOT_PORTUGUESE] += 1
+            return verdict
+        self.report.nothing += verdict.is_pt_pt is None
+        self.report.undecided += verdict.undecided
+        self.report.kept += verdict.is_pt_pt is not None and not verdict.undecided
+        return None
 
 
 def _filter_jsonl(source: Path, kept: Path, dropped: Path, sieve: _Sieve) -> None:
     with (
         source.open("rb") as lines,
         kept.open("wb") as passed,
-        dropped.open(
-            "w", encoding="utf-8", errors="backslashreplace"
-        ) as aside,  # half a surrogate pair: as JSON has it
+        # Half a surrogate pair is written as JSON has it.
+        dropped.open("w", encoding="utf-8", errors="backslashreplace") as aside,
         tqdm(total=source.stat().st_size, desc="filtering", unit="B", unit_scale=True, disable=None) as progress,
     ):
         for line in lines:
@@ -192,19 +195,6 @@ _FILTERS: Mapping[str, Callable[[Path, Path, Path, _Sieve], None]] = {
     ".jsonl": _filter_jsonl,
     ".parquet": _filter_parquet,
 }
-
-
-@contextmanager
-def _complete_or_absent(*paths: Path) -> Iterator[list[Path]]:
-    """Give partial files in the same folder; they take their names, in this order, only if nothing fails."""
-    partial = [path.with_name(f".{path.name}.{os.getpid()}.partial") for path in paths]
-    try:
-        yield partial
-        for file, path in zip(partial, paths, strict=True):
-            file.replace(path)
-    finally:
-        for file in partial:
-            file.unlink(missing_ok=True)
 
 
 def _parsed(line: bytes) -> Any:

@@ -1,9 +1,14 @@
-"""Trains the variety classifier on the parallel corpus of `corpus`, in plain NumPy.
+r"""Trains the variety classifier on the parallel corpus of `corpus` and on texts of either variety, in plain NumPy.
 
-    python -m amalia_vl_hf.variety.fit PACKAGES --out variety_weights.safetensors
+    python -m amalia_vl_hf.variety.fit PACKAGES --out weights.safetensors \
+        --european help/pt --brazilian help/pt_BR
+    python -m amalia_vl_hf.variety.fit --out mine.safetensors \
+        --european assembleia publico --brazilian camara folha
 
-The shipped weights come from LibreOffice and Mozilla alone (MPL-2.0); more packages beside them in the folder are
-trained on only with `--all`. The same packages and seed give the same weights.
+Who has parliament, news or literature of both countries trains better weights from them: `texts` says which files are
+read. The two sides need not be translations of each other, but should be of the same kinds, or the classifier learns
+the kind. The shipped weights come from LibreOffice, Mozilla and Django (`weights.md`); more packages beside them in
+the folder are trained on only with `--all`. The same texts and seed give the same weights.
 """
 
 from __future__ import annotations
@@ -19,21 +24,23 @@ from numpy.typing import NDArray
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from .classifier import save_classifier
-from .corpus import Pair, read_pairs, versions
-from .features import (
-    TABLE_BITS,
-    fold,
-    hashes,
-    slots_and_fingerprints,
-)
+from .corpus import LANGUAGE_SUFFIX, Pair, read_pairs, versions
+from .features import TABLE_BITS, fold, hashes, slots_and_fingerprints
+from .texts import read_texts
 
-PERMISSIVE = ("libreoffice-help", "libreoffice-l10n", "firefox-esr-l10n", "thunderbird-l10n")  # MPL-2.0
-EPOCHS = 20
+PERMISSIVE = {
+    "libreoffice-help": "MPL-2.0",
+    "libreoffice-l10n": "MPL-2.0",
+    "firefox-esr-l10n": "MPL-2.0",
+    "thunderbird-l10n": "MPL-2.0",
+    "python3-django": "BSD-3-Clause",
+}
+EPOCHS = 6
 LEARNING_RATE = 0.3  # of Adagrad
 DECAY = 1e-7  # L2, a step, of the weights a batch touches
 BATCH = 64  # groups of pairs
 JOINED = (1, 2, 4)  # strings in a group: a dialogue is longer than a string
-TRUST = 0.5  # of the log-odds, beside the rules: what was learned from software is worth less in other texts
+TRUST = 0.3  # of the log-odds, beside the rules: what was learned from software is worth less in other texts
 FEWEST_TEXTS = 3  # an n-gram must be in
 
 Weights = NDArray[np.float64]
@@ -79,6 +86,20 @@ def fit_weights(pairs: Sequence[Pair], epochs: int = EPOCHS, seed: int = 0) -> t
         for groups in _batches(rng, len(pairs)):
             _step(weights, squares, features, groups)
     return weights, fingerprints
+
+
+def pair_up(european: Sequence[str], brazilian: Sequence[str], seed: int = 0) -> list[Pair]:
+    """Set texts of the two varieties beside each other, in random order; the fewer ones come round again.
+
+    Raises:
+        ValueError: One side is empty.
+    """
+    if not european or not brazilian:
+        raise ValueError(f"{len(european)} European and {len(brazilian)} Brazilian texts: both sides are needed")
+    rng = np.random.default_rng(seed)
+    sides = [[side[index] for index in rng.permutation(len(side))] for side in (european, brazilian)]
+    rounds = range(max(len(european), len(brazilian)))
+    return [Pair("texts", *(side[index % len(side)] for side in sides)) for index in rounds]
 
 
 def _all_hashes(text: str) -> NDArray[np.uint64]:
@@ -134,28 +155,51 @@ def _step(weights: Weights, squares: Weights, features: Features, groups: NDArra
     weights[touched] -= LEARNING_RATE * gradient / np.sqrt(squares[touched])
 
 
-def _record(packages: Path, pairs: Sequence[Pair]) -> dict[str, str]:
+def _record(packages: Path | None, pairs: Sequence[Pair], folders: Sequence[Path]) -> dict[str, str]:
     """Say what weights were made from, for the header of their file."""
-    trained = {pair.package for pair in pairs}
-    used = {name: version for name, version in versions(packages).items() if name.startswith(tuple(trained))}
-    licence = "MPL-2.0" if trained <= set(PERMISSIVE) else "various; see each package's copyright file"
-    return {"sources": json.dumps(used), "licence_of_sources": licence, "pairs": str(len(pairs))}
+    trained = {pair.package for pair in pairs} - {"texts"}
+    licence = "various; see each package's copyright file"
+    if trained <= PERMISSIVE.keys():
+        licence = ", ".join(sorted({PERMISSIVE[name] for name in trained}))
+    used = (
+        {name: version for name, version in versions(packages).items() if _bare(name) in trained} if packages else {}
+    )
+    return {
+        "sources": json.dumps(used),
+        "folders": json.dumps([folder.name for folder in folders]),
+        "licence_of_sources": licence,
+        "pairs": str(len(pairs)),
+    }
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Read packages, train, write the weights."""
+    """Read packages and folders, train, write the weights."""
     parser = argparse.ArgumentParser(prog="python -m amalia_vl_hf.variety.fit", description=main.__doc__)
-    parser.add_argument("packages", type=Path, metavar="PACKAGES", help="folder with one unpacked package a folder")
+    parser.add_argument("packages", type=Path, nargs="?", metavar="PACKAGES", help="folder with unpacked packages")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="safetensors file to write")
-    parser.add_argument(
-        "--all", action="store_true", help="train on every package, not on LibreOffice's and Mozilla's"
-    )
+    parser.add_argument("--european", type=Path, nargs="+", default=[], metavar="DIR", help="folders of pt-PT texts")
+    parser.add_argument("--brazilian", type=Path, nargs="+", default=[], metavar="DIR", help="folders of pt-BR texts")
+    parser.add_argument("--all", action="store_true", help="train on every package, not on the permissive ones alone")
     parser.add_argument("--seed", type=int, default=0, help="of the training order (0)")
     parsed = parser.parse_args(arguments)
-    pairs = [pair for pair in read_pairs(parsed.packages) if parsed.all or pair.package in PERMISSIVE]
+    if not (parsed.packages or parsed.european or parsed.brazilian):
+        parser.error("name PACKAGES, or folders by --european and --brazilian")
+    pairs = read_pairs(parsed.packages) if parsed.packages else []
+    pairs = [pair for pair in pairs if parsed.all or pair.package in PERMISSIVE]
+    folders = [*parsed.european, *parsed.brazilian]
+    if folders:
+        european, brazilian = (
+            [text for folder in side for text in read_texts(folder)] for side in (parsed.european, parsed.brazilian)
+        )
+        pairs += pair_up(european, brazilian, parsed.seed)
     weights, fingerprints = fit_weights(pairs, seed=parsed.seed)
-    save_classifier(parsed.out, TRUST * weights, fingerprints, _record(parsed.packages, pairs))
+    save_classifier(parsed.out, TRUST * weights, fingerprints, _record(parsed.packages, pairs, folders))
     print(f"written: {parsed.out}, {np.count_nonzero(weights)} n-grams from {len(pairs)} pairs")
+
+
+def _bare(package: str) -> str:
+    """Give a package's name without its language, as pairs have it."""
+    return LANGUAGE_SUFFIX.sub("", package)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...variety import judge
-from ..brazilian import SURELY_BRAZILIAN
 from ..choices import YES_NO
 from ..dataset import Exchange, RejectedError
 from .questions import BOX, NOUNS, InvoiceQuery, write_box
@@ -57,7 +56,7 @@ def read_paraphrase(
             raise RejectedError("the paraphrase changes an answer that must stay", after.answer[:80])
         if faults := paraphrase_faults(query, after, fields, boxes):
             raise RejectedError(faults[0], f"{after.question} {after.answer}"[:160])
-    if judge("\n".join(turn for exchange in conversation for turn in exchange), SURELY_BRAZILIAN).is_pt_pt is False:
+    if judge("\n".join(turn for exchange in conversation for turn in exchange)).refused:
         raise RejectedError("the paraphrase is not European Portuguese", conversation[0].question[:80])
     return conversation
 
