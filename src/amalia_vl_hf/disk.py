@@ -63,6 +63,23 @@ def write_json(path: Path, value: Any) -> None:
     write_file(path, json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
 
 
+def append_lines(path: Path, lines: str) -> None:
+    """Append lines, each ended by a line feed; they are on the disk when this returns."""
+    with path.open("ab") as file:
+        file.write(lines.encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def cut_last_line(path: Path) -> None:
+    """Cut off what follows the last line feed of a file, if it is there: a line that a kill left half."""
+    if not path.exists():
+        return
+    with path.open("rb+") as file:
+        content = file.read()
+        file.truncate(content.rfind(b"\n") + 1)
+
+
 @contextmanager
 def new_directory(target: Path) -> Iterator[Path]:
     """Give a sibling to write into, which becomes `target` when the block ends without an error.

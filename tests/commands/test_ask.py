@@ -1,3 +1,6 @@
+import json
+import shutil
+
 import pytest
 
 from amalia_vl_hf import cli
@@ -32,3 +35,28 @@ def test_ask_names_a_model_that_is_not_there(picture, tmp_path, refusal):
 def test_ask_without_a_model_says_how_to_get_one(picture, tmp_path, refusal, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert "run `amalia-vl demo` first, or name a model" in refusal("ask", picture, "Que cor?")
+
+
+def test_ask_answers_about_each_image_of_a_folder_and_goes_on(amalia, picture, tmp_path, capsys):
+    folder, out = tmp_path / "scans", tmp_path / "answers.jsonl"
+    folder.mkdir()
+    for name in ("b.png", "a.png"):
+        shutil.copy(picture, folder / name)
+    (folder / "c.png").write_text("nenhuma imagem", encoding="utf-8")
+    words = ["ask", str(folder), "Que cor?", "--model", amalia, "--max-new-tokens", "4", "--out", str(out)]
+    assert cli.main(words) == 1  # one of them is no image; the others have their answers
+    said = capsys.readouterr()
+    assert "c.png" in said.err
+    assert "2 answers in" in said.out
+    lines = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    assert [line["image"] for line in lines] == [str(folder / "a.png"), str(folder / "b.png")]
+    whole = out.read_bytes()
+    out.write_bytes(whole[:-5])  # killed while it wrote
+    (folder / "c.png").unlink()
+    assert cli.main(words) == 0
+    assert out.read_bytes() == whole
+
+
+def test_ask_names_a_directory_that_is_mistyped(picture, refusal):
+    for name in ("runs/demo/3_prefr", "./prefer", "3_prefer"):
+        assert f"there is no directory {name}" in refusal("ask", picture, "Que cor?", "--model", name)

@@ -64,7 +64,7 @@ def test_ask_asks_a_server_and_draws_no_box_that_is_not_there(parts, saved, serv
 def test_a_port_that_is_taken_is_said_before_anything_is_loaded(capsys):
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
         port = listener.getsockname()[1]
-        assert cli.main(["serve", "nowhere", "--engine", "transformers", "--port", str(port)]) == 2
+        assert cli.main(["serve", "organisation/name", "--engine", "transformers", "--port", str(port)]) == 2
     assert re.search(rf"cannot listen on 127\.0\.0\.1:{port} .*name another one with --port", capsys.readouterr().err)
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
+
+from .failures import UsageError
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -54,3 +58,13 @@ def add_command(
     if run is not None:
         parser.set_defaults(run=run, after_stop=after_stop)
     return parser
+
+
+def require_model(name: str) -> None:
+    """Hold a name to what names a model: a directory that is there, or what may be a Hub id.
+
+    Raises:
+        UsageError: It is neither, a mistyped path most likely.
+    """
+    if not Path(name).is_dir() and not re.fullmatch(r"\w[\w.-]*/[\w.-]+", name):
+        raise UsageError(f"there is no directory {name}, and a Hub id is written organisation/name")

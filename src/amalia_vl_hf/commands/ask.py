@@ -3,46 +3,102 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .arguments import add_command
-from .failures import UsageError
+from .arguments import add_command, require_model
+from .failures import UsageError, first_line
 
 if TYPE_CHECKING:
     from .arguments import Commands
 
 DEMO_MODEL = "runs/demo/3_prefer"
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+Answers = Callable[[Sequence[str]], Iterator[str]]  # images to the pieces of an answer
 EXAMPLES = """\
   amalia-vl ask foto.jpg "O que se vê na imagem?"
   amalia-vl ask antes.png depois.png "O que mudou?" --model amalia-llm/AMALIA-VL-DPO
+  amalia-vl ask digitalizações/ "Transcreve o texto." --model DIR --out respostas.jsonl
   amalia-vl ask foto.jpg "Onde está o gato?" --endpoint http://127.0.0.1:8000 --boxes caixas.png"""
 
 
 def add(commands: Commands) -> None:
     """Add the command."""
     parser = add_command(commands, "ask", "Answer a question about one or more images.", EXAMPLES, run)
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="image file")
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="image file, or with --out a folder of them")
     parser.add_argument("question", metavar="QUESTION", help="question, in quotes")
     parser.add_argument("--model", help=f"directory or Hub id of an amalia_vl or llava_next model ({DEMO_MODEL})")
     parser.add_argument("--endpoint", metavar="URL", help="ask a server instead of loading a model here")
+    parser.add_argument(
+        "--out", metavar="JSONL", help="ask about each image by itself, and append answers here; goes on after a stop"
+    )
     parser.add_argument("--boxes", metavar="PNG", help="draw the boxes that the answer names on the last image")
     parser.add_argument("--max-new-tokens", type=int, default=256, metavar="N", help="longest answer, in tokens (256)")
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Print the answer."""
-    require_files(arguments.images)
-    if arguments.endpoint:
-        answer = _ask_server(arguments)
-    elif arguments.model or Path(DEMO_MODEL).is_dir():
-        answer = _answer(arguments.model or DEMO_MODEL, arguments.images, arguments.question, arguments.max_new_tokens)
-        print(answer)
-    else:
+def run(arguments: argparse.Namespace) -> int:
+    """Print the answer, or write one line for each image; 1 if images could not be used."""
+    images = _list_images(arguments.images) if arguments.out else arguments.images
+    require_files(images)
+    if arguments.out and arguments.boxes:
+        raise UsageError("--boxes draws on one picture; leave it or --out out")
+    if not arguments.endpoint and not arguments.model and not Path(DEMO_MODEL).is_dir():
         raise UsageError(f"there is no {DEMO_MODEL} yet: run `amalia-vl demo` first, or name a model with --model")
+    if arguments.model and not arguments.endpoint:
+        require_model(arguments.model)
+    answers = _served(arguments) if arguments.endpoint else _local(arguments)
+    if arguments.out:
+        return _answer_each(images, Path(arguments.out), arguments.question, answers)
+    answer = ""
+    for piece in answers(images):
+        print(piece, end="", flush=True)
+        answer += piece
+    print()
     if arguments.boxes:
-        _draw_boxes(answer, arguments.images[-1], arguments.boxes)
+        _draw_boxes(answer, images[-1], arguments.boxes)
+    return 0
+
+
+def _list_images(names: Sequence[str]) -> list[str]:
+    """Replace folders by the image files in them, by name."""
+    listed = []
+    for name in names:
+        inside = sorted(str(path) for path in Path(name).iterdir()) if Path(name).is_dir() else [name]
+        listed += [path for path in inside if path == name or Path(path).suffix.lower() in SUFFIXES]
+    if not listed:
+        raise UsageError(f"no images in {', '.join(names)}: {', '.join(SUFFIXES)}")
+    return listed
+
+
+def _answer_each(images: Sequence[str], out: Path, question: str, answers: Answers) -> int:
+    """Append one line an image; those that are there already are not asked again, those that failed are."""
+    from ..disk import append_lines, cut_last_line, sole_writer
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    failures = 0
+    with sole_writer(out.with_name(f".{out.name}.lock"), f"writing {out}"):
+        cut_last_line(out)
+        lines = out.read_text(encoding="utf-8").splitlines() if out.exists() else []
+        there = {(line["image"], line["question"]) for line in map(json.loads, lines)}
+        for number, image in enumerate(images, start=1):
+            if (image, question) in there:
+                continue
+            try:
+                answer = "".join(answers([image]))
+            except ValueError as error:  # one bad image does not cost the others
+                failures += 1
+                print(f"{image}: {first_line(error)}", file=sys.stderr)
+                continue
+            line = {"image": image, "question": question, "answer": answer}
+            append_lines(out, json.dumps(line, ensure_ascii=False) + "\n")
+            print(f"{number} of {len(images)}: {image}", file=sys.stderr)
+    print(
+        f"{len(images) - failures} answers in {out}" + (f"; {failures} images could not be used" if failures else "")
+    )
+    return 1 if failures else 0
 
 
 def require_files(paths: Sequence[str]) -> None:
@@ -56,36 +112,37 @@ def require_files(paths: Sequence[str]) -> None:
         raise UsageError(f"no such image: {', '.join(missing)}")
 
 
-def _answer(name: str, images: list[str], question: str, max_new_tokens: int) -> str:
-    import torch
+def _local(arguments: argparse.Namespace) -> Answers:
+    """Load the model once, and give what answers about images."""
+    from ..serving.loading import load_model
 
-    from amalia_vl_hf import AmaliaVLForConditionalGeneration, AmaliaVLProcessor
+    model, processor = load_model(arguments.model or DEMO_MODEL)
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    processor = AmaliaVLProcessor.from_pretrained(name, trust_remote_code=False)
-    content = [{"type": "image", "image": image} for image in images] + [{"type": "text", "text": question}]
-    inputs = processor.apply_chat_template(
-        [{"role": "user", "content": content}],
-        add_generation_prompt=True,
-        tokenize=True,
-        return_dict=True,
-        return_tensors="pt",
-    )
-    model = AmaliaVLForConditionalGeneration.from_pretrained(name, dtype="auto", trust_remote_code=False).to(device)
-    tokens = model.generate(**inputs.to(device), max_new_tokens=max_new_tokens, do_sample=False)
-    return str(processor.decode(tokens[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)).strip()
+    def answer(images: Sequence[str]) -> Iterator[str]:
+        content = [{"type": "image", "image": Path(image)} for image in images]
+        inputs = processor.apply_chat_template(
+            [{"role": "user", "content": [*content, {"type": "text", "text": arguments.question}]}],
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+        ).to(model.device)
+        tokens = model.generate(**inputs, max_new_tokens=arguments.max_new_tokens, do_sample=False)
+        yield str(processor.decode(tokens[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)).strip()
+
+    return answer
 
 
-def _ask_server(arguments: argparse.Namespace) -> str:
-    """Print the answer as it comes."""
+def _served(arguments: argparse.Namespace) -> Answers:
+    """Give what asks a server about images."""
     from ..serving.client import stream_answer, user_turn
 
-    turns, answer = user_turn(arguments.question, arguments.images), ""
     options = {"max_tokens": arguments.max_new_tokens, "temperature": 0}
-    for piece in stream_answer(arguments.endpoint, turns, arguments.model, **options):
-        print(piece.text, end="", flush=True)
-        answer += piece.text
-    print()
+
+    def answer(images: Sequence[str]) -> Iterator[str]:
+        turns = user_turn(arguments.question, images)
+        yield from (piece.text for piece in stream_answer(arguments.endpoint, turns, arguments.model, **options))
+
     return answer
 
 

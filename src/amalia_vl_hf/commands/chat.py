@@ -6,7 +6,7 @@ import argparse
 import threading
 from typing import TYPE_CHECKING
 
-from .arguments import add_command
+from .arguments import add_command, require_model
 from .failures import UsageError
 from .serve import listen
 
@@ -34,14 +34,17 @@ def run(arguments: argparse.Namespace) -> None:
     """Serve the page until Ctrl-C."""
     if arguments.name and not arguments.endpoint:
         raise UsageError("--name is what an endpoint calls its model; with --model leave it out")
+    if arguments.model:
+        require_model(arguments.model)
     listen(arguments.host, arguments.port).close()  # the page listens itself; that the port is free has been seen
     from ..serving.page import build_page, open_page
 
     endpoint, image_processor = arguments.endpoint, None
     if arguments.model:
-        from ..serving.server import build_app, load, run_server
+        from ..serving.loading import load_model
+        from ..serving.server import build_app, run_server
 
-        model, processor = load(arguments.model)
+        model, processor = load_model(arguments.model)
         listener, image_processor = listen("127.0.0.1", 0), processor.image_processor
         endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
         app = build_app(arguments.model, model, processor)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from .arguments import add_command
+from .arguments import add_command, require_model
 from .ask import require_files
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ def add(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Print what the images cost, and draw them."""
     require_files(arguments.images)
+    if arguments.model:
+        require_model(arguments.model)
     from ..inspection import inspect_images
 
     print(inspect_images(arguments.images, arguments.out, arguments.max_tiles, arguments.model))

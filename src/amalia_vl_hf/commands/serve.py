@@ -9,7 +9,7 @@ import socket
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from .arguments import add_command
+from .arguments import add_command, require_model
 from .failures import UsageError
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def add(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Serve until SIGTERM or Ctrl-C."""
+    require_model(arguments.model)
     engine = arguments.engine
     if engine == "auto":
         engine = "transformers" if find_spec("vllm") is None else "vllm"
@@ -56,9 +57,10 @@ def run(arguments: argparse.Namespace) -> None:
             print(_welcome(engine, arguments.model, arguments.host, arguments.port), flush=True)
             where = ["--host", arguments.host, "--port", str(arguments.port)]
             os.execvp("vllm", ["vllm", "serve", arguments.model, *where])  # noqa: S606  becomes vLLM's server
-        from ..serving.server import build_app, load, run_server
+        from ..serving.loading import load_model
+        from ..serving.server import build_app, run_server
 
-        app = build_app(arguments.model, *load(arguments.model), tuple(arguments.image_hosts))
+        app = build_app(arguments.model, *load_model(arguments.model), tuple(arguments.image_hosts))
         print(_welcome(engine, arguments.model, arguments.host, listener.getsockname()[1]), flush=True)
         run_server(app, listener)
 

@@ -55,6 +55,8 @@ def find_source(source: str | Path, revision: str | None = None) -> Path:
         except (OSError, ValueError) as error:  # Hub and network errors are OSErrors, malformed ids ValueErrors
             reason = str(error).strip().splitlines()[0]
             raise FileNotFoundError(f"{source} is no directory, and the Hub did not give it: {reason}") from error
+    if not directory.exists():
+        raise FileNotFoundError(f"there is no directory {source}, and a Hub id is written organisation/name")
     if not (directory / "config.json").is_file():
         raise FileNotFoundError(f"{source} holds no config.json: it is no model's directory")
     return directory

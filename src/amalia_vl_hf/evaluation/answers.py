@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..disk import write_file
+from ..disk import append_lines, cut_last_line, write_file
 from .backends import GeneratedAnswer
 from .questions import BenchmarkQuestion
 
@@ -30,8 +29,8 @@ class AnswerFile:
         self.path = path
         self.questions = {question.key: question for question in questions}
         self.answers: dict[str, GeneratedAnswer] = {}
+        cut_last_line(path)
         if path.exists():
-            _cut_last_line(path)
             for number, line in enumerate(path.read_text(encoding="utf-8").split("\n")[:-1], start=1):
                 self._read(line, number)
 
@@ -41,11 +40,7 @@ class AnswerFile:
 
     def add(self, answers: Sequence[tuple[BenchmarkQuestion, GeneratedAnswer]]) -> None:
         """Append answers; they are on the disk when this returns."""
-        lines = "".join(_line(question, answer) for question, answer in answers)
-        with self.path.open("ab") as file:
-            file.write(lines.encode())
-            file.flush()
-            os.fsync(file.fileno())
+        append_lines(self.path, "".join(_line(question, answer) for question, answer in answers))
         self.answers.update({question.key: answer for question, answer in answers})
 
     def settle(self) -> None:
@@ -72,11 +67,3 @@ class AnswerFile:
 def _line(question: BenchmarkQuestion, answer: GeneratedAnswer) -> str:
     values = {"key": question.key, "row": list(question.place), "answer": answer.text, "cut": answer.cut}
     return json.dumps(values, ensure_ascii=False) + "\n"
-
-
-def _cut_last_line(path: Path) -> None:
-    """Cut off what follows the last line feed."""
-    content = path.read_bytes()
-    end = content.rfind(b"\n") + 1
-    if end < len(content):
-        os.truncate(path, end)

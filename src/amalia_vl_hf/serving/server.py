@@ -13,7 +13,6 @@ import logging
 import socket
 from typing import Any
 
-import torch
 import uvicorn
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
@@ -22,8 +21,6 @@ from transformers.cli.serving.chat_completion import ChatCompletionHandler
 from transformers.cli.serving.utils import GenerationState, Modality
 from transformers.utils import logging as transformers_logging
 
-from ..modeling.modeling_amalia_vl import AmaliaVLForConditionalGeneration
-from ..processing.processing_amalia_vl import AmaliaVLProcessor
 from .messages import Message, read_messages
 
 GRACE = 30  # seconds that requests in flight are given to end after SIGTERM
@@ -189,19 +186,6 @@ def problem(status: int, message: str) -> JSONResponse:
     """Say what is wrong as the protocol does."""
     kind = "invalid_request_error" if status < 500 else "server_error"
     return JSONResponse({"error": {"message": message, "type": kind, "code": status}}, status_code=status)
-
-
-def load(name: str) -> tuple[Any, Any]:
-    """Load a model, on the first accelerator where there is one, and its processor.
-
-    Raises:
-        ValueError: It is no model of ours, or incomplete.
-        OSError: It is not there.
-    """
-    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
-    processor = AmaliaVLProcessor.from_pretrained(name, trust_remote_code=False)
-    model = AmaliaVLForConditionalGeneration.from_pretrained(name, dtype="auto", trust_remote_code=False)
-    return model.to(device).eval(), processor
 
 
 def run_server(app: FastAPI, listener: socket.socket) -> None:

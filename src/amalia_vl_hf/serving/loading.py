@@ -1,0 +1,25 @@
+"""Loads a model to answer with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers.utils import logging
+
+from ..modeling.modeling_amalia_vl import AmaliaVLForConditionalGeneration
+from ..processing.processing_amalia_vl import AmaliaVLProcessor
+
+
+def load_model(name: str) -> tuple[Any, Any]:
+    """Load a model, on the accelerator where there is one (CUDA, MPS, ...), and its processor.
+
+    Raises:
+        ValueError: It is no model of ours, or incomplete.
+        OSError: It is not there.
+    """
+    logging.disable_progress_bar()  # of weights, which are there in seconds; answers go to the same terminal
+    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
+    processor = AmaliaVLProcessor.from_pretrained(name, trust_remote_code=False)
+    model = AmaliaVLForConditionalGeneration.from_pretrained(name, dtype="auto", trust_remote_code=False)
+    return model.to(device).eval(), processor
