@@ -195,8 +195,10 @@ def digests(files: Sequence[str | Path]) -> Iterator[str | None]:
     with ThreadPoolExecutor(max(4, os.cpu_count() or 1)) as pool:
         for first in range(0, len(files), 4096):  # a million at once would take a GB
             window = files[first : first + 4096]
-            counts = [max(1, -(-size // PIECE)) for size in map(_size, window)]
-            pieces = [(file, piece) for file, count in zip(window, counts, strict=True) for piece in range(count)]
+            sizes = [_size(file) for file in window]
+            counts = [max(1, -(-size // PIECE)) for size in sizes]
+            facts = zip(window, sizes, counts, strict=True)
+            pieces = [(file, piece, size) for file, size, count in facts for piece in range(count)]
             hashed = pool.map(_hash_piece, pieces)
             for count in counts:
                 parts = [part for _ in range(count) if (part := next(hashed)) is not None]
@@ -228,14 +230,14 @@ def _size(file: str | Path) -> int:
         return 0
 
 
-def _hash_piece(piece: tuple[str | Path, int]) -> bytes | None:
-    file, number = piece
-    digest = hashlib.sha256()
+def _hash_piece(piece: tuple[str | Path, int, int]) -> bytes | None:
+    file, number, size = piece
+    digest, most = hashlib.sha256(), min(size + 1, 1 << 20)  # bytes at once; a small file is no reason for many
     try:
         with open(file, "rb", buffering=0) as opened:  # noqa: PTH123
             opened.seek(number * PIECE)
             left = PIECE
-            while left and (block := opened.read(min(left, 1 << 20))):
+            while left and (block := opened.read(min(left, most))):
                 digest.update(block)
                 left -= len(block)
     except (FileNotFoundError, NotADirectoryError):

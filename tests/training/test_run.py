@@ -278,13 +278,14 @@ def test_a_second_run_into_one_output_is_refused_at_once(recipe_for, tmp_path, m
 
 @pytest.mark.slow
 def test_two_runs_at_once_and_a_rerun_right_after_a_kill(recipe_for, tmp_path):
-    values = ("steps=30", "save_steps=3", "workers=2", "accumulation=1")
+    values = ("steps=12", "save_steps=2", "workers=2", "accumulation=1")
     whole = train(recipe_for("2_instruct", *values, f"output={tmp_path / 'whole'}"))
     recipe = recipe_for("2_instruct", *values)
     partial = Path(f"{recipe.output}.partial")
     with subprocess.Popen(command(recipe), env=OFFLINE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as first:
         while first.poll() is None and not list(partial.glob("checkpoint-*/complete")):
             time.sleep(0.005)
+        first.send_signal(signal.SIGSTOP)  # so that it is not over before the second one begins
         second = subprocess.run(command(recipe), env=OFFLINE, capture_output=True, text=True, check=False)
         first.send_signal(signal.SIGKILL)
     assert second.returncode == 2
