@@ -208,6 +208,40 @@ def test_arithmetic(expression, value):
     assert value is None or float(result) == pytest.approx(value)
 
 
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        *[
+            ("2^3^2", 64),
+            ("1:2", 0.5),
+            (r"50\%", 0.5),
+            (r"\log_{2}{8}", 3),
+            (r"\left(3\right)", 3),
+            (r"\{3\}", 3),
+            ("7}", 7),
+        ],
+        *[
+            ("50%", None),
+            (r"\frac12", None),
+            ("2^-1", None),
+            ("|-3|", None),
+            ("2×3", None),
+            (r"\sqrt2", None),
+            ("π", None),
+        ],
+    ],
+)
+def test_arithmetic_as_the_official_library_reads_it(expression, value):
+    """Checked against latex2sympy2 1.9.1, which the official scorer runs through `eval`."""
+    result = evaluate(expression, official=True)
+    assert (result is None) == (value is None)
+    assert value is None or float(result) == pytest.approx(value)
+
+
+def test_popes_stop_before_the_answer_is_in_the_way():
+    assert score_item("pope_pt", ". sim", {"references": ["sim"]}) == 0
+
+
 def test_unknown_names_and_empty_rows_are_refused():
     with pytest.raises(ValueError, match="did you mean 'mme_pt'"):
         score_item("mme_tp", "Sim", {"references": ["sim"]})

@@ -17,7 +17,7 @@ Value = Fraction | float  # exact, where all that went in was
 
 LONGEST = 200  # characters of an expression
 DEEPEST = 20  # brackets within brackets
-LARGEST = 1e15  # what values may come to
+LARGEST = 1e30  # what values may come to
 PLACES = 2  # decimal places that two values are compared to
 
 _FLAGS = (
@@ -32,9 +32,10 @@ _FUNCTIONS: Mapping[str, Callable[[float], float]] = {
     **{"sin": math.sin, "cos": math.cos, "tan": math.tan, "ln": math.log, "log": math.log10, "exp": math.exp},
 }
 _TOKEN = re.compile(
-    r"\s*(\d+(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d*)?|\.\d+|\\[a-zA-Z]+|\\.|[-+*/^!%(){}\[\]|a-zA-Zπ√×÷·−])"
+    r"\s*(\d+(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d*)?|\.\d+|\\[a-zA-Z]+|\\.|[-+*/^_!%(){}\[\]|a-zA-Zπ√×÷·−])"
 )
-_BRACKETS = {"(": ")", "{": "}", "[": "]", "|": "|"}
+_BRACKETS = {"\\{": "\\}", "(": ")", "{": "}", "[": "]", "|": "|"}
+_UNKNOWN_THERE = re.compile(r"(?<!\\)%|[|−×·÷π√]|\\frac(?!\{)|\\frac\{[^{}]*\}(?!\{)|\\sqrt(?![{\[])")
 _UNITS = r"(?:\\text|\\mathrm|\\mbox)\s*\{[^{}]*\}|\^?\{?\\circ\}?|°|º|\\?%|€|\\[,;! ]"
 
 
@@ -42,16 +43,25 @@ class _NoValueError(ValueError):
     """An expression without a value, or beyond the bounds."""
 
 
-def evaluate(expression: str) -> Value | None:
+def evaluate(expression: str, official: bool = False) -> Value | None:
     r"""Work out an arithmetic expression in LaTeX; None where it has no value, or a too large one.
+
+    Args:
+        expression: In LaTeX.
+        official: Whether it is read as the official scorer's library reads it: `2^3^2` is 64, `1:2` is 0.5, and signs
+            that are not LaTeX, percentages and `\frac12` without braces have no value.
 
     >>> evaluate(r"\frac{1}{2}+3"), evaluate("9^{9^{9}}"), evaluate("99999999!"), evaluate("3x")
     (Fraction(7, 2), None, None, None)
     """
-    if len(expression) > LONGEST:
+    if len(expression) > LONGEST or (official and _UNKNOWN_THERE.search(expression)):
         return None
+    text = re.sub(r"\\(?:left|right)\b|\$", "", expression)
     try:
-        return _Reader(expression).whole()
+        if official:  # it stops at a brace that nothing opened
+            text = text.replace(":", "/")
+            text = text[:-1] if text.endswith("}") and text.count("}") > text.count("{") else text
+        return _Reader(text, official).whole()
     except (_NoValueError, ArithmeticError, ValueError):
         return None
 
@@ -61,9 +71,11 @@ class _Reader:
 
     Args:
         expression: In LaTeX.
+        leftward: Whether powers of powers are taken from the left.
     """
 
-    def __init__(self, expression: str) -> None:
+    def __init__(self, expression: str, leftward: bool = False) -> None:
+        self.leftward = leftward
         self.tokens: list[str] = []
         place = 0
         text = expression.strip()
@@ -106,7 +118,7 @@ class _Reader:
                 value = _bounded(value * self.signed())
             elif self.take("/", "÷", "\\div"):
                 value = _divided(value, self.signed())
-            elif self.next() and self.next() not in ("+", "-", "−", ")", "}", "]", "|", "^", "!", "%"):
+            elif self.next() and self.next() not in ("+", "-", "−", ")", "}", "\\}", "]", "|", "^", "!", "%", "\\%"):
                 value = _bounded(value * self.power())  # 3\sqrt{2}
             else:
                 return value
@@ -118,7 +130,9 @@ class _Reader:
 
     def power(self) -> Value:
         base = self.postfix()
-        return _raised(base, self.deeper(self.signed)) if self.take("^") else base
+        while self.take("^"):
+            base = _raised(base, self.deeper(self.postfix if self.leftward else self.signed))
+        return base
 
     def postfix(self) -> Value:
         value = self.atom()
@@ -142,6 +156,9 @@ class _Reader:
         if token in ("\\sqrt", "√"):
             order = self.closed("]") if self.take("[") else Fraction(2)
             return _root(self.group(), order)
+        if token == "\\log" and self.take("_"):
+            base = self.group()
+            return _bounded(math.log(self.deeper(self.power), base))
         if token.removeprefix("\\") in _FUNCTIONS:
             return _bounded(_FUNCTIONS[token.removeprefix("\\")](float(self.deeper(self.power))))
         raise _NoValueError(token)
@@ -181,7 +198,7 @@ def _divided(value: Value, divisor: Value) -> Value:
 
 def _raised(base: Value, exponent: Value) -> Value:
     if isinstance(base, Fraction) and isinstance(exponent, Fraction) and exponent.denominator == 1:
-        if abs(exponent) * max(abs(base.numerator).bit_length(), base.denominator.bit_length()) <= 64:
+        if abs(exponent) * max(abs(base.numerator).bit_length(), base.denominator.bit_length()) <= 128:
             return _bounded(Fraction(base**exponent.numerator))
         if abs(base) != 1:
             raise _NoValueError("too large")
@@ -197,7 +214,7 @@ def _root(value: Value, order: Value) -> Value:
 
 
 def _factorial(value: Value) -> Value:
-    if value != int(value) or not 0 <= value <= 17:  # 18! is beyond the largest value
+    if value != int(value) or not 0 <= value <= 27:  # 28! is beyond the largest value
         raise _NoValueError("too large")
     return Fraction(math.factorial(int(value)))
 
@@ -243,7 +260,11 @@ def _published_formula(text: str) -> str:
     text = text.replace("\\\\", "\\").replace("\n", "").replace("tfrac", "frac").replace("dfrac", "frac")
     for piece in _DELETED:
         text = text.replace(piece, "")
-    return f"0{text}" if text.startswith(".") else text.replace("{.", "{0.")
+    text = f"0{text}" if text.startswith(".") else text.replace("{.", "{0.")
+    if "\\sqrt" in text:  # only there are roots and fractions without braces given some
+        text = re.sub(r"\\sqrt([^{])", r"\\sqrt{\1}", text)
+        text = re.sub(r"\\frac([^{])([^{])", r"\\frac{\1}{\2}", re.sub(r"\\frac([^{])\{", r"\\frac{\1}{", text))
+    return text
 
 
 def _published_equal(one: str, other: str) -> bool:
@@ -253,7 +274,7 @@ def _published_equal(one: str, other: str) -> bool:
     if one.strip() == other.strip():
         return True
     one, other = _tuple(one), _tuple(other)
-    return one == other or _same_value(evaluate(one), evaluate(other))
+    return one == other or _same_value(evaluate(one, official=True), evaluate(other, official=True))
 
 
 def _tuple(text: str) -> str:
@@ -261,7 +282,10 @@ def _tuple(text: str) -> str:
     entries = text[1:-1].split(",")
     if len(entries) < 2 or text[0] + text[-1] not in ("()", "[]"):
         return text
-    values = [entry if "infty" in entry or entry in ("a", "-a") else _rounded(evaluate(entry)) for entry in entries]
+    values = [
+        entry if "infty" in entry or entry in ("a", "-a") else _rounded(evaluate(entry, official=True))
+        for entry in entries
+    ]
     return text if None in values else f"{text[0]}{','.join(map(str, values))}{text[-1]}"
 
 

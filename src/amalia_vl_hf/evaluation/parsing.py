@@ -55,7 +55,7 @@ def published_yes_no_pope(answer: str) -> str | None:
     """Read `yes` or `no` as POPE's scorer does: the whole answer, or its first word without stops and commas."""
     text = answer.lower().strip()
     first = text.split()[0].replace(".", "").replace(",", "") if text else ""
-    for word in (text, text.replace(".", "").strip(), first):
+    for word in (text, text.replace(".", ""), first):
         if word in _YES | _NO:
             return "yes" if word in _YES else "no"
     return None
