@@ -1,4 +1,4 @@
-"""A tiny model, rows with pictures, and someone who answers without a model."""
+"""A tiny model, and rows with pictures."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,6 @@ from PIL import Image
 from transformers import AutoModelForCausalLM, SiglipVisionModel
 
 from amalia_vl_hf.conversion.compose import compose
-from amalia_vl_hf.evaluation.backends import GeneratedAnswer
 from tests.tiny import tiny_text_config, tiny_tokenizer, tiny_vision_config
 
 COLOURS = ((200, 10, 10), (10, 200, 10), (10, 10, 200))
@@ -42,24 +41,3 @@ def write_rows(folder: Path, count: int = 12) -> Path:
     path = folder / "cores.yaml"
     path.write_text("name: cores\ndata: rows.jsonl\nmetric: exact\nmax_new_tokens: 8\n", encoding="utf-8")
     return path
-
-
-class Scripted:
-    """Answers each question by a function of its item, and remembers what it was asked."""
-
-    def __init__(self, say, name="scripted", before=lambda _count: None):
-        self.say, self.name, self.before, self.asked = say, name, before, []
-
-    def record(self):
-        return {"model": self.name, "weights": "none", "sampling": {"temperature": 0.0}}
-
-    def answer(self, questions, missing, images, max_new_tokens, keep):
-        for question in missing:
-            self.before(len(self.asked))
-            self.asked.append(question.place[0])
-            keep([(question, GeneratedAnswer(self.say(question.item)))])
-        return []
-
-
-def right(item):
-    return str(item["references"][0])

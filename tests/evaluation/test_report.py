@@ -11,7 +11,7 @@ from PIL import Image
 from amalia_vl_hf.evaluation.report import write_report
 from amalia_vl_hf.evaluation.run import RunSettings, evaluate
 from amalia_vl_hf.evaluation.sources import open_tasks
-from tests.evaluation.conftest import Scripted
+from tests.evaluation.scripted import Scripted
 
 
 @pytest.fixture(scope="module")
