@@ -20,7 +20,7 @@ help:
 	@echo "make setup        environment with everything pinned in constraints.txt"
 	@echo "make demo         draw, compose, train in three stages, evaluate: runs/demo/report.html (11 minutes on two cores)"
 	@echo "make test         the whole suite, on the CPU and offline"
-	@echo "make test-slow    kills, launchers, adapters, the long attacks on the sandbox"
+	@echo "make test-slow    kills, launchers, damaged checkpoints, attacks on the sandbox, pages in Chromium (apt install chromium), the Hub's snippets (Node)"
 	@echo "make test-oldest  model, processor and registration on transformers $(OLDEST_TRANSFORMERS)"
 	@echo "make test-quantise  torchao and bitsandbytes, in an environment of their own"
 	@echo "make test-vllm    vLLM serves our type, in an environment of its own (3.4 GB)"
@@ -79,7 +79,7 @@ test: setup
 	$(VENV)/bin/python -m pytest $(TWO_WORKERS)
 
 test-slow: setup
-	$(VENV)/bin/python -m pytest $(TWO_WORKERS) -m slow tests/data tests/training
+	$(VENV)/bin/python -m pytest $(TWO_WORKERS) -m slow
 
 test-oldest: $(FLOOR)/installed
 	$(FLOOR)/bin/python -m pytest $(TWO_WORKERS) tests/modeling tests/processing tests/conversion/test_compose.py \
