@@ -1,6 +1,7 @@
 """The page shows what a run found: figures, the paper's beside them, pictures with boxes, answers and verdicts."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -65,7 +66,7 @@ def test_a_run_is_needed_and_fewer_answers_can_be_shown(run, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Chromium")
+@pytest.mark.skipif(shutil.which("chromium") is None and "CI" not in os.environ, reason="needs Chromium")
 def test_the_page_filters_and_sorts_in_a_browser(run, tmp_path):
     page = write_report(run).read_text(encoding="utf-8")
     script = """<script>
