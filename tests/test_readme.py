@@ -74,7 +74,7 @@ def test_python(workplace):
 @pytest.mark.parametrize("command", ["ask", "inspect", "convert import", "convert verify", "data filter"])
 def test_commands(workplace, command, monkeypatch, capsys):
     lines = [line for block in blocks("bash") for line in block.splitlines()]
-    (line,) = [line for line in lines if line.startswith(f"amalia-vl {command} ")]
+    line, *_ = [line for line in lines if line.startswith(f"amalia-vl {command} ")]
     monkeypatch.chdir(workplace)
     assert cli.main(shlex.split(line, comments=True)[1:]) == 0
     assert capsys.readouterr().out.strip()
