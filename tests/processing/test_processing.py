@@ -203,6 +203,15 @@ def test_save_load_save_is_identical_and_complete(processor, image, tmp_path):
     assert all(torch.equal(loaded(**inputs)[name], value) for name, value in expected.items())
 
 
+def test_what_was_called_before_leaves_no_trace_in_what_is_saved(processor, image, tmp_path):
+    processor.save_pretrained(tmp_path / "before")
+    text = ["<image> é?", "o que é isto?"]
+    options = {"padding": True, "padding_side": "right", "truncation": True, "max_length": 100}
+    processor(images=[[image], []], text=text, **options)
+    processor.save_pretrained(tmp_path / "after")
+    assert files(tmp_path / "before") == files(tmp_path / "after")
+
+
 def test_options_given_when_loading_are_kept(processor, tmp_path):
     processor.save_pretrained(tmp_path)
     loaded = AmaliaVLProcessor.from_pretrained(tmp_path, max_tiles=1, resampler="torch", use_fast=True)

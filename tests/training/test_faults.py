@@ -9,9 +9,11 @@ from safetensors.torch import load_file
 from transformers import TrainerCallback
 
 from amalia_vl_hf import cli
+from amalia_vl_hf.commands.failures import explain
 from amalia_vl_hf.training import run
 from amalia_vl_hf.training.building import build_trainer
 from amalia_vl_hf.training.faults import explain_fault
+from amalia_vl_hf.training.launch import LaunchError
 from tests.training.test_run import command
 
 VALUES = ("steps=6", "save_steps=2", "workers=0")
@@ -81,3 +83,10 @@ def test_the_cause_is_looked_for_behind_other_errors():
         "the disk is full ([Errno 28] No space left on device): make room; the last whole checkpoint is sound"
     )
     assert explain_fault(ValueError("something else")) is None
+
+
+def test_what_a_rank_said_is_said_once_and_not_explained_again():
+    line = explain_fault(OSError(28, "No space left on device"))
+    launched = LaunchError(f"rank 0: {line}")
+    assert explain_fault(launched) is None
+    assert explain(launched, "train", "") == (2, f"rank 0: {line}")

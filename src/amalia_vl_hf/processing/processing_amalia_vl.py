@@ -228,6 +228,14 @@ class AmaliaVLProcessor(ProcessorMixin):
         reader, chats = self._reader(text)
         return reader.tokenizer(chats, add_special_tokens=not opened, **options)
 
+    def save_pretrained(self, *args: Any, **kwargs: Any) -> list[str]:
+        """Save all parts, the tokenizer without the padding and cutting that the last call happened to set in it."""
+        backend = self.tokenizer.backend_tokenizer
+        backend.no_padding()
+        backend.no_truncation()
+        saved: list[str] = super().save_pretrained(*args, **kwargs)
+        return saved
+
     def literal_tokens(self, turns: Sequence[Mapping[str, Any]], where: str) -> list[str]:
         """List the control tokens that stand literally in the texts of a conversation with typed contents.
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import torch
 
+from .launch import LaunchError
+
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FULL_WORDS = ("No space left", "File too large", "Disk quota exceeded", "failed writing file", "unexpected pos")
 _MEMORY_WORDS = ("can't allocate memory", "out of memory", "Cannot allocate memory")
@@ -17,6 +19,8 @@ def explain_fault(error: BaseException) -> str | None:
 
     Safetensors and torch hide the system's error in words of their own, so those are looked at as well.
     """
+    if isinstance(error, LaunchError):  # a rank has said so already, in the line that the launcher passes on
+        return None
     for cause in _chain(error):
         text = str(cause)
         if (isinstance(cause, OSError) and cause.errno in _FULL) or any(words in text for words in _FULL_WORDS):
