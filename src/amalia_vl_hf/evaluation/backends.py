@@ -117,7 +117,7 @@ class LocalModel:
         keys = {question.key for question in missing}
         ordered = sorted(questions, key=lambda question: (-self._length(question), question.key))
         batches = [ordered[start : start + self.batch] for start in range(0, len(ordered), self.batch)]
-        batches = [wanted for batch in batches if (wanted := [entry for entry in batch if entry.key in keys])]
+        batches = [rest for batch in batches if (rest := [entry for entry in batch if entry.key in keys])]
         for batch in tqdm(batches, desc="answering", unit="batch", disable=len(batches) < 2):
             answers = generate_answers(self.model, self.processor, batch, images, max_new_tokens)
             keep(list(zip(batch, answers, strict=True)))
@@ -206,12 +206,12 @@ async def _ask_all(
     client, turn = Client(endpoint), asyncio.Semaphore(endpoint.parallel)
     try:
         async with asyncio.TaskGroup() as group:
-            asked = [group.create_task(_ask(client, turn, question, images, keep)) for question in questions]
+            works = [group.create_task(_ask(client, turn, question, images, keep)) for question in questions]
     except* (OSError, ValueError) as errors:  # what ended the run
         raise errors.exceptions[0] from None
     finally:
         await client.close()
-    return [problem for task in asked if (problem := task.result()) is not None]
+    return [problem for task in works if (problem := task.result()) is not None]
 
 
 async def _ask(

@@ -96,10 +96,10 @@ class _Reader:
     def next(self) -> str:
         return self.tokens[self.place] if self.place < len(self.tokens) else ""
 
-    def take(self, *wanted: str) -> str:
+    def take(self, *tokens: str) -> str:
         """Take the next token if it is one of these."""
         token = self.next()
-        if token not in wanted or not token:
+        if token not in tokens or not token:
             return ""
         self.place += 1
         return token

@@ -104,9 +104,9 @@ def error_rate(answer: str, references: Sequence[str], words: bool = False) -> f
     rates = []
     for reference in references:
         one, other = reference.split(), answer.split()
-        wanted: Sequence[str] = one if words else " ".join(one)
-        given: Sequence[str] = other if words else " ".join(other)
-        rates.append(distance(wanted, given) / max(1, len(wanted)))
+        target: Sequence[str] = one if words else " ".join(one)
+        text: Sequence[str] = other if words else " ".join(other)
+        rates.append(distance(target, text) / max(1, len(target)))
     return min(rates)
 
 

@@ -92,10 +92,10 @@ class Questions:
         images = [self._cell(cell, row) for cell in cells]
         prints = [_fingerprint(image) for image in images]
         sizes = [_size(image, number) for number, image in enumerate(images)]
-        for part, (asked, references) in enumerate(self._asked(messages, values, row, sizes)):
+        for part, (turns, references) in enumerate(self._parts_of(messages, values, row, sizes)):
             item = self._item(values, references, row) | {"image": prints[0] if prints else None}
-            facts = json.dumps([self.task.name, [row, part], prints, asked], sort_keys=True, ensure_ascii=False)
-            yield BenchmarkQuestion(hashlib.sha256(facts.encode()).hexdigest(), (row, part), asked, item, sizes)
+            facts = json.dumps([self.task.name, [row, part], prints, turns], sort_keys=True, ensure_ascii=False)
+            yield BenchmarkQuestion(hashlib.sha256(facts.encode()).hexdigest(), (row, part), turns, item, sizes)
 
     def _values(self, row: int) -> Mapping[str, Any]:
         values = self.rows[row]
@@ -132,7 +132,7 @@ class Questions:
                 question = question.replace(piece, "")
         return question.capitalize() if self.task.row_form == "capitalised" else question
 
-    def _asked(
+    def _parts_of(
         self, messages: list[Message], values: Mapping[str, Any], row: int, sizes: Sequence[tuple[int, int]]
     ) -> Iterator[tuple[list[Message], list[Any]]]:
         """Give each question of a row with its references."""

@@ -52,18 +52,18 @@ def means(scores: Sequence[Mapping[str, Any]], protocol: str) -> dict[str, float
         Table 3 are there; `portexto_pt`, weighted by size, when its four are.
     """
     figures = {score["task"]: score for score in scores}
-    found = {}
+    result = {}
     suite = [task for task in AMALIA_VL_EVAL_PT if task.name in figures]
     if len(suite) == len(AMALIA_VL_EVAL_PT):
         shares = {task.name: _share(figures[task.name], protocol) for task in suite}
         held_out = [shares[task.name] for task in suite if not task.held_in]
-        found = {"mean": sum(shares.values()) / len(shares), "held_out": sum(held_out) / len(held_out)}
+        result = {"mean": sum(shares.values()) / len(shares), "held_out": sum(held_out) / len(held_out)}
     parts = [figures[task.name] for task in PORTEXTO_PT if task.name in figures]
     if len(parts) == len(PORTEXTO_PT):
         sizes = [part["questions"] for part in parts]
         values = [part["protocols"][protocol]["value"] for part in parts]
-        found["portexto_pt"] = sum(size * value for size, value in zip(sizes, values, strict=True)) / sum(sizes)
-    return found
+        result["portexto_pt"] = sum(size * value for size, value in zip(sizes, values, strict=True)) / sum(sizes)
+    return result
 
 
 def _share(score: Mapping[str, Any], protocol: str) -> float:

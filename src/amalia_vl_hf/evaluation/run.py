@@ -137,11 +137,11 @@ def _task_facts(questions: Questions) -> dict[str, Any]:
     }
 
 
-def _require_same(out: Path, place: str, recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    different = [name for name in wanted if recorded.get(name) != wanted[name]]
+def _require_same(out: Path, place: str, recorded: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    different = [name for name in now if recorded.get(name) != now[name]]
     if different:
         listed = "; ".join(
-            f"{_EXPLAINED.get(name, name)}: {_short(recorded.get(name))} there, {_short(wanted[name])} now"
+            f"{_EXPLAINED.get(name, name)}: {_short(recorded.get(name))} there, {_short(now[name])} now"
             for name in different
         )
         raise OtherRunError(f"{out} holds another run: {place}{listed}. Choose another --out, or delete it")

@@ -114,8 +114,8 @@ def _is_letter(row: Row) -> bool:
 
 def _yes_no(published: Callable[[str], str | None]) -> Scorer:
     def count(answer: str, row: Row, corrected: bool, _: Benchmark) -> bool:
-        said = parsing.yes_no(answer) if corrected else published(answer)
-        return said is not None and said == parsing.yes_no(reference_of(row))
+        word = parsing.yes_no(answer) if corrected else published(answer)
+        return word is not None and word == parsing.yes_no(reference_of(row))
 
     return count
 
@@ -221,21 +221,21 @@ def _ocrbench(answer: str, row: Row, corrected: bool, _: Benchmark) -> bool:
     if corrected:
         same = vqa_words.same_formula if formula else vqa_words.transcribes
         return any(same(answer, reference) for reference in texts_of(row))
-    said = answer.strip().replace("\n", " ")
-    said = said.replace(" ", "") if formula else said.lower()
+    normalised = answer.strip().replace("\n", " ")
+    normalised = normalised.replace(" ", "") if formula else normalised.lower()
     for reference in texts_of(row):
         text = reference.strip().replace("\n", " ")
-        if (text.replace(" ", "") if formula else reference.lower().strip().replace("\n", " ")) in said:
+        if (text.replace(" ", "") if formula else reference.lower().strip().replace("\n", " ")) in normalised:
             return True
     return False
 
 
 def _vqa(answer: str, row: Row, corrected: bool, _: Benchmark) -> float:
     words = vqa_words.vqa_words if corrected else vqa_words.published_vqa_words
-    said, texts = words(answer), [words(text) for text in texts_of(row)]
+    normalised, texts = words(answer), [words(text) for text in texts_of(row)]
     if corrected and len(texts) < 4:  # too few people for three to agree
-        return float(said in texts)
-    return vqa_words.vqa_accuracy(said, texts)
+        return float(normalised in texts)
+    return vqa_words.vqa_accuracy(normalised, texts)
 
 
 def _anls(answer: str, row: Row, corrected: bool, task: Benchmark) -> float:
@@ -286,17 +286,19 @@ def _says(answer: str, row: Row, corrected: bool, _: Benchmark) -> bool:
     answer, reference = parsing.final_answer(answer), texts_of(row)[0]
     if corrected:
         return any(vqa_words.says(answer, text) for text in texts_of(row))
-    said, target = vqa_words.published_caravela_words(answer), vqa_words.published_caravela_words(reference)
-    return said == target or (bool(target) and target in said)
+    normalised, target = vqa_words.published_caravela_words(answer), vqa_words.published_caravela_words(reference)
+    return normalised == target or (bool(target) and target in normalised)
 
 
 def _overlap(answer: str, row: Row, corrected: bool, _: Benchmark) -> float:
     answer, reference = parsing.final_answer(answer), texts_of(row)[0]
     words = vqa_words.caravela_words if corrected else vqa_words.published_caravela_words
-    said, target = words(answer).split(), words(reference).split()
+    normalised, target = words(answer).split(), words(reference).split()
     if corrected and not any(len(word) > 3 for word in target):  # nothing would ever be right
-        return metrics.overlap_f1(said, target)
-    return metrics.overlap_f1([word for word in said if len(word) > 3], [word for word in target if len(word) > 3])
+        return metrics.overlap_f1(normalised, target)
+    return metrics.overlap_f1(
+        [word for word in normalised if len(word) > 3], [word for word in target if len(word) > 3]
+    )
 
 
 def _overlap_words(answer: str, row: Row, _corrected: bool, _: Benchmark) -> float:

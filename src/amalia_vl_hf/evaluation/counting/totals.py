@@ -122,16 +122,16 @@ def _pope(task: Benchmark, items: Sequence[Item], protocol: Protocol) -> Total:
     if not all("answer" in item and "references" in item for item in items):
         return mean
     read = parsing.published_yes_no_pope if protocol == "published" else parsing.yes_no
-    said = [read(str(item["answer"])) for item in items]
+    words = [read(str(item["answer"])) for item in items]
     truth = [parsing.yes_no(reference_of(item)) for item in items]
-    counts = Counter(zip(said, truth, strict=True))
+    counts = Counter(zip(words, truth, strict=True))
     hits, alarms, misses = counts["yes", "yes"], counts["yes", "no"], counts["no", "yes"]
     if protocol == "corrected":  # an answer that says neither is wrong on the side where it should have been
         alarms, misses = alarms + counts[None, "no"], misses + counts[None, "yes"]
     precision = hits / (hits + alarms) if hits + alarms else 0.0
     recall = hits / (hits + misses) if hits + misses else 0.0
     f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
-    yes = (truth if protocol == "published" else said).count("yes") / len(items)
+    yes = (truth if protocol == "published" else words).count("yes") / len(items)
     accuracy = sum(scores) / len(scores)
     parts = {"accuracy": accuracy, "precision": precision, "recall": recall, "f1": f1, "yes_ratio": yes}
     return Total(accuracy, {**mean.parts, **parts})
