@@ -1,8 +1,10 @@
-"""European against Brazilian Portuguese: speed, accuracy on software that was not trained on, precision of each rule.
+"""European against Brazilian Portuguese: speed, what is told and refused of texts not trained on, precision of rules.
 
-The shipped weights were trained on LibreOffice and Mozilla; they are measured on the other packages that
-`amalia_vl_hf.variety.corpus` lists, strings alone and four of a package joined, as the turns of a dialogue are.
-Unpack them in runs/variety/packages, as that module says; without them only the speed is measured.
+The shipped weights were trained on LibreOffice, Mozilla and Django; they are measured on the other packages that
+`amalia_vl_hf.variety.corpus` lists, and on corpora of other kinds, one string alone and four and eight joined, as the
+turns of a dialogue are. Unpack packages in runs/variety/packages, as that module says; a corpus is a folder in
+runs/variety/corpora with `european` and `brazilian`, each of files that `amalia_vl_hf.variety.texts` reads. Without
+them only the speed is measured.
 """
 
 import json
@@ -15,16 +17,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from amalia_vl_hf.variety import judge
-from amalia_vl_hf.variety.classifier import load_classifier
+from amalia_vl_hf.variety import REFUSED_WITH_SIGN, REFUSED_WITHOUT, Verdict, judge
 from amalia_vl_hf.variety.corpus import Pair, read_pairs
 from amalia_vl_hf.variety.fit import PERMISSIVE
 from amalia_vl_hf.variety.rules import RULES, findings
-from amalia_vl_hf.variety.text import clean
+from amalia_vl_hf.variety.texts import read_texts
 
 PACKAGES = Path(__file__).parents[1] / "runs" / "variety" / "packages"
-JOINED = 4
+CORPORA = PACKAGES.with_name("corpora")
+JOINED = (1, 4, 8)
 WANTED_SPEED, WANTED_AUC = 2000, 0.94
+MOST_REFUSED, FEWEST_REFUSED = 0.02, 0.9  # of European texts without a sign of Brazil, of Brazilian ones of eight
 ROUNDS, TEXTS = 5, 1000
 DIALOGUES = (
     "O que se vê na imagem?\nUm autocarro amarelo está parado em frente ao café da esquina, onde três pessoas estão a "
@@ -38,11 +41,23 @@ Scores = np.ndarray
 
 
 class Judged(NamedTuple):
-    """Both sides of texts of the same number, `(texts,)` each: scores, and what was decided."""
+    """What the filter says of texts of the same number on both sides.
 
-    european: Scores
-    brazilian: Scores
-    right: Scores  # decided rightly, European sides then Brazilian, `(2 * texts,)`
+    Args:
+        area: How often a European text has the higher score.
+        refused: Share of European texts that is refused.
+        unmarked: Share of those without a sign of Brazil that is.
+        caught: Share of Brazilian texts that is refused.
+        undecided: Share of European texts that is undecided.
+        texts: European ones.
+    """
+
+    area: float
+    refused: float
+    unmarked: float
+    caught: float
+    undecided: float
+    texts: int
 
 
 def speed() -> float:
@@ -67,71 +82,66 @@ def area(european: Scores, brazilian: Scores) -> float:
     return float(wins / (len(european) * len(brazilian)))
 
 
-def groups(pairs: Sequence[Pair], joined: int) -> Iterator[tuple[str, str]]:
-    """Join so many strings of a package, in random order; a rest is left out."""
-    order = random.Random(0).sample(pairs, len(pairs))  # noqa: S311
+def groups(texts: Sequence[str], joined: int) -> Iterator[str]:
+    """Join so many texts of one side, in random order; a rest is left out."""
+    order = random.Random(0).sample(texts, len(texts))  # noqa: S311
     for start in range(0, len(order) - joined + 1, joined):
-        chosen = order[start : start + joined]
-        yield "\n".join(pair.european for pair in chosen), "\n".join(pair.brazilian for pair in chosen)
+        yield "\n".join(order[start : start + joined])
 
 
-def measure(texts: Sequence[tuple[str, str]]) -> Judged:
-    """Judge both sides by the filter; where it sees nothing to judge, it is not right."""
-    verdicts = [[judge(text) for text in side] for side in zip(*texts, strict=True)]
-    scores = [np.array([verdict.score for verdict in side]) for side in verdicts]
-    right = [
-        verdict.is_pt_pt is wanted for side, wanted in zip(verdicts, (True, False), strict=True) for verdict in side
-    ]
-    return Judged(*scores, np.array(right))
+def verdicts(parts: Sequence[Sequence[str]], joined: int) -> list[Verdict]:
+    """Judge texts, joined within each part; what has nothing to judge scores 0.5."""
+    return [judge(text) for part in parts for text in groups(part, joined)]
 
 
-def joined(parts: Sequence[Judged]) -> Judged:
-    """Put packages together."""
-    return Judged(*(np.concatenate(sides) for sides in zip(*parts, strict=True)))
-
-
-def row(name: str, single: Judged, four: Judged) -> str:
-    """One line of the table of packages."""
-    cells = "".join(
-        f"{len(judged.european):>9}{area(judged.european, judged.brazilian):>8.3f}{judged.right.mean():>10.3f}"
-        for judged in (single, four)
+def measure(european: Sequence[Sequence[str]], brazilian: Sequence[Sequence[str]], joined: int) -> Judged:
+    """Judge both sides by the filter."""
+    ours, theirs = verdicts(european, joined), verdicts(brazilian, joined)
+    plain = [verdict for verdict in ours if not any(reason.startswith("pt-BR") for reason in verdict.reasons)]
+    return Judged(
+        area=area(*(np.array([verdict.score for verdict in side]) for side in (ours, theirs))),
+        refused=float(np.mean([verdict.refused for verdict in ours])),
+        unmarked=float(np.mean([verdict.refused for verdict in plain])),
+        caught=float(np.mean([verdict.refused for verdict in theirs])),
+        undecided=float(np.mean([verdict.undecided for verdict in ours])),
+        texts=len(ours),
     )
-    return f"{name:<20}{cells}"
+
+
+def told(name: str, european: Sequence[Sequence[str]], brazilian: Sequence[Sequence[str]]) -> dict[int, Judged]:
+    """Print a line for each number of strings."""
+    judged = {joined: measure(european, brazilian, joined) for joined in JOINED}
+    for joined, own in judged.items():
+        shares = (own.refused, own.unmarked, own.undecided, own.caught)
+        print(
+            f"{name if joined == 1 else '':<40}{joined:>3}{own.texts:>8}{own.area:>8.3f}"
+            + "".join(f"{share:>10.1%}" for share in shares),
+            flush=True,
+        )
+    return judged
 
 
 def accuracy(pairs: Sequence[Pair]) -> dict[str, dict[str, float | str]]:
-    """Print the table of packages; give the areas overall."""
+    """Print what is told and refused in packages and corpora that were not trained on; give the main figures."""
     packages: dict[str, list[Pair]] = defaultdict(list)
     for pair in pairs:
         packages[pair.package].append(pair)
-    print(f"\n{'':<20}{'one string':^27}{f'{JOINED} strings joined':^27}")
-    print(f"{'held-out package':<20}" + f"{'pairs':>9}{'AUC':>8}{'accuracy':>10}" * 2)
-    judged: dict[int, list[Judged]] = {1: [], JOINED: []}
+    print(f"\nrefused under {REFUSED_WITH_SIGN} with a sign of Brazil; without, by words: {REFUSED_WITHOUT}")
+    print(f"{'':<51}{'':>8}{'European refused':^20}{'European':>10}{'Brazilian':>10}")
+    print(f"{'held out':<40}{'of':>3}{'texts':>8}{'AUC':>8}{'all':>10}{'no sign':>10}{'undecided':>10}{'refused':>10}")
     for name, own in sorted(packages.items()):
-        for number, parts in judged.items():
-            parts.append(measure(list(groups(own, number))))
-        print(row(name, judged[1][-1], judged[JOINED][-1]), flush=True)
-    single, four = joined(judged[1]), joined(judged[JOINED])
-    print(row("all", single, four))
-    threshold = np.quantile(four.european, 0.05)
-    removed = (four.brazilian < threshold).mean()
-    print(f"keeping 95 % of pt-PT (threshold {threshold:.3f}) removes {removed:.1%} of pt-BR, {JOINED} strings joined")
-    alone = ngrams_alone(packages)
-    area_of_four = area(four.european, four.brazilian)
-    print(f"n-grams without rules, {JOINED} strings joined: AUC {alone:.3f}")
-    return {
-        "AUC, 4 strings joined": result(area_of_four, WANTED_AUC, "AUC held out by package; stock: wanted"),
-        "AUC beside n-grams alone": result(area_of_four, alone, "AUC held out by package; stock: no rules"),
-        "AUC, one string": result(area(single.european, single.brazilian), 0.5, "AUC by package; stock: chance"),
-    }
-
-
-def ngrams_alone(packages: dict[str, list[Pair]]) -> float:
-    """The area of the classifier without rules."""
-    classifier = load_classifier()
-    texts = [text for own in packages.values() for text in groups(own, JOINED)]
-    european, brazilian = (np.array([classifier(clean(text)) for text in side]) for side in zip(*texts, strict=True))
-    return area(european, brazilian)
+        told(name, [[pair.european for pair in own]], [[pair.brazilian for pair in own]])
+    sides = [[getattr(pair, side) for pair in own] for side in ("european", "brazilian") for own in packages.values()]
+    judged = {"software": told("all packages", sides[: len(packages)], sides[len(packages) :])}
+    for folder in sorted(CORPORA.iterdir()) if CORPORA.is_dir() else ():
+        texts = [[read_texts(folder / side)] for side in ("european", "brazilian")]
+        judged[folder.name] = told(folder.name, *texts)
+    results = {}
+    for name, own in judged.items():
+        results[f"AUC of 4, {name}"] = result(own[4].area, WANTED_AUC, "AUC; stock: wanted")
+        results[f"European refused of 8, {name}"] = result(own[8].unmarked, MOST_REFUSED, "share; stock: at most")
+        results[f"Brazilian refused of 8, {name}"] = result(own[8].caught, FEWEST_REFUSED, "share; stock: wanted")
+    return results
 
 
 def rules(pairs: Sequence[Pair]) -> None:
@@ -141,7 +151,7 @@ def rules(pairs: Sequence[Pair]) -> None:
         for side, text in (("pt-PT", pair.european), ("pt-BR", pair.brazilian)):
             for name in findings(text):
                 counted[name, pair.package in PERMISSIVE][RULES[name].variety != side] += 1
-    print(f"\n{'':<30}{'LibreOffice, Mozilla':^27}{'held-out packages':^27}")
+    print(f"\n{'':<30}{'trained on':^27}{'held-out packages':^27}")
     print(f"{'rule':<30}" + f"{'right':>8}{'wrong':>7}{'precision':>12}" * 2)
     for name, rule in RULES.items():
         cells = ""
@@ -173,9 +183,7 @@ def main() -> None:
         results |= accuracy([pair for pair in pairs if pair.package not in PERMISSIVE])
         rules(pairs)
     else:
-        print(
-            f"no accuracy: there is no {PACKAGES}; amalia_vl_hf/data/variety/corpus.py says how to fetch the packages"
-        )
+        print(f"no accuracy: there is no {PACKAGES}; amalia_vl_hf/variety/corpus.py says how to fetch the packages")
     print(json.dumps(results))
 
 

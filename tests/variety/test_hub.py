@@ -41,6 +41,9 @@ def test_the_models_probability_becomes_log_odds(model):
     assert 0 < abs(european) < 5
     verdict = judge(text, classifier=HubClassifier(str(model), "PT-PT"))
     assert verdict.score == pytest.approx(1 / (1 + math.exp(-european)))
+    shown = " ".join(verdict.reasons)
+    assert f"classifier: {european:+.1f}" in shown
+    assert "shipped n-grams: " in shown
 
 
 def test_a_text_beyond_the_models_longest_is_cut(model):

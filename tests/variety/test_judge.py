@@ -170,10 +170,19 @@ def test_nothing_to_judge_is_neither_refused_nor_undecided(text):
 def test_without_a_sign_a_refusal_needs_enough_text():
     sure = {"classifier": lambda text: -9.0}
     assert not judge("A casa é azul e a porta é verde.", **sure).refused
-    assert judge("A casa é azul e a porta é verde. " * 3, **sure).refused
+    assert not judge("A casa é azul e a porta é verde. " * 9, **sure).refused  # says nothing new
+    text = (
+        "A casa azul fica ao fundo da rua, perto da escola velha, onde três crianças jogam à bola com um cão preto. "
+    )
+    assert judge(f"{text} Ontem choveu muito, mas hoje há sol e ninguém leva chapéu nem casaco.", **sure).refused
     assert judge("A casa é azul e a geladeira é verde.", **sure).refused
 
 
 def test_words_of_biology_and_painting_refuse_nothing():
     text = "Explica a respiração celular e o papel do suco gástrico. Descreve a tela do pintor e o arquivo da família."
     assert not judge(text).refused
+
+
+def test_a_form_of_letters_of_other_languages_too_is_portuguese():
+    text = "Extrai a data de emissão desta fatura.\nUsa o formato [x0, y0], com valores entre 0 e 1."
+    assert judge(text).is_pt_pt is not None

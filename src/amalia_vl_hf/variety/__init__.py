@@ -36,7 +36,8 @@ TOO_LITTLE = "too little Portuguese to tell"
 # A text is refused under these scores. What each keeps and refuses, of one string, four and eight joined, is in
 # `benchmarks/RESULTS.md`: of European texts at most 1 % (2 % of four sentences of news), in software, news and books.
 REFUSED_WITH_SIGN = 0.4  # where a sign of Brazil was seen
-REFUSED_WITHOUT = {100: 0.38, 50: 0.29, 25: 0.17}  # without one, by the fewest words; a shorter text never is
+# Without one, by the fewest different words: forms repeat themselves. A text of fewer is never refused.
+REFUSED_WITHOUT = {80: 0.38, 60: 0.31, 40: 0.23, 30: 0.17}
 SURE = 0.8  # from this score on a text is European on evidence, not for want of it
 _SIGN = 2.0  # weight from which on a rule for Brazil is a sign of it
 _SHOWN = 3  # findings of a rule, in a reason
@@ -98,7 +99,7 @@ def judge(text: str, threshold: float | None = None, classifier: Classifier | No
     if threshold is not None:
         return Verdict(score >= threshold, score, tuple(reasons), refused=score < threshold)
     marked = any(RULES[name].variety == "pt-BR" and RULES[name].weight >= _SIGN for name in signs)
-    words = len(_WORD.findall(text))
+    words = len(set(_WORD.findall(text.lower())))
     limit = next((limit for fewest, limit in REFUSED_WITHOUT.items() if words >= fewest), 0.0)
     refused = score < (REFUSED_WITH_SIGN if marked else limit)
     return Verdict(score >= 0.5, score, tuple(reasons), refused, undecided=not refused and score < SURE)

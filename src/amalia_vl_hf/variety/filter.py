@@ -65,8 +65,8 @@ def filter_file(source: Path, out: Path, judge: Judge, keep_others: bool = False
     the source's, each has a `NAME.images.json` that says where the images are that its rows name.
 
     A conversation is judged by all its turns at once; of a preference pair, by the prompt and the chosen answer. What
-    is undecided, or has too little Portuguese to tell, is kept and counted: dropped are rows that are Brazilian enough,
-    in another language, or unreadable.
+    is undecided, or has too little Portuguese to tell, is kept and counted: dropped are rows that are Brazilian
+    enough, in another language, or unreadable.
 
     Args:
         source: File to read.

@@ -46,17 +46,17 @@ def clean(text: str) -> str:
 
 
 def is_portuguese(text: str) -> bool | None:
-    """Tell whether a text is Portuguese: at least as many of its function words as of six other languages'.
+    """Tell whether a text is Portuguese: at least as many words that are as of six other languages.
 
-    English, Spanish, French, Italian, German and Dutch are known; a text in another script has no known words.
+    Function words are counted, and for Portuguese those with ã or õ. English, Spanish, French, Italian, German and
+    Dutch are known; a text in another script has no known words.
 
     Returns:
         True or False, or None where no known word is there.
     """
     words = _WORD.findall(text.lower())
-    ours = sum(word in _OURS for word in words)
+    ours = sum(word in _OURS or _PORTUGUESE_LETTERS.search(word) is not None for word in words)
     theirs = sum(word in _THEIRS for word in words)
     if ours or theirs:
         return ours >= theirs
-    likely = not _LIKELY.isdisjoint(words) or _PORTUGUESE_LETTERS.search(text.lower())
-    return True if likely else None
+    return True if not _LIKELY.isdisjoint(words) else None
