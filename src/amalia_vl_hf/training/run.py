@@ -175,7 +175,7 @@ def _publish(trainer: StageSFTTrainer | StageDPOTrainer, recipe: Recipe, record:
         with suppress(OSError):
             Path(recipe.output).rmdir()  # an empty one, which holds nothing to lose
         put_in_place(finished, Path(recipe.output))
-        shutil.rmtree(partial)
+        shutil.rmtree(partial, ignore_errors=True)  # a rerun that finds the output may be removing it as well
     trainer.accelerator.wait_for_everyone()
 
 
