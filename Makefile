@@ -14,7 +14,7 @@ TWO_WORKERS = -n 2 --dist loadfile --no-loadscope-reorder
 export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: help setup demo data-preview data-train test test-slow test-oldest test-quantise test-vllm check bench clean
+.PHONY: help setup demo data-preview data-train test test-slow test-oldest test-peers test-quantise test-vllm check bench clean
 
 help:
 	@echo "make setup        environment with everything pinned in constraints.txt"
@@ -22,6 +22,7 @@ help:
 	@echo "make test         the whole suite, on the CPU and offline"
 	@echo "make test-slow    kills, launchers, damaged checkpoints, attacks on the sandbox, pages in Chromium (apt install chromium), the Hub's snippets (Node)"
 	@echo "make test-oldest  model, processor and registration on transformers $(OLDEST_TRANSFORMERS)"
+	@echo "make test-peers   transformers' own common tests on our classes, newest and oldest"
 	@echo "make test-quantise  torchao and bitsandbytes, in an environment of their own"
 	@echo "make test-vllm    vLLM serves our type, in an environment of its own (3.4 GB)"
 	@echo "make check        ruff and mypy"
@@ -43,7 +44,7 @@ $(FLOOR)/installed: pyproject.toml constraints.txt
 	test -x $(FLOOR)/bin/python || $(PYTHON) -m venv $(FLOOR)
 	sed 's/^transformers==.*/transformers==$(OLDEST_TRANSFORMERS)/' constraints.txt > $(FLOOR)/constraints.txt
 	$(FLOOR)/bin/pip install --quiet -c $(FLOOR)/constraints.txt $(TORCH)
-	$(FLOOR)/bin/pip install --quiet -c $(FLOOR)/constraints.txt -e . accelerate pytest pytest-xdist
+	$(FLOOR)/bin/pip install --quiet -c $(FLOOR)/constraints.txt -e . accelerate peft parameterized pytest pytest-xdist
 	touch $@
 
 $(QUANTISE)/installed: pyproject.toml constraints.txt
@@ -84,6 +85,10 @@ test-slow: setup
 test-oldest: $(FLOOR)/installed
 	$(FLOOR)/bin/python -m pytest $(TWO_WORKERS) tests/modeling tests/processing tests/conversion/test_compose.py \
 		tests/test_registration.py
+
+test-peers: setup $(FLOOR)/installed
+	$(VENV)/bin/python -m peers
+	$(FLOOR)/bin/python -m peers
 
 test-quantise: $(QUANTISE)/installed
 	$(QUANTISE)/bin/python -m pytest -m quantise tests/conversion/test_quantise.py
