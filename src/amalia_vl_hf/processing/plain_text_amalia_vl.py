@@ -18,6 +18,7 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 # Noncharacters, which Unicode keeps for a program's own use: no text that is interchanged holds them.
 MARK, _NAME = "\ufdd0", "\ufdd1"
+PAYLOADS = ("image", "url", "path", "base64", "image_url")  # where a part has its image
 ROLES = ("system", "user", "assistant")
 _PRIVATE = 0xF0000  # where Unicode's private characters begin, 65,534 of them
 _ROLE_TEST = re.compile(r"""role['"]?\s*\]?\s*(?:[=!]=|(?:not\s+)?in\b)\s*([\[(][^\])]*[\])]|'[^']*'|"[^"]*")""")
@@ -123,6 +124,40 @@ def literal_tokens(texts: Sequence[str], tokens: Sequence[str]) -> list[str]:
     """List the control tokens that stand literally in texts."""
     pattern = _pattern(tuple(tokens))
     return sorted({token for text in texts for token in pattern.findall(text)}) if tokens else []
+
+
+def count_slots(chat: Sequence[Mapping[str, Any]], image_token: str) -> tuple[int, int]:
+    """Count a conversation's typed image parts, and the `<image>` of its contents that are strings."""
+    contents = [turn.get("content") or "" for turn in chat]
+    parts = [part for content in contents if not isinstance(content, str) for part in content]
+    return (
+        sum(part["type"] in ("image", "image_url") for part in parts),
+        sum(content.count(image_token) for content in contents if isinstance(content, str)),
+    )
+
+
+def images_of(chats: Sequence[Sequence[Mapping[str, Any]]], options: Mapping[str, Any]) -> list[int]:
+    """Count the images of each conversation: those in its parts, or those that the call is given beside it."""
+    beside = (options.get("processor_kwargs") or {}).get("images", options.get("images"))
+    if beside is not None:
+        return [count_images(beside)] if len(chats) == 1 else [count_images(entry) for entry in beside]
+    parts = [
+        [p for turn in chat if not isinstance(turn.get("content") or "", str) for p in turn["content"]]
+        for chat in chats
+    ]
+    return [
+        sum(p.get(key) is not None for p in some for key in PAYLOADS if p["type"] in ("image", "image_url"))
+        for some in parts
+    ]
+
+
+def count_images(images: Any) -> int:
+    """Count images that are not loaded yet."""
+    if images is None:
+        return 0
+    if isinstance(images, list | tuple):
+        return sum(count_images(entry) for entry in images)
+    return len(images) if getattr(images, "ndim", 0) == 4 else 1
 
 
 def mark_turns(turns: Turns, tokens: tuple[str, ...], slot: str | None = None) -> list[dict[str, Any]]:

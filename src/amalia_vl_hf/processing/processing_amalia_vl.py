@@ -21,6 +21,9 @@ from .image_processing_amalia_vl import (
 from .plain_text_amalia_vl import (
     MARK,
     control_tokens,
+    count_images,
+    count_slots,
+    images_of,
     literal_tokens,
     mark_turns,
     mark_values,
@@ -76,7 +79,6 @@ TOKENIZER_OPTIONS = (  # that people set when they load; its other ones stay in 
     "from_slow", "legacy", "tokenizer_type", "tokenizer_file", "vocab_file", "add_special_tokens", "gguf_file",
     "fix_mistral_regex", "response_schema",
 )  # fmt: skip
-PAYLOADS = ("image", "url", "path", "base64", "image_url")  # where a part has its image
 
 
 class RenderedChat(str):
@@ -180,7 +182,7 @@ class AmaliaVLProcessor(ProcessorMixin):
 
         if tokenize:
             marked = [
-                self._marked(chat, tokens, count) for chat, count in zip(chats, _images(chats, kwargs), strict=True)
+                self._marked(chat, tokens, count) for chat, count in zip(chats, images_of(chats, kwargs), strict=True)
             ]
             return render(marked if batched else marked[0], tokenize=True)
         rendered = [self._rendered(chat, tokens, render) for chat in chats]
@@ -262,13 +264,13 @@ class AmaliaVLProcessor(ProcessorMixin):
 
     def _marked(self, chat: Sequence[Mapping[str, Any]], tokens: tuple[str, ...], images: int) -> list[dict[str, Any]]:
         """Mark a conversation's texts; `<image>` in strings is a slot if there are as many as images."""
-        typed, written = _slots(chat, self.image_token)
+        typed, written = count_slots(chat, self.image_token)
         slots = written > 0 and typed != images == typed + written
         return mark_turns(chat, tokens, self.image_token if slots else None)
 
     def _rendered(self, chat: Sequence[Mapping[str, Any]], tokens: tuple[str, ...], render: Any) -> str:
         """Render a conversation whose images are not known yet."""
-        typed, written = _slots(chat, self.image_token)
+        typed, written = count_slots(chat, self.image_token)
         words = str(render(mark_turns(chat, tokens)))
         if not written:
             return words
@@ -284,8 +286,10 @@ class AmaliaVLProcessor(ProcessorMixin):
             return text
         nested = isinstance(images, list | tuple) and any(isinstance(entry, list | tuple) for entry in images)
         if nested and len(images) == len(text):
-            return [self._fitting([content], _count(entry))[0] for content, entry in zip(text, images, strict=True)]
-        return self._fitting(text, _count(images))
+            return [
+                self._fitting([content], count_images(entry))[0] for content, entry in zip(text, images, strict=True)
+            ]
+        return self._fitting(text, count_images(images))
 
     def _fitting(self, text: list[Any], images: int) -> list[Any]:
         for reading in (0, 1):
@@ -455,40 +459,6 @@ class AmaliaVLProcessor(ProcessorMixin):
         if processor_dict is not None and tokenizer.chat_template:
             processor_dict.setdefault("chat_template", tokenizer.chat_template)
         return [image_processor, tokenizer]
-
-
-def _slots(chat: Sequence[Mapping[str, Any]], image_token: str) -> tuple[int, int]:
-    """Count a conversation's typed image parts, and the `<image>` of its contents that are strings."""
-    contents = [turn.get("content") or "" for turn in chat]
-    parts = [part for content in contents if not isinstance(content, str) for part in content]
-    return (
-        sum(part["type"] in ("image", "image_url") for part in parts),
-        sum(content.count(image_token) for content in contents if isinstance(content, str)),
-    )
-
-
-def _images(chats: Sequence[Sequence[Mapping[str, Any]]], options: Mapping[str, Any]) -> list[int]:
-    """Count the images of each conversation: those in its parts, or those that the call is given beside it."""
-    beside = (options.get("processor_kwargs") or {}).get("images", options.get("images"))
-    if beside is not None:
-        return [_count(beside)] if len(chats) == 1 else [_count(entry) for entry in beside]
-    parts = [
-        [p for turn in chat if not isinstance(turn.get("content") or "", str) for p in turn["content"]]
-        for chat in chats
-    ]
-    return [
-        sum(p.get(key) is not None for p in some for key in PAYLOADS if p["type"] in ("image", "image_url"))
-        for some in parts
-    ]
-
-
-def _count(images: Any) -> int:
-    """Count images that are not loaded yet."""
-    if images is None:
-        return 0
-    if isinstance(images, list | tuple):
-        return sum(_count(entry) for entry in images)
-    return len(images) if getattr(images, "ndim", 0) == 4 else 1
 
 
 def _deal(images: Any, slots: list[int]) -> list[int]:
