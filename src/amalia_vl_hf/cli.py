@@ -50,11 +50,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (Exception, KeyboardInterrupt) as error:
         close_progress_bars()
         failure = explain(error, parsed.command, parsed.after_stop)
-        told = told_launcher(failure[1] if failure else f"{type(error).__name__}: {error}")
+        left_to_launcher = told_launcher(failure[1] if failure else f"{type(error).__name__}: {error}")
         if failure is None:
             raise
         code, line = failure
-        if line and not told:
+        if line and not left_to_launcher:
             from .fields import printable
 
             print("\n".join(printable(part) for part in f"amalia-vl: {line}".split("\n")), file=sys.stderr)

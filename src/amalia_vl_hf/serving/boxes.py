@@ -23,7 +23,7 @@ def boxes_in(answer: str) -> list[Box]:
     [(0.1, 0.2, 0.5, 0.6), (0.6, 0.2, 0.9, 0.8)]
     """
     texts = _BRACKETED.findall(answer) or [answer]
-    return [found for text in texts if (found := box(text)) is not None]
+    return [corners for text in texts if (corners := box(text)) is not None]
 
 
 def draw_boxes(picture: Image.Image, boxes: Sequence[Box]) -> Image.Image:

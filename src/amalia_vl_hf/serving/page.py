@@ -63,25 +63,9 @@ def build_page(
                 "content": [*({"file": {"path": path}} for path in message["files"]), message["text"]],
             }
             try:
-                yield from _answer([*history, turn], system, int(most), int(length))
+                yield from answer_steps([*history, turn], system, int(most), int(length), endpoint, model, tiling)
             except (ValueError, OSError) as error:
                 raise gr.Error(str(error), title="Não foi possível responder", print_exception=False) from error
-
-        def _answer(turns: Sequence[Mapping[str, Any]], system: str, most: int, length: int) -> Iterator[Updates]:
-            chat, pictures = chat_of(turns, system)
-            drawn = [draw_tiles(picture, tiling, most) for picture in pictures]
-            hidden = gr.update(visible=False)
-            shown = gr.update(value=drawn, visible=True) if drawn else hidden
-            began, answer, tokens = time.monotonic(), "", None
-            yield answer, hidden, shown, "a responder…"
-            extra = {"chat_template_kwargs": {"max_tiles": most}}
-            for piece in stream_answer(endpoint, chat, model, max_tokens=length, temperature=0, extra_body=extra):
-                answer, tokens = answer + piece.text, piece.prompt_tokens or tokens
-                yield answer, gr.skip(), gr.skip(), gr.skip()
-            boxes = boxes_in(answer) if pictures else []
-            picture = gr.update(value=draw_boxes(pictures[-1], boxes), visible=True) if boxes else hidden
-            counted = f"{tokens} tokens de pergunta e imagens" if tokens else "tokens desconhecidos"
-            yield answer, picture, gr.skip(), f"{counted}, {time.monotonic() - began:.1f} s"
 
         with gr.Row(scale=1):
             with gr.Column(scale=2):
@@ -113,6 +97,36 @@ def build_page(
                 for part in (cost, boxes, tiles):
                     part.render()
     return page
+
+
+def answer_steps(
+    turns: Sequence[Mapping[str, Any]],
+    system: str | None,
+    most_tiles: int,
+    length: int,
+    endpoint: str,
+    model: str | None,
+    tiling: AmaliaVLImageProcessor,
+) -> Iterator[Updates]:
+    """Ask the server, and give what the page shows as the answer grows.
+
+    Raises:
+        ValueError: A picture cannot be used, nothing is asked, or the server refuses.
+        OSError: Nobody answers there.
+    """
+    chat, pictures = chat_of(turns, system)
+    drawings = [draw_tiles(picture, tiling, most_tiles) for picture in pictures]
+    hidden = gr.update(visible=False)
+    began, answer, tokens = time.monotonic(), "", None
+    yield answer, hidden, gr.update(value=drawings, visible=True) if drawings else hidden, "a responder…"
+    extra = {"chat_template_kwargs": {"max_tiles": most_tiles}}
+    for piece in stream_answer(endpoint, chat, model, max_tokens=length, temperature=0, extra_body=extra):
+        answer, tokens = answer + piece.text, piece.prompt_tokens or tokens
+        yield answer, gr.skip(), gr.skip(), gr.skip()
+    boxes = boxes_in(answer) if pictures else []
+    picture = gr.update(value=draw_boxes(pictures[-1], boxes), visible=True) if boxes else hidden
+    counted = f"{tokens} tokens de pergunta e imagens" if tokens else "tokens desconhecidos"
+    yield answer, picture, gr.skip(), f"{counted}, {time.monotonic() - began:.1f} s"
 
 
 def chat_of(turns: Sequence[Mapping[str, Any]], system: str | None) -> tuple[Chat, list[Image.Image]]:
