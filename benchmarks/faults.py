@@ -11,9 +11,7 @@ Processes are forked from this one, which has everything imported: `--faults 100
 
 import argparse
 import contextlib
-import copy
 import gc
-import hashlib
 import json
 import logging
 import os
@@ -26,9 +24,10 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
 from itertools import cycle, islice
 from pathlib import Path
 from typing import NamedTuple
@@ -44,54 +43,22 @@ import torch
 from huggingface_hub import constants
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
-from transformers import LlavaNextImageProcessorPil, LlavaNextProcessor
 
 from amalia_vl_hf import cli
-from amalia_vl_hf.conversion import compose as _compose  # noqa: F401  the commands' own modules, before the forks
-from amalia_vl_hf.conversion import llava_next as _llava_next  # noqa: F401
-from amalia_vl_hf.data.building import run as _build  # noqa: F401
-from amalia_vl_hf.evaluation import backends as _backends  # noqa: F401
-from amalia_vl_hf.evaluation import run as _evaluate  # noqa: F401
-from amalia_vl_hf.samples import fetch as _fetch  # noqa: F401
-from amalia_vl_hf.training import run as _train  # noqa: F401
-from tests.conversion.publishing.hub_server import TOKEN, HubServer
-from tests.conversion.publishing.test_hub_faults import REPO, Bench
-from tests.evaluation.conftest import write_rows
+from tests.commands.writing import SAVE_STEPS, STEPS, Command, commands, write_models
+from tests.conversion.publishing.hub_server import TOKEN
 from tests.forked import forked
 from tests.samples.picture_server import PictureServer
-from tests.tiny import PINPOINTS, tiny_llava_next, tiny_text_config, tiny_tokenizer
-from tests.training.tiny_run import tiny_parts, write_base, write_pictures, write_samples
 
-RECIPES = Path(__file__).parents[1] / "recipes" / "tiny"
-STEPS, SAVE_STEPS = 12, 2
-PICTURES = 40  # of a fetch
+COMMANDS = (  # modules that commands import when they run: here, before the forks
+    *("conversion.compose", "conversion.llava_next", "conversion.publishing.hub", "data.building.run"),
+    *("evaluation.backends", "evaluation.run", "samples.fetch", "training.run"),
+)
 LONGEST = 300.0  # s; a run that takes longer hangs
 POLL = 0.002  # s
 WEIGHTS = {"kill": 3, "full": 2, "damage": 2, "twice": 1}  # faults of each kind, in proportion
 ROOM = 1 << 28  # bytes of a tmpfs with room for everything
 COLUMNS = "{:<22}{:>7}{:>6}{:>11}{:>22}{:>8}"
-
-
-class Command(NamedTuple):
-    """A command that writes.
-
-    Args:
-        name: Of its kinds of fault, before the fault.
-        words: The command line for an output; what leaves no trace in it may be drawn.
-        files: What must be the same in the end: names below the place, and what they hold.
-        kept: What was whole at some moment and must stay so.
-        faults: Which faults it is put to.
-        around: What it needs around it in a place.
-        again: Whether it may be run again once its output is there; else that is an error of a line.
-    """
-
-    name: str
-    words: Callable[[Path, random.Random], list[str]]
-    files: Callable[[Path], dict[str, Hashable]]
-    kept: Callable[[Path], set[Hashable]] = lambda _: set()
-    faults: Sequence[str] = ("kill", "full", "twice")
-    around: Callable[[Path], AbstractContextManager[object]] = lambda _: nullcontext()
-    again: bool = True
 
 
 class Run(NamedTuple):
@@ -108,6 +75,7 @@ class Reference(NamedTuple):
     seconds: float
     changes: int  # of the names on the disk, as far as they were seen
     peak: int  # bytes on the disk
+    largest: int  # bytes of a file in the end
 
 
 @dataclass
@@ -135,6 +103,7 @@ def start(words: Sequence[str], log: Path, limit: int | None = None) -> Run:
     """Run a command in a fork of this process; no file of it may grow beyond the limit, in bytes."""
 
     def work() -> int:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(output, 1)
         os.dup2(output, 2)
@@ -188,6 +157,15 @@ def finish(run: Run) -> int:
     return code
 
 
+def await_group(run: Run) -> None:
+    """Wait for what a killed run had started, for as long as its workers take to see that they are alone."""
+    deadline = time.monotonic() + 20
+    with contextlib.suppress(ProcessLookupError):
+        while time.monotonic() < deadline:
+            os.killpg(run.process, 0)
+            time.sleep(0.05)
+
+
 def last_line(log: Path) -> str:
     """Give the last line that a run said."""
     text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
@@ -205,132 +183,6 @@ def is_clear(run: Run, code: int) -> bool:
 def names(place: Path) -> frozenset[str]:
     """List all names below a place; what goes while they are listed is left out."""
     return frozenset(os.path.join(top, name) for top, _, files in os.walk(place) for name in (*files, ""))  # noqa: PTH118
-
-
-def digests(folder: Path, *patterns: str, without: Sequence[str] = ()) -> dict[str, Hashable]:
-    """Hash files of a folder, and name those that are not to be there: half-written ones."""
-    files = {path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}
-    chosen = [path for path in sorted(files) if not any(path.match(pattern) for pattern in without)]
-    hashed = {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in chosen}
-    return hashed | {str(path.relative_to(folder)): "left behind" for path in folder.rglob("*.partial")}
-
-
-# The commands.
-
-
-def train_command(name: str, recipe: str, folder: Path, *values: str) -> Command:
-    """Train a tiny model; how many processes prepare batches changes from run to run."""
-    method = "dpo" if recipe == "3_prefer" else "sft"
-    here = [str(RECIPES / f"{recipe}.yaml"), f"model={folder / 'base'}", f"data={folder / f'{method}.jsonl'}"]
-    here += ["batch_size=2", "accumulation=1", "epochs=null", f"steps={STEPS}", f"save_steps={SAVE_STEPS}"]
-
-    def files(place: Path) -> dict[str, Hashable]:
-        found = digests(place, "out/**/*", without=("training.json", "report.html", "README.md"))
-        log = json.loads((place / "out" / "training.json").read_text(encoding="utf-8"))["log_history"]
-        losses = tuple((entry["step"], entry["loss"]) for entry in log if "loss" in entry)
-        return {**found, "losses": losses}
-
-    def kept(place: Path) -> set[Hashable]:
-        if (place / "out").exists():
-            return set(range(1 + STEPS))
-        steps = [int(path.parent.name.split("-")[1]) for path in place.glob("out.partial/checkpoint-*/complete")]
-        return set(range(1 + max(steps, default=0)))
-
-    def words(out: Path, rng: random.Random) -> list[str]:
-        return ["train", *here, "log_steps=1", *values, f"workers={rng.choice((0, 2))}", f"output={out}"]
-
-    return Command(f"train {name}", words, files, kept, ("kill", "full", "damage", "twice"))
-
-
-def whole_files(pattern: str) -> Callable[[Path], set[Hashable]]:
-    """Make a function that tells which files are there; one that was written again is another one."""
-    return lambda place: {(str(path), path.stat().st_ino) for path in place.glob(pattern)}
-
-
-def folder_files(place: Path) -> dict[str, Hashable]:
-    """Hash all that a command left in its place, locks and logs apart."""
-    return digests(place, "out/**/*", without=(".lock", "logs/**/*", "logs/*", "completions/*"))
-
-
-def answer_lines(place: Path) -> set[Hashable]:
-    """Read the answers of an evaluation that are whole."""
-    return {line for path in place.glob("out/*/answers.jsonl") for line in path.read_bytes().split(b"\n")[:-1]}
-
-
-def convert_command(step: str, *words: str) -> Command:
-    """Convert a checkpoint into several files of weights."""
-    here = ["convert", step, *words, "--max-shard-size", "100KB"]
-    return Command(f"convert {step}", lambda out, _: [*here, "--out", str(out)], folder_files, again=False)
-
-
-def push_command(folder: Path) -> Command:
-    """Push to a hub that holds an older state of the repository; each place has a hub of its own."""
-    bench, hubs = Bench(folder), dict[Path, HubServer]()
-
-    @contextmanager
-    def around(place: Path) -> Iterator[None]:
-        with HubServer() as hub, mock.patch.object(constants, "ENDPOINT", hub.url):
-            hub.repositories[REPO], hub.objects = copy.deepcopy(bench.repository), dict(bench.objects)
-            hubs[place] = hub
-            yield
-
-    def files(place: Path) -> dict[str, Hashable]:
-        return {"state": bench.state(hubs[place]), "commits": hubs[place].commits(REPO)}
-
-    def kept(place: Path) -> set[Hashable]:
-        return {commit for commit, _ in hubs[place].repositories[REPO].branches["main"]}
-
-    def words(out: Path, _: random.Random) -> list[str]:
-        return ["push", str(bench.model), REPO]
-
-    return Command("push", words, files, kept, ("kill", "twice"), around)
-
-
-def commands(folder: Path, pictures: PictureServer) -> list[Command]:
-    """Make all commands, for what lies in a folder."""
-    rows = [{"url": pictures.url(f"/{number}.png"), "caption": f"imagem {number}"} for number in range(PICTURES)]
-    (folder / "urls.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    task = write_rows(folder / "task", 24)
-    build = ["data", "build", "pt-render-text", "--count", "40", "--shard-size", "5"]
-    fetch = ["data", "fetch", str(folder / "urls.jsonl"), "--language", "pt", "--hosts", "127.0.0.1", "--threads", "4"]
-    ask = ["eval", "run", "--task", str(task), "--model", str(folder / "base"), "--batch", "2"]
-    base, parts = str(folder / "base"), ("--vision", str(folder / "tower"), "--text", str(folder / "text"))
-    adapters = ("learning_rates={decoder: 1e-3}", "lora={rank: 4, alpha: 8}")
-    return [
-        train_command("sft", "2_instruct", folder),
-        train_command("dpo", "3_prefer", folder),
-        train_command("lora", "2_instruct", folder, *adapters),
-        train_command("ranks", "2_instruct", folder, "processes=2"),
-        Command(
-            "data build", lambda out, _: [*build, "--out", str(out)], folder_files, whole_files("out/**/*.parquet")
-        ),
-        Command("data fetch", lambda out, _: [*fetch, "--out", str(out)], folder_files, whole_files("out/images/*/*")),
-        convert_command("import", str(folder / "llava_next")),
-        convert_command("export", base, "--resampler", "pil"),
-        convert_command("compose", *parts, "--max-tiles", "4"),
-        push_command(folder / "push"),
-        Command("eval run", lambda out, _: [*ask, "--out", str(out)], folder_files, answer_lines),
-    ]
-
-
-def write_models(folder: Path) -> None:
-    """Write the tiny models and samples that commands read."""
-    tower, text, tokenizer = tiny_parts()
-    write_base(folder / "base", (tower, text, tokenizer))
-    write_samples(write_pictures(folder))
-    tower.save_pretrained(folder / "tower")
-    text.save_pretrained(folder / "text")
-    tokenizer.save_pretrained(folder / "text")
-    tokenizer = tiny_tokenizer()
-    model = tiny_llava_next(text=tiny_text_config(vocab_size=len(tokenizer)))
-    model.config.image_token_index = tokenizer.convert_tokens_to_ids("<image>")
-    images = LlavaNextImageProcessorPil(
-        size={"shortest_edge": 32}, crop_size=32, image_grid_pinpoints=[list(p) for p in PINPOINTS]
-    )
-    model.save_pretrained(folder / "llava_next")
-    LlavaNextProcessor(images, tokenizer, patch_size=8, vision_feature_select_strategy="full").save_pretrained(
-        folder / "llava_next"
-    )
 
 
 # The faults.
@@ -397,8 +249,10 @@ class Trial:
                     time.sleep(POLL)
                 if code != 0:
                     raise RuntimeError(f"{self.command.name} fails undisturbed: {last_line(run.log)}; see {run.log}")
+                sizes = [path.stat().st_size for path in (place / "disk").rglob("*") if path.is_file()]
+                largest = max(sizes, default=0)
                 files = self.command.files(place / "disk" if self.command.name != "push" else place)
-                seen.append(Reference(files, time.monotonic() - began, changes, peak))
+                seen.append(Reference(files, time.monotonic() - began, changes, peak, largest))
         if seen[0].files != seen[1].files:
             raise RuntimeError(
                 f"{self.command.name} gives other files each time: {difference(*(s.files for s in seen))}"
@@ -453,6 +307,9 @@ class Trial:
                 break
             time.sleep(POLL)
         if code is not None:
+            said = f"{self.command.name}, ended by itself: rc {code}, {last_line(run.log)!r} ({run.log})"
+            tally.judge("lost", code != 0 and self.command.again, said)
+            tally.judge("unclear", not is_clear(run, code), said)
             return None
         time.sleep(delay)
         started = psutil.Process(run.process).children(recursive=True)
@@ -468,19 +325,18 @@ class Trial:
             (os.killpg if victim == "all" else os.kill)(run.process, signal.SIGKILL)
         os.waitpid(run.process, 0)
         if victim == "alone" and "ranks" in self.command.name:
-            time.sleep(1.5)  # ranks watch who started them, and go
+            await_group(run)  # ranks watch who started them, and go
         return victim
 
     def full(self, count: int, tally: Tally) -> None:
         """Let the disk be full midway, and make room."""
         with self.place() as place, mounted(place / "disk") as real:
             disk, code, share = place / "disk", 0, self.rng.uniform(0.1, 0.95)
-            largest = max((path.stat().st_size for path in self.folder.rglob("*.safetensors")), default=100_000)
             while code == 0:  # the disk was large enough: it peaks for a moment only
                 shutil.rmtree(disk / "out", ignore_errors=True)
                 if real:
                     resize(disk, max(4096, int(share * self.reference.peak) // 4096 * 4096))
-                run = self.start(disk, "full", None if real else int(share * largest))
+                run = self.start(disk, "full", None if real else int(share * self.reference.largest))
                 code = finish(run)
                 if code == 0:
                     tally.judge("different", self.command.files(disk) != self.reference.files, f"{run.log}, rc 0")
@@ -578,6 +434,9 @@ def parsed() -> argparse.Namespace:
 
 def main() -> None:
     """Run all and print what came out."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that no disk stays mounted
+    for name in COMMANDS:
+        import_module(f"amalia_vl_hf.{name}")
     arguments, tallies, began = parsed(), dict[str, Tally](), time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="faults-"))
     if finish(Run(forked(lambda: write_models(folder)), folder / "none")) != 0:
