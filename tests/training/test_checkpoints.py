@@ -3,6 +3,7 @@
 import json
 import logging
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,16 @@ from transformers import TrainerCallback
 
 import amalia_vl_hf
 from amalia_vl_hf import cli
-from amalia_vl_hf.training import run
+from amalia_vl_hf.training import checkpoints, run
 from amalia_vl_hf.training.building import build_trainer
-from amalia_vl_hf.training.checkpoints import COMPLETE, UNFINISHED, complete_checkpoint, newest_sound, not_finite
+from amalia_vl_hf.training.checkpoints import (
+    COMPLETE,
+    UNFINISHED,
+    begin_checkpoint,
+    complete_checkpoint,
+    newest_sound,
+    not_finite,
+)
 from amalia_vl_hf.training.trainers import StoppedError
 from tests.training.test_run import command
 
@@ -159,6 +167,38 @@ def test_what_a_kill_left_half_written_is_removed(stopped, tmp_path):
     assert newest_sound(tmp_path / "run.partial", tmp_path / "run.damaged").name == "checkpoint-4"
     assert not torn.exists()
     assert not list(tmp_path.glob("run.damaged*"))
+
+
+@pytest.mark.parametrize("step", ["mkdir", "touch", "unlink", "sync_tree", "digests", "write_json", None])
+@pytest.mark.parametrize("again", [False, True], ids=["new", "written over"])
+def test_a_kill_at_any_step_of_saving_never_leaves_what_looks_damaged(step, again, tmp_path, monkeypatch):
+    checkpoint = tmp_path / "run" / "checkpoint-2"
+    checkpoint.parent.mkdir()
+    if again:
+        checkpoint.mkdir()
+        (checkpoint / "model.safetensors").write_bytes(b"weights")
+        complete_checkpoint(checkpoint)
+
+    def die_after(owner, name):
+        real = getattr(owner, name)
+
+        def call(*arguments, **options):
+            real(*arguments, **options)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(owner, name, call)
+
+    if step:
+        die_after(Path if hasattr(Path, step) else checkpoints, step)
+    with suppress(KeyboardInterrupt):
+        begin_checkpoint(checkpoint)
+        (checkpoint / "model.safetensors").write_bytes(b"others!")
+        complete_checkpoint(checkpoint)
+    monkeypatch.undo()
+    sound = newest_sound(checkpoint.parent, tmp_path / "aside")
+    assert (sound == checkpoint) or not checkpoint.exists()
+    assert sound or step in ("mkdir", "touch", "unlink", "sync_tree", "digests")
+    assert not list(tmp_path.glob("aside*"))
 
 
 def test_checkpoints_of_a_version_without_digests_are_gone_on_from(stopped, tmp_path, caplog):

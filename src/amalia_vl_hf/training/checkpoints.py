@@ -25,20 +25,21 @@ UNFINISHED = "unfinished"  # the file that is there while it is written
 def begin_checkpoint(checkpoint: Path) -> None:
     """Mark a checkpoint as one that is being written."""
     checkpoint.mkdir(parents=True, exist_ok=True)
-    (checkpoint / COMPLETE).unlink(missing_ok=True)
     (checkpoint / UNFINISHED).touch()
+    (checkpoint / COMPLETE).unlink(missing_ok=True)
 
 
 def complete_checkpoint(checkpoint: Path) -> None:
     """Write down the size and digest of each file of a checkpoint, once all of them are on the disk."""
-    (checkpoint / UNFINISHED).unlink(missing_ok=True)
-    files = sorted(path for path in checkpoint.rglob("*") if path.is_file() and path.name != COMPLETE)
+    marks = (COMPLETE, UNFINISHED)
+    files = sorted(path for path in checkpoint.rglob("*") if path.is_file() and path.name not in marks)
     sync_tree(checkpoint)
     facts = {
         str(file.relative_to(checkpoint)): {"size": file.stat().st_size, "sha256": digest}
         for file, digest in zip(files, digests(files), strict=True)
     }
     write_json(checkpoint / COMPLETE, {"files": facts, "sha256": _digest(facts)})
+    (checkpoint / UNFINISHED).unlink(missing_ok=True)  # last: a kill meets one mark or both, never none
 
 
 def newest_sound(folder: Path, aside: Path) -> Path | None:
@@ -54,7 +55,7 @@ def newest_sound(folder: Path, aside: Path) -> Path | None:
         fault = _fault(checkpoint)
         if fault is None:
             return checkpoint
-        if (checkpoint / UNFINISHED).exists():
+        if _half_written(checkpoint):
             shutil.rmtree(checkpoint)
             continue
         place, number = aside.with_name(f"{aside.name}-{checkpoint.name}"), 1
@@ -67,7 +68,7 @@ def newest_sound(folder: Path, aside: Path) -> Path | None:
 
 def whole_checkpoints(folder: Path) -> list[Path]:
     """List the checkpoints that were complete once, whatever has become of them."""
-    return [path for path in map(Path, sort_checkpoints(str(folder))) if not (path / UNFINISHED).exists()]
+    return [path for path in map(Path, sort_checkpoints(str(folder))) if not _half_written(path)]
 
 
 def not_finite(tensors: Iterable[tuple[str, torch.Tensor]]) -> str | None:
@@ -87,6 +88,12 @@ def trained_tensors(model: nn.Module, optimizer: Any) -> Iterator[tuple[str, tor
     for state in states.values() if isinstance(states, Mapping) else ():
         if isinstance(state, Mapping):
             yield from ((f"optimiser's {key}", value) for key, value in state.items() if torch.is_tensor(value))
+
+
+def _half_written(checkpoint: Path) -> bool:
+    """Whether a kill ended the writing of a checkpoint, which may have begun with an empty folder."""
+    begun = (checkpoint / UNFINISHED).exists() or not any(checkpoint.iterdir())
+    return begun and not (checkpoint / COMPLETE).exists()
 
 
 def _digest(facts: Mapping[str, Any]) -> str:
