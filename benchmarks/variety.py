@@ -29,6 +29,7 @@ JOINED = (1, 4, 8)
 WANTED_SPEED, WANTED_AUC = 2000, 0.94
 MOST_REFUSED, FEWEST_REFUSED = 0.02, 0.9  # of European texts without a sign of Brazil, of Brazilian ones of eight
 ROUNDS, TEXTS = 5, 1000
+MOST_PAIRS = 800  # of a package, drawn
 DIALOGUES = (
     "O que se vê na imagem?\nUm autocarro amarelo está parado em frente ao café da esquina, onde três pessoas estão a "
     "conversar.\nDe que cor é a faixa do autocarro?\nÉ branca e segue ao longo das janelas; ao fundo vê-se a torre da "
@@ -121,6 +122,14 @@ def told(name: str, european: Sequence[Sequence[str]], brazilian: Sequence[Seque
     return judged
 
 
+def draw(pairs: Sequence[Pair]) -> list[Pair]:
+    """Draw so many pairs of each package."""
+    packages: dict[str, list[Pair]] = defaultdict(list)
+    for pair in random.Random(0).sample(pairs, len(pairs)):  # noqa: S311
+        packages[pair.package].append(pair)
+    return [pair for own in packages.values() for pair in own[:MOST_PAIRS]]
+
+
 def accuracy(pairs: Sequence[Pair]) -> dict[str, dict[str, float | str]]:
     """Print what is told and refused in packages and corpora that were not trained on; give the main figures."""
     packages: dict[str, list[Pair]] = defaultdict(list)
@@ -179,7 +188,7 @@ def main() -> None:
     """Print the tables and the JSON line."""
     results = timed()
     if PACKAGES.is_dir():
-        pairs = read_pairs(PACKAGES)
+        pairs = draw(read_pairs(PACKAGES))
         results |= accuracy([pair for pair in pairs if pair.package not in PERMISSIVE])
         rules(pairs)
     else:

@@ -40,8 +40,10 @@ class NgramClassifier:
     def __init__(self, weights: NDArray[np.int8], fingerprints: NDArray[np.uint16], scale: float) -> None:
         for name, array, dtype in (("weights", weights, np.int8), ("fingerprints", fingerprints, np.uint16)):
             if array.shape != (_SLOTS,) or array.dtype != dtype:
-                wanted = f"{np.dtype(dtype)} ({_SLOTS},)"
-                raise ValueError(f"{name} of the variety classifier must be {wanted}, not {array.dtype} {array.shape}")
+                expected = f"{np.dtype(dtype)} ({_SLOTS},)"
+                raise ValueError(
+                    f"{name} of the variety classifier must be {expected}, not {array.dtype} {array.shape}"
+                )
         if not (math.isfinite(scale) and scale > 0):
             raise ValueError(f"the variety classifier's scale must be a positive number, not {scale}")
         self.weights = weights.astype(np.float32) * np.float32(scale)

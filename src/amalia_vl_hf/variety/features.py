@@ -53,7 +53,7 @@ _SLOT_SHIFT = np.uint64(64 - TABLE_BITS)
 
 
 def fold(text: str) -> str:
-    """Write a text, clean as `variety_text.clean` leaves it, in the classifier's letters.
+    """Write a text, clean as `text.clean` leaves it, in the classifier's letters.
 
     Lower case, spelling of after 1990, names and numbers masked, one space for all other signs and at both ends.
     """
@@ -89,13 +89,13 @@ def slots_and_fingerprints(hashed: Hashes) -> tuple[NDArray[np.int64], NDArray[n
 
 def _chunk_hashes(letters: NDArray[np.uint8]) -> Hashes:
     grams = letters.astype(np.uint64)  # `(letters,)`, then keys of ever longer n-grams: up to five bytes fit exactly
-    found = []
+    grams_by_order = []
     for order in _ORDERS:
         if len(letters) < order:
             break
         grams = grams[:-1] | (letters[order - 1 :].astype(np.uint64) << np.uint64(8 * (order - 1)))
-        found.append(grams)
-    keys = np.concatenate((*found, _word_keys(letters)))
+        grams_by_order.append(grams)
+    keys = np.concatenate((*grams_by_order, _word_keys(letters)))
     mixed = keys * _ODD
     return (mixed ^ (mixed >> np.uint64(29))) * _ODD
 

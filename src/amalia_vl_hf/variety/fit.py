@@ -108,9 +108,9 @@ def _all_hashes(text: str) -> NDArray[np.uint64]:
 
 def _choose_features(hashed: list[NDArray[np.uint64]]) -> tuple[Fingerprints, NDArray[np.bool_]]:
     """Give each slot the most frequent n-gram that falls into it."""
-    found, texts = np.unique(np.concatenate([np.unique(text) for text in hashed]), return_counts=True)
-    found, texts = found[texts >= FEWEST_TEXTS], texts[texts >= FEWEST_TEXTS]
-    slots, marks = slots_and_fingerprints(found)
+    ngrams, texts = np.unique(np.concatenate([np.unique(text) for text in hashed]), return_counts=True)
+    ngrams, texts = ngrams[texts >= FEWEST_TEXTS], texts[texts >= FEWEST_TEXTS]
+    slots, marks = slots_and_fingerprints(ngrams)
     rarest_first = np.argsort(texts, kind="stable")
     fingerprints, used = np.zeros(1 << TABLE_BITS, np.uint16), np.zeros(1 << TABLE_BITS, np.bool_)
     fingerprints[slots[rarest_first]] = marks[rarest_first]  # of several to one slot, the last stays

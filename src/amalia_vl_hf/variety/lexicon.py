@@ -94,7 +94,7 @@ def change(brazilian: str, european: str) -> Change | None:
 
 
 def spellings(words: Iterable[tuple[str, str]], european: set[str], brazilian: set[str]) -> dict[str, str]:
-    """Give European forms by Brazilian ones: of the words given, and of those that the same changes relate.
+    """Give European forms by Brazilian ones: of these words, and of those that the same changes relate.
 
     The European form is empty where Brazil's dictionary knows it, too (registo): it speaks for neither.
 
