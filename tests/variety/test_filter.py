@@ -69,6 +69,14 @@ def test_other_languages_are_kept_when_asked_for(tmp_path):
     assert (report.kept, report.nothing, report.dropped) == (5, 6, {"pt-BR": 5})
 
 
+def test_a_row_that_says_its_other_language_is_kept(tmp_path):
+    languages = ("en", "pt", None)
+    rows = [{"id": language, "language": language, "messages": turns(OTHERS[0])} for language in languages]
+    report = filter_file(write_jsonl(tmp_path / "in.jsonl", rows), tmp_path / "out.jsonl", judge)
+    assert [row["id"] for row in read_jsonl(tmp_path / "out.jsonl")] == ["en"]
+    assert (report.nothing, report.dropped) == (1, {"not Portuguese": 2})
+
+
 def test_what_says_too_little_is_kept_and_counted(tmp_path):
     short = ["Qual é a localidade?\nPortimão", "Qual é o total?\n123,45 €", "Porto\nLisboa"]
     source = write_jsonl(tmp_path / "in.jsonl", conversations(short))

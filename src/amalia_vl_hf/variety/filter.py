@@ -66,7 +66,7 @@ def filter_file(source: Path, out: Path, judge: Judge, keep_others: bool = False
 
     A conversation is judged by all its turns at once; of a preference pair, by the prompt and the chosen answer. What
     is undecided, or has too little Portuguese to tell, is kept and counted: dropped are rows that are Brazilian
-    enough, in another language, or unreadable.
+    enough, in another language without a `language` that says so, or unreadable.
 
     Args:
         source: File to read.
@@ -134,7 +134,8 @@ class _Sieve:
             signs = [reason.split(":")[0].split(", ", 1)[1] for reason in speaking]
             self.report.signs.update(signs or ["n-grams of enough text alone"])
             return verdict
-        if NOT_PORTUGUESE in verdict.reasons and not self.keep_others:
+        says_so = isinstance(language := row.get("language"), str) and not language.lower().startswith("pt")
+        if NOT_PORTUGUESE in verdict.reasons and not (self.keep_others or says_so):
             self.report.dropped[NOT_PORTUGUESE] += 1
             return verdict
         self.report.nothing += verdict.is_pt_pt is None
