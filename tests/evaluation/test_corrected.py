@@ -1,5 +1,8 @@
 """Protocol `corrected` counts what a careful reader would: each mended defect with an answer that shows it."""
 
+import random
+import time
+
 import pytest
 
 from amalia_vl_hf.evaluation import aggregate, metrics, parsing, score_item
@@ -288,3 +291,28 @@ def test_words_are_normalised_without_losing_them():
     assert vqa_words.transcribes("abc", "") is False
     assert metrics.error_rate("", ["abc"]) == 1
     assert metrics.error_rate("abc", ["xyz", "abd"]) == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize(
+    "piece", ["a ", "A, ", "resultado", "1 ", "0,1", "[", "(A) ou ", "\\frac{", '{"bbox_2d":', "não há ", '"x1": ']
+)
+def test_no_answer_takes_long_to_read(piece):
+    begun = time.process_time()
+    for protocol in ("published", "corrected"):
+        for task in ("embspatial_pt", "refcoco_bbox_rec_pt", "mathvision_pt", "mme_pt", "chartqa_pt", "caravela_vqa"):
+            references = [0.0, 0.0, 1.0, 1.0] if task == "refcoco_bbox_rec_pt" else ["A"]
+            score_item(task, piece * (40_000 // len(piece)), {"references": references, "options": FOUR}, protocol)
+    assert time.process_time() - begun < 5
+
+
+def test_the_distance_is_levenshteins():
+    rng = random.Random(0)
+    for _ in range(300):
+        one, other = ("".join(rng.choice("abc") for _ in range(rng.randint(0, 12))) for _ in range(2))
+        before = list(range(len(other) + 1))
+        for row, left in enumerate(one, start=1):
+            line = [row]
+            for column, right in enumerate(other, start=1):
+                line.append(min(before[column] + 1, line[-1] + 1, before[column - 1] + (left != right)))
+            before = line
+        assert metrics.distance(one, other) == before[-1], (one, other)

@@ -216,9 +216,9 @@ def _plain(text: str) -> str:
     """Fold case, accents, punctuation and leading articles, for comparing texts."""
     folded = "".join(c for c in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(c))
     words = re.findall(r"[^\W_]+(?:[.,]\d+)?", folded)
-    while len(words) > 1 and words[0] in ("o", "a", "os", "as", "um", "uma", "the", "an"):
-        words = words[1:]
-    return " ".join(words)
+    articles = ("o", "a", "os", "as", "um", "uma", "the", "an")
+    first = next((place for place, word in enumerate(words) if word not in articles), len(words) - 1)
+    return " ".join(words[first:])
 
 
 def _option(text: str, letters: Sequence[str], options: Sequence[str]) -> str | None:
@@ -346,7 +346,7 @@ def _ordered(one: float, other: float) -> tuple[float, float]:
 def _four_numbers(answer: str) -> tuple[float, ...] | None:
     """Find the first four numbers that stand together, whatever is between them."""
     point, comma = r"[-+]?(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?", r"[-+]?\d+,\d+"
-    name = r"[\"']?[a-zA-Z_]+\d?[\"']?\s*[:=]\s*"  # {"x1": 0.1, ...}
+    name = r"[\"']?[a-zA-Z_]{1,20}\d?[\"']?\s*[:=]\s*"  # {"x1": 0.1, ...}
     forms = ((comma, r"\s*[;,]\s*"), (comma, r"\s+"), (point, r"\s*[,;]\s*"), (point, r"\s+"))
     groups = [separator.join([f"({form})"] * 4) for form, separator in forms]
     groups.append(r"\s*,\s*".join([f"{name}({point})"] * 4))
