@@ -260,7 +260,6 @@ def test_yaml_made_to_hurt_is_an_error_of_a_line_at_once(tmp_path, name, read):
 def test_no_control_character_reaches_the_terminal(folder, capsys):
     """Of a row's words, as of a path that a row names."""
     evil = "a\x1b]0;b\x07\x9b31m.png"
-    role = {"messages": [{"role": evil, "content": ""}]}
     path = write(
         folder / "samples.jsonl",
         [*rows([evil]), {"images": [], evil: 1}, {"messages": [{"role": evil, "content": ""}]}],

@@ -195,8 +195,8 @@ class AmaliaVLModel(AmaliaVLPreTrainedModel):
         self._check_pixels(pixel_values)
         # Layouts are read before the tower is queued, or the host would wait for it.
         layouts = split_tile_layouts(tile_layouts, len(pixel_values), self.config.patches_per_side)
-        asked = {name: kwargs[name] for name in ("output_hidden_states", "output_attentions") if name in kwargs}
-        tiles, tower = self.encode_tiles(pixel_values, **asked)  # (tiles, side**2, d_text)
+        outputs = {name: kwargs[name] for name in ("output_hidden_states", "output_attentions") if name in kwargs}
+        tiles, tower = self.encode_tiles(pixel_values, **outputs)  # (tiles, side**2, d_text)
         images = torch.split(tiles, [layout.tiles for layout in layouts])
         newline = self.image_newline(tiles)  # once, however many images: ranks must run each module equally often
         packed = [self._pack_image(image, layout, newline) for image, layout in zip(images, layouts, strict=True)]

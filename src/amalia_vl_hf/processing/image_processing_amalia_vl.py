@@ -327,8 +327,8 @@ def _without_standard(options: Mapping[str, Any]) -> dict[str, Any]:
     """
     for name, values in STANDARD.items():
         if options.get(name) is not None and options[name] not in values:
-            told = " or ".join(repr(value) for value in values) or "left out"
-            raise ValueError(f"there is no option {name}={options[name]!r}: {name} is always {told}")
+            listed = " or ".join(repr(value) for value in values) or "left out"
+            raise ValueError(f"there is no option {name}={options[name]!r}: {name} is always {listed}")
     return {name: value for name, value in options.items() if name not in STANDARD}
 
 

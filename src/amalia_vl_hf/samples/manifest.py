@@ -63,8 +63,8 @@ def read_manifest(path: str | Path) -> tuple[Dataset, list[Source]]:
     table = pyarrow.parquet.read_table(path)
     columns = {name: table.schema.field(name).type for name in table.schema.names}
     if not {"source", "row"} <= columns.keys() or any(_TYPES.get(name) != kind for name, kind in columns.items()):
-        told = ", ".join(f"{name} ({kind})" for name, kind in list(columns.items())[:8])
-        raise ValueError(f"{path}: a manifest has the columns {', '.join(_TYPES)}, not {told}")
+        listed = ", ".join(f"{name} ({kind})" for name, kind in list(columns.items())[:8])
+        raise ValueError(f"{path}: a manifest has the columns {', '.join(_TYPES)}, not {listed}")
     try:
         facts = json.loads(table.schema.metadata[_KEY])
         sources = [Source(**source) for source in facts["sources"]]
@@ -75,6 +75,6 @@ def read_manifest(path: str | Path) -> tuple[Dataset, list[Source]]:
     for name, end in {"source": len(sources), "row": 2**63}.items() if table.num_rows else ():
         extent = compute.min_max(table[name]).as_py()
         if extent["min"] < 0 or extent["max"] >= end:
-            told = f"{extent['min']} to {extent['max']}"
-            raise ValueError(f"{path}: column {name} has {told}, of sources or rows that there are not")
+            span = f"{extent['min']} to {extent['max']}"
+            raise ValueError(f"{path}: column {name} has {span}, of sources or rows that there are not")
     return Dataset(table.replace_schema_metadata(None)), sources
