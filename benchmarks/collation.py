@@ -1,118 +1,173 @@
-"""Making batches for training: ours against transformers' own path, and against the image processor alone.
+"""Collation against the road through transformers: CPU time of a batch on one thread that is pinned to a core.
 
-CPU time on one thread, median of turns taken in turn; images lie in memory, so that decoding is out of it, cut by the
-torch resampler as in the recipes. Both paths give the same tensors, which is checked. The mix has the shapes of the
-paper's Table 1: mostly one image with one question, some of many tiles, some dialogues, some text.
+Stock is `apply_chat_template` with transformers' answer mask on the same processor, which is what collation was: it
+tokenises every position of an image, and compares each token with each answer. Both give the same tensors, which is
+checked. `pixels` is the image processor alone, on the same pictures. The mixture has lengths and tiles like Table 1's;
+its pictures come decoded, or as JPEG bytes. The contestants take turns, and each figure is the
+least of its turns, since what else runs on the machine only adds.
 """
 
 import json
-import statistics
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib.resources import files
+from io import BytesIO
 from typing import Any
 
-import numpy as np
+os.environ["TOKENIZERS_PARALLELISM"] = "false"  # as in a DataLoader's workers
+
 import torch
+from packing import length_mix
 from PIL import Image
-from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
+from preprocessing import photograph
 
 from amalia_vl_hf import AmaliaVLImageProcessor, AmaliaVLProcessor
-from amalia_vl_hf.samples.loading import conversation
-from amalia_vl_hf.training.batches.collation import Encoder
+from amalia_vl_hf.demo.backbones.tokenizer import train_tokenizer
+from amalia_vl_hf.training.batches.collation import ConversationCollator, Encoder
+from amalia_vl_hf.training.batches.packing import PackedConversationCollator
 
-TURNS = 7
-MAX_TILES, MAX_LENGTH = 12, 100_000
-TEXT = "o que se vê na imagem uma rua com duas pessoas e um cão que corre atrás de bola vermelha"
-WORDS = TEXT.split()
-SPECIAL = ("<unk>", "<s>", "</s>", "<|im_start|>", "<|im_end|>", "<image>")
-LARGE, MEDIUM, SMALL = (1080, 1920), (600, 800), (384, 384)  # height, width: 12 tiles, 4 or 6, 1
-MIX = [(MEDIUM, 1)] * 10 + [(SMALL, 1)] * 4 + [(LARGE, 1)] * 2 + [(MEDIUM, 5)] * 3 + [(None, 2)] * 5
+MAX_TILES, MAX_LENGTH, VOCABULARY = 12, 10**6, 8000
+PIXELS = "uint8"  # as in the recipes
+MIX, ROW, TURNS = 32, 4, 5  # conversations of the mixture, and of a packed row
+WORDS = files("amalia_vl_hf.data.text").joinpath("classics_pt.txt").read_text(encoding="utf-8").split()
+
+Conversation = list[dict[str, Any]]
+
+
+class StockEncoder(Encoder):
+    """Conversations made into tensors by transformers alone."""
+
+    def __call__(self, conversations: Sequence[Conversation], names: Sequence[str]) -> dict[str, torch.Tensor]:
+        """Return the tensors of `Encoder`."""
+        options = {"padding": True, "padding_side": "right", "max_tiles": self.max_tiles, "pixels": self.pixels}
+        batch = self.processor.apply_chat_template(
+            list(conversations),
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+            return_assistant_tokens_mask=True,
+            processor_kwargs=options,
+        )
+        return {**batch, "assistant_masks": torch.as_tensor(batch["assistant_masks"])}
 
 
 def processor() -> AmaliaVLProcessor:
-    """A processor at the model's size, with a tokenizer of a few words."""
-    vocabulary = {word: index for index, word in enumerate(dict.fromkeys([*SPECIAL, *WORDS]))}
-    words = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    words.pre_tokenizer = pre_tokenizers.Whitespace()
-    words.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL])
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=words, unk_token="<unk>", bos_token="<s>", eos_token="<|im_end|>", pad_token="</s>"
-    )
-    return AmaliaVLProcessor(AmaliaVLImageProcessor(max_tiles=MAX_TILES, resampler="torch"), tokenizer)
+    """The fast resampler, as the recipes use it, and a tokenizer of Portuguese."""
+    tokenizer = train_tokenizer(WORDS, VOCABULARY)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<image>"]})
+    return AmaliaVLProcessor(AmaliaVLImageProcessor(resampler="torch"), tokenizer)
 
 
-def chat(size: tuple[int, int] | None, answers: int) -> list[dict[str, Any]]:
-    """A conversation of so many answers of about 60 words, about an image of this height and width."""
-    rng = np.random.default_rng(answers)
-    turns = []
-    for number in range(answers):
-        slot = [{"type": "image"}] if size and not number else []
-        question, answer = (" ".join(rng.choice(WORDS, count)) for count in (12, 60))
-        turns.append({"role": "user", "content": [*slot, {"type": "text", "text": question}]})
-        turns.append({"role": "assistant", "content": answer})
-    pixels = rng.integers(0, 256, (*size, 3), np.uint8) if size else None
-    return conversation(turns, [] if pixels is None else [Image.fromarray(pixels)], "a sample")
+def sample(image: Any, words: int, answers: int = 1) -> dict[str, Any]:
+    """A conversation of so many words, 60 % of them the assistant's."""
+    text = [WORDS[index % len(WORDS)] for index in range(words)]
+    step = max(1, words // answers)
+    messages = []
+    for start in range(0, answers * step, step):
+        turn = text[start : start + step]
+        cut = int(0.4 * len(turn))
+        messages.append({"role": "user", "content": " ".join(turn[:cut])})
+        messages.append({"role": "assistant", "content": " ".join(turn[cut:]) + "."})
+    images = [] if image is None else [image]
+    return {"sample": f"{words} words", "images": images, "messages": messages, "fault": None}
 
 
-def by_transformers(reader: AmaliaVLProcessor, chats: list[list[dict[str, Any]]]) -> dict[str, torch.Tensor]:
-    """Make a batch as the processor's own `apply_chat_template` does."""
-    batch = reader.apply_chat_template(
-        chats,
-        tokenize=True,
-        return_dict=True,
-        return_tensors="pt",
-        return_assistant_tokens_mask=True,
-        processor_kwargs={"padding": True, "padding_side": "right", "max_tiles": MAX_TILES},
-    )
-    return {**batch, "assistant_masks": torch.as_tensor(batch["assistant_masks"])}
+def mixture(encoded: bool) -> list[dict[str, Any]]:
+    """Conversations as long as Table 1's."""
+    rows = []
+    for one in length_mix(MIX, seed=1):
+        picture = photograph(*one.size) if one.size else None
+        rows.append(sample(jpeg(picture) if encoded and picture else picture, max(4, int(one.words / 1.4))))
+    return rows
 
 
-def images_of(chats: list[list[dict[str, Any]]]) -> list[Image.Image]:
-    """List the images of conversations."""
-    return [part["image"] for turns in chats for turn in turns for part in turn["content"] if "image" in part]
+def jpeg(picture: Image.Image) -> dict[str, bytes]:
+    """A dataset's cell of JPEG bytes."""
+    file = BytesIO()
+    picture.save(file, "JPEG", quality=90)
+    return {"bytes": file.getvalue()}
 
 
 def race(contestants: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Median CPU milliseconds of each, taking turns after a turn to warm up."""
+    """Least CPU milliseconds of each, taking turns after a turn to warm up."""
     times: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(TURNS + 1):
         for name, run in contestants.items():
             start = time.process_time()
             run()
             times[name].append(1000 * (time.process_time() - start))
-    return {name: statistics.median(values[1:]) for name, values in times.items()}
+    return {name: min(taken[1:]) for name, taken in times.items()}
+
+
+def ways(
+    whole: AmaliaVLProcessor, rows: list[dict[str, Any]], packed: bool = False
+) -> dict[str, Callable[[], object]]:
+    """Collate rows by both roads, one a batch or one packed row after the other, and cut their pictures alone."""
+    kind = PackedConversationCollator if packed else ConversationCollator
+    step = ROW if packed else 1
+    batches = [rows[start : start + step] for start in range(0, len(rows), step)]
+    makers = {"ours": Encoder, "stock": StockEncoder}
+    made = {name: kind(maker(whole, MAX_TILES, MAX_LENGTH, PIXELS)) for name, maker in makers.items()}
+    for batch in batches[:2]:
+        ours, stock = (collate(batch) for collate in made.values())
+        assert all(
+            torch.equal(ours[name], value) if isinstance(value, torch.Tensor) else ours[name] == value
+            for name, value in stock.items()
+        )
+    cut = partial(whole.image_processor, max_tiles=MAX_TILES, pixels=PIXELS)
+    images = [[image for row in batch for image in row["images"]] for batch in batches]
+    runs: dict[str, Callable[[], object]] = {"pixels": partial(consume, cut, images)}
+    for name, collate in made.items():
+        runs[name] = partial(consume, collate, batches)
+    return runs
+
+
+def consume(collate: Callable[[Any], object], batches: list[Any]) -> None:
+    """Make batches, and keep none."""
+    for batch in batches:
+        collate(batch)
 
 
 def main() -> None:
-    """Print the table and the figures as JSON."""
+    """Print a row for each comparison, then all of them as JSON."""
     torch.set_num_threads(1)
-    reader = processor()
-    encode = Encoder(reader, MAX_TILES, MAX_LENGTH)
-    cases = {f"12 tiles, answers: {answers}": [[chat(LARGE, answers)]] for answers in (1, 5, 20)}
-    cases["the mix, a sample a batch"] = [[chat(*shape)] for shape in MIX]
-    cases["the mix, rows of 8"] = [[chat(*shape) for shape in MIX[start : start + 8]] for start in range(0, 24, 8)]
-    print(f"{'CPU ms a sample':<28}{'ours':>9}{'stock':>10}{'ratio':>8}{'images':>9}{'to images':>11}{'a second':>10}")
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    whole = processor()
+    picture = photograph(1080, 1920)  # 13 tiles, 5,814 visual tokens
+    cases = {
+        f"12 tiles, 600 words, {count} answer{'s' * (count > 1)}": [sample(picture, 600, count)]
+        for count in (1, 5, 20)
+    }
+    runs = {f"{case}: {name}": run for case, rows in cases.items() for name, run in ways(whole, rows).items()}
+    times = race(runs)
+    mixes = {
+        "mixture": (mixture(False), False),
+        "mixture, packed rows of 4": (mixture(False), True),
+        "mixture, JPEG bytes": (mixture(True), False),
+    }
+    for case, (rows, packed) in mixes.items():
+        taken = race({f"{case}: {name}": run for name, run in ways(whole, rows, packed).items()})
+        times |= {name: spent / len(rows) for name, spent in taken.items()}
+    columns = f"{'ours':>9}{'stock':>9}{'stock/ours':>12}{'pixels':>9}{'ours/pixels':>13}{'ours/s':>8}"
+    print(f"{'CPU ms a sample':<34}{columns}")
     results = {}
-    for name, batches in cases.items():
-        samples = sum(map(len, batches))
-        for batch in batches:
-            ours, stock = encode(batch, ["a sample"] * len(batch)), by_transformers(reader, batch)
-            assert all(torch.equal(ours[key], value) for key, value in stock.items())
-        told = race(
-            {
-                "ours": lambda batches=batches: [encode(batch, ["a sample"] * len(batch)) for batch in batches],
-                "stock": lambda batches=batches: [by_transformers(reader, batch) for batch in batches],
-                "images": lambda batches=batches: [reader.image_processor(images_of(batch)) for batch in batches],
-            }
-        )
-        ours, stock, images = (told[key] / samples for key in ("ours", "stock", "images"))
+    for case in (*cases, *mixes):
+        ours, stock, pixels = (times[f"{case}: {name}"] for name in ("ours", "stock", "pixels"))
         print(
-            f"{name:<28}{ours:>9.1f}{stock:>10.1f}{stock / ours:>8.1f}{images:>9.1f}{ours / images:>11.2f}"
-            f"{1000 / ours:>10.1f}",
-            flush=True,
+            f"{case:<34}{ours:>9.1f}{stock:>9.1f}{stock / ours:>12.1f}{pixels:>9.1f}{ours / pixels:>13.2f}"
+            f"{1000 / ours:>8.1f}"
         )
-        results[name] = {"ours": ours, "stock": stock, "ratio": stock / ours, "images": images, "unit": "CPU ms"}
+        results[f"collation, {case}"] = {
+            "ours": ours,
+            "stock": stock,
+            "ratio": stock / ours,
+            "unit": "CPU ms a sample",
+        }
+    first, *_, last = cases
+    growth = {name: times[f"{last}: {name}"] / times[f"{first}: {name}"] for name in ("ours", "stock")}
+    print(f"20 answers take {growth['ours']:.2f} times what one takes; stock {growth['stock']:.1f} times")
     print(json.dumps(results))
 
 

@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrained
 
 from ..modeling.configuration_amalia_vl import AmaliaVLConfig
 from ..modeling.modeling_amalia_vl import AmaliaVLForConditionalGeneration
+from ..modeling.raw_pixels_amalia_vl import take_normalisation
 from ..processing.image_processing_amalia_vl import AmaliaVLImageProcessor
 from ..processing.processing_amalia_vl import AmaliaVLProcessor
 from ..processing.tiling_amalia_vl import UNTILED, TileLayout, num_visual_tokens
@@ -192,6 +193,7 @@ def _compose(
     give_dtypes(model, {name: tensor.dtype for name, tensor in tensors.items()})
     model.generation_config = _generation_config(tokenizer)
     processor = AmaliaVLProcessor(_image_processor(config, max_tiles), tokenizer)
+    take_normalisation(model.config, processor.image_processor)
     return _Composition(model, processor, tensors, plan.dropped, tuple(new))
 
 

@@ -16,6 +16,7 @@ from transformers import (
 
 from ..modeling.configuration_amalia_vl import AmaliaVLConfig, to_llava_next
 from ..modeling.modeling_amalia_vl import AmaliaVLForConditionalGeneration
+from ..modeling.raw_pixels_amalia_vl import take_normalisation
 from ..processing.image_processing_amalia_vl import AmaliaVLImageProcessor
 from ..processing.processing_amalia_vl import AmaliaVLProcessor
 from ..processing.tiling_amalia_vl import generate_pinpoints
@@ -91,6 +92,7 @@ def import_checkpoint(
     model = empty_model(AmaliaVLForConditionalGeneration, config)
     give_dtypes(model, {name: tensor.dtype for name, tensor in tensors.items()})
     processor = read_saved(AmaliaVLProcessor, directory)
+    take_normalisation(model.config, processor.image_processor)
     pad_left(processor.tokenizer)
     model.generation_config = _generation_config(directory, model, processor)
     record = provenance_of("import", {"model": directory}, (tensor.dtype for tensor in tensors.values()))

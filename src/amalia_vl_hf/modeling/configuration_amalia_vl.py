@@ -1,12 +1,17 @@
 """Configuration of AMALIA-VL: a SigLIP tower, a two-layer connector and any causal decoder."""
 
 import copy
+import json
+import math
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from huggingface_hub.dataclasses import strict
 from transformers import CONFIG_MAPPING, AutoConfig, LlavaNextConfig, PreTrainedConfig
+from transformers.utils import IMAGE_PROCESSOR_NAME, PROCESSOR_NAME, cached_file
 
 TOWER_MODEL_TYPE = "siglip_vision_model"
 
@@ -37,6 +42,8 @@ AMALIA_9B = {
     "pad_token_id": 2,
 }
 
+HUB_OPTIONS = ("cache_dir", "local_files_only", "revision", "subfolder", "token")  # where a directory's files are
+
 # What a `llava_next` config means where it is silent: transformers leaves defaults out when it saves.
 LLAVA_NEXT_DEFAULTS = {
     "image_token_index": 32000,
@@ -62,9 +69,13 @@ class AmaliaVLConfig(PreTrainedConfig):
         connector_act: Activation between the connector's two linear layers.
         connector_bias: Whether these layers have biases.
         tie_word_embeddings: Whether `lm_head` shares the decoder's input embeddings.
+        image_mean: Mean of each channel, in parts of full scale, as the processor has it; with `image_std`, the model
+            takes uint8 pixels and normalises them itself. Conversion and training fill both in.
+        image_std: Standard deviation of each channel, in parts of full scale.
 
     Raises:
-        ValueError: The tower is not a `siglip_vision_model`, or smaller than one patch.
+        ValueError: The tower is not a `siglip_vision_model`, or smaller than one patch; or pixels cannot be normalised
+            by `image_mean` and `image_std`.
 
     Example:
         ```python
@@ -86,6 +97,8 @@ class AmaliaVLConfig(PreTrainedConfig):
     connector_act: str = "gelu"
     connector_bias: bool = True
     tie_word_embeddings: bool = False
+    image_mean: list[float] | None = None
+    image_std: list[float] | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
         self.text_config = _sub_config(self.text_config, "llama", AMALIA_9B)
@@ -100,6 +113,12 @@ class AmaliaVLConfig(PreTrainedConfig):
             raise ValueError(
                 f"a tile of {self.vision_config.image_size} px holds no patch of {self.vision_config.patch_size} px"
             )
+        for name in ("image_mean", "image_std"):
+            channels = getattr(self, name)
+            if channels is not None and (len(channels) != 3 or not all(map(math.isfinite, channels))):
+                raise ValueError(f"{name} is {channels}; it has a finite number for each of the 3 channels")
+        if 0 in (self.image_std or ()):
+            raise ValueError(f"image_std is {self.image_std}; no channel can be divided by 0")
         super().__post_init__(**kwargs)
 
     @property
@@ -120,11 +139,12 @@ class AmaliaVLConfig(PreTrainedConfig):
     def get_config_dict(
         cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Reads a `config.json`; one of a `llava_next` checkpoint is translated."""
+        """Reads a `config.json`; one of a `llava_next` checkpoint is translated, its pixels' mean and std beside."""
+        options = {name: kwargs[name] for name in HUB_OPTIONS if name in kwargs}
         config_dict, kwargs = super().get_config_dict(pretrained_model_name_or_path, **kwargs)
         model_type = config_dict.get("model_type")
         if model_type == "llava_next":
-            config_dict = from_llava_next(config_dict)
+            config_dict = from_llava_next(config_dict) | _normalisation(pretrained_model_name_or_path, options)
         elif model_type != cls.model_type:
             raise ValueError(
                 f"{pretrained_model_name_or_path} holds a model of type {model_type!r}; {cls.__name__} reads "
@@ -138,6 +158,20 @@ class AmaliaVLConfig(PreTrainedConfig):
         output.pop("source_vision_layers", None)
         output.pop("source_grid_pinpoints", None)
         return output
+
+
+def _normalisation(directory: str | os.PathLike[str], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Reads `image_mean` and `image_std` of a checkpoint's image processor, where it has one that can be read."""
+    folder = Path(directory).parent if Path(directory).is_file() else directory
+    for name in (PROCESSOR_NAME, IMAGE_PROCESSOR_NAME):
+        file = cached_file(folder, name, _raise_exceptions_for_missing_entries=False, **options)
+        with suppress(ValueError, AttributeError):  # whoever loads the processor says what is wrong with it
+            saved = json.loads(Path(file).read_text(encoding="utf-8")) if file else {}
+            saved = saved.get("image_processor", saved)
+            values = {key: saved.get(key) for key in ("image_mean", "image_std")}
+            if None not in values.values():
+                return {key: [value] * 3 if isinstance(value, float | int) else value for key, value in values.items()}
+    return {}
 
 
 def _sub_config(

@@ -22,6 +22,7 @@ from .generation_amalia_vl import AmaliaVLGenerationMixin
 from .image_slots_amalia_vl import ids_without_slots, put_visual_tokens
 from .known_inputs_amalia_vl import refuse_unknown_inputs
 from .llava_next_saving_amalia_vl import save_as_llava_next
+from .raw_pixels_amalia_vl import normalised
 from .tile_layouts_amalia_vl import ImageLayout, split_tile_layouts
 
 # `save_pretrained` would name only the class that is saved; a repository must answer every Auto class.
@@ -164,12 +165,14 @@ class AmaliaVLModel(AmaliaVLPreTrainedModel):
         """Tower and connector over tiles, whatever image they belong to; compiles as one graph.
 
         Args:
-            pixel_values: `(tiles, 3, S, S)`.
+            pixel_values: `(tiles, 3, S, S)`, normalised, or raw grey levels in uint8.
             kwargs: `output_hidden_states` and `output_attentions` of the tower.
 
         Returns:
             `(tiles, side**2, d_text)`, and what the tower gave.
         """
+        if pixel_values.dtype == torch.uint8:
+            pixel_values = normalised(pixel_values, self.config)
         tower = self.vision_tower(pixel_values.to(self.vision_tower.dtype), **kwargs)
         return self.multi_modal_projector(tower.last_hidden_state), tower
 
@@ -180,7 +183,8 @@ class AmaliaVLModel(AmaliaVLPreTrainedModel):
         """Encodes a batch's tiles into the visual tokens of its images.
 
         Args:
-            pixel_values: `(tiles, 3, S, S)`, every tile of the batch: image after image, each thumbnail first.
+            pixel_values: `(tiles, 3, S, S)`, every tile of the batch: image after image, each thumbnail first;
+                normalised, or raw grey levels in uint8.
             tile_layouts: `(tiles, 4)`, see [`split_tile_layouts`].
             kwargs: `output_hidden_states`, `output_attentions`: what else of the tower to give.
 
@@ -288,11 +292,14 @@ class AmaliaVLModel(AmaliaVLPreTrainedModel):
                 f"pixel_values has shape {tuple(pixel_values.shape)}, but the tower takes {('tiles', *expected)}; "
                 "were the images prepared by another model's processor?"
             )
-        if not pixel_values.is_floating_point():
-            raise ValueError(
-                f"pixel_values is {pixel_values.dtype}, but the tower takes normalised {self.dtype}; "
-                "was normalisation left out?"
-            )
+        raw = pixel_values.dtype == torch.uint8
+        if pixel_values.is_floating_point() or (raw and self.config.image_mean and self.config.image_std):
+            return
+        remedy = "; for raw pixels, write the model anew with `amalia-vl convert`, so that its config has image_mean "
+        raise ValueError(
+            f"pixel_values is {pixel_values.dtype}, but the tower takes normalised {self.dtype}; "
+            f"was normalisation left out?{remedy + 'and image_std' if raw else ''}"
+        )
 
     def _pack_image(self, tiles: torch.Tensor, layout: ImageLayout, newline: torch.Tensor) -> torch.Tensor:
         """Joins one image's `(tiles, side**2, d_text)` into its `(visual tokens, d_text)`.

@@ -67,6 +67,7 @@ class AmaliaVLImageProcessorKwargs(TypedDict, total=False):
     resample: int | None
     image_mean: float | list[float] | tuple[float, ...] | None
     image_std: float | list[float] | tuple[float, ...] | None
+    pixels: Literal["float", "uint8"] | None
     return_tensors: str | TensorType | None
 
 
@@ -76,6 +77,9 @@ class AmaliaVLImageProcessor(BaseImageProcessor):
     The thumbnail is the whole image squeezed into one square tile. The tiles come from the image enlarged or reduced
     to fill the canvas that suits it best, with black bars around it. An image gives `1 + rows * cols` tiles, no more:
     tiles are never padded to the largest image of the batch.
+
+    A call with `pixels="uint8"` gives raw grey levels, a quarter of the bytes, which the model normalises itself. That
+    is no option of the class: what is saved gives normalised pixels, as everybody expects.
 
     Args:
         size: Side of a tile in pixels, as an int, `{"height": s, "width": s}` or `{"shortest_edge": s}`.
@@ -100,6 +104,7 @@ class AmaliaVLImageProcessor(BaseImageProcessor):
 
     model_input_names = ["pixel_values", "tile_layouts"]
     valid_kwargs = AmaliaVLImageProcessorKwargs
+    pixels = "float"
 
     def __init__(
         self,
@@ -185,8 +190,9 @@ class AmaliaVLImageProcessor(BaseImageProcessor):
             **kwargs: Options of the class, for this call only, and `return_tensors`: `"pt"` (if unset) or `"np"`.
 
         Returns:
-            `pixel_values` `(total_tiles, 3, S, S)` float32: image after image, the thumbnail first, then the tiles row
-            by row. `tile_layouts` `(total_tiles, 4)` int64: `rows, cols, pad_rows, pad_cols` of each tile's image.
+            `pixel_values` `(total_tiles, 3, S, S)` float32, or uint8 if `pixels` says so: image after image, the
+            thumbnail first, then the tiles row by row. `tile_layouts` `(total_tiles, 4)` int64:
+            `rows, cols, pad_rows, pad_cols` of each tile's image.
 
         Raises:
             ValueError: If an image cannot be used, or an option is unknown or impossible.
@@ -196,9 +202,10 @@ class AmaliaVLImageProcessor(BaseImageProcessor):
         pictures = flatten_images(self.fetch_images(images))
         layouts = [settings.layout(picture.height, picture.width) for picture in pictures]
         counts = [layout.num_tiles for layout in layouts]
-        pixel_values = torch.empty(sum(counts), 3, settings.tile_size, settings.tile_size)
-        for picture, layout, tiles in zip(pictures, layouts, torch.split(pixel_values, counts), strict=True):
+        levels = torch.empty(sum(counts), 3, settings.tile_size, settings.tile_size, dtype=torch.uint8)
+        for picture, layout, tiles in zip(pictures, layouts, torch.split(levels, counts), strict=True):
             _write_tiles(picture, layout, settings, out=tiles)
+        pixel_values = levels if settings.pixels == "uint8" else _normalised(levels, settings)
         rows = [layout for layout in layouts for _ in range(layout.num_tiles)]
         tile_layouts = torch.tensor(rows, dtype=torch.int64).view(-1, 4)
         return BatchFeature({"pixel_values": pixel_values, "tile_layouts": tile_layouts}, tensor_type=return_tensors)
@@ -257,6 +264,7 @@ class AmaliaVLImageProcessor(BaseImageProcessor):
             resample=Image.Resampling(options["resample"]),
             mean=_per_channel(options, "image_mean"),
             std=_per_channel(options, "image_std"),
+            pixels=options["pixels"],
         )
 
 
@@ -272,6 +280,7 @@ class _Settings:
     resample: Image.Resampling
     mean: torch.Tensor  # (3, 1, 1)
     std: torch.Tensor  # (3, 1, 1)
+    pixels: str
 
     def __post_init__(self) -> None:
         if not 0 < self.patch_size <= self.tile_size:
@@ -360,26 +369,25 @@ def _per_channel(options: Mapping[str, Any], name: str) -> torch.Tensor:
 
 
 def _write_tiles(picture: Image.Image, layout: TileLayout, settings: _Settings, out: torch.Tensor) -> None:
-    """Write the thumbnail and the tiles of one picture into `out`, `(1 + rows * cols, 3, S, S)`."""
+    """Write the grey levels of one picture's thumbnail and tiles into `out`, `(1 + rows * cols, 3, S, S)` uint8."""
     size = settings.tile_size
     resize = (_torch_resize if settings.resampler == "torch" else _pil_resize)(picture, settings.resample)
-    _normalise(resize(size, size), settings, out[0])
+    out[0] = resize(size, size)
     if layout == UNTILED:
         return
     top, left, height, width = place_on_canvas(picture.height, picture.width, layout.grid, size)
     canvas = torch.zeros((3, layout.rows * size, layout.cols * size), dtype=torch.uint8)  # bars are black
     canvas[:, top : top + height, left : left + width] = resize(height, width)
-    for index, tile in enumerate(out[1:]):
-        y, x = (size * step for step in divmod(index, layout.cols))
-        _normalise(canvas[:, y : y + size, x : x + size], settings, tile)
+    grid = canvas.view(3, layout.rows, size, layout.cols, size).permute(1, 3, 0, 2, 4)  # (rows, cols, 3, S, S)
+    out[1:].view(layout.rows, layout.cols, 3, size, size).copy_(grid)
 
 
-def _normalise(pixels: torch.Tensor, settings: _Settings, out: torch.Tensor) -> None:
-    """Turn grey levels `(3, S, S)` into the tower's values, in `out`.
+def _normalised(levels: torch.Tensor, settings: _Settings) -> torch.Tensor:
+    """Turn grey levels `(tiles, 3, S, S)` into the tower's values.
 
     In float32, `level / 255` is what LLaVA-NeXT's processor computes in float64, `level * (1 / 255)`, for all 256.
     """
-    out.copy_(pixels).div_(255).sub_(settings.mean).div_(settings.std)
+    return levels.float().div_(255).sub_(settings.mean).div_(settings.std)
 
 
 def _pil_resize(picture: Image.Image, resample: Image.Resampling) -> Resize:

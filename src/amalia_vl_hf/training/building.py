@@ -18,6 +18,7 @@ from trl import DPOConfig, SFTConfig
 
 from ..modeling.configuration_amalia_vl import AmaliaVLConfig
 from ..modeling.modeling_amalia_vl import AmaliaVLForConditionalGeneration
+from ..modeling.raw_pixels_amalia_vl import take_normalisation
 from ..processing.processing_amalia_vl import AmaliaVLProcessor
 from ..samples.loading import load_samples
 from .batches.bad_samples import BadSamples, ReplacingCollator
@@ -68,7 +69,7 @@ def _add_validation(trainer: StageSFTTrainer | StageDPOTrainer, recipe: Recipe, 
 
     if world_size() > 1:
         raise RecipeError(f"validation={recipe.validation} runs in one process, but there are {world_size()} ranks")
-    encoder = Encoder(processor, recipe.training_stage.max_tiles, recipe.max_length)
+    encoder = Encoder(processor, recipe.training_stage.max_tiles, recipe.max_length, recipe.pixels)
     task = ValidationTask(str(recipe.validation), encoder, recipe.save_steps)
     task.trainer = trainer
     trainer.add_callback(task)
@@ -107,6 +108,12 @@ class _Data:
         bad_samples = BadSamples(dataset, share) if share else None
         return cls(dataset, load_processor(recipe), groups_of(dataset), bad_samples)
 
+    def model(self, recipe: Recipe) -> AmaliaVLForConditionalGeneration:
+        """Load the model, able to normalise pixels as the processor does; saved, it still is."""
+        model = load_model(recipe)
+        take_normalisation(model.config, self.processor.image_processor)
+        return model
+
     def collator(self, collator: Collator) -> Collator:
         """Let the batches say which group each sample is of, and replace bad samples where the recipe lets them be."""
         grouped = GroupedCollator(collator, self.groups)
@@ -129,15 +136,15 @@ def _conversation_trainer(
 ) -> StageSFTTrainer:
     # Before the model: ZeRO-3 spreads weights over the ranks while they are read, once it knows of the arguments.
     args = SFTConfig(**_training_options(recipe, checkpoints))
-    encoder = Encoder(data.processor, recipe.training_stage.max_tiles, recipe.max_length)
+    encoder = Encoder(data.processor, recipe.training_stage.max_tiles, recipe.max_length, recipe.pixels)
     if not recipe.packing:
-        model = load_model(recipe)
+        model = data.model(recipe)
         collator = data.collator(ConversationCollator(encoder))
         return StageSFTTrainer(model, data_collator=collator, **data.shared(recipe, args, model))
     sampler = _packed_rows(recipe, checkpoints, data, args, origin)
     args.max_steps = count_steps(recipe, len(data.dataset), world_size())
     args.per_device_train_batch_size, args.gradient_accumulation_steps = 1, sampler.rows
-    model = load_model(recipe)
+    model = data.model(recipe)
     take_packed_rows(model)
     collator = data.collator(PackedConversationCollator(encoder))
     return StageSFTTrainer(model, data_collator=collator, rows=sampler, **data.shared(recipe, args, model))
@@ -148,11 +155,11 @@ def _preference_trainer(
 ) -> StageDPOTrainer:
     losses = {"loss_type": list(recipe.loss), "loss_weights": list(recipe.loss.values())} if recipe.loss else {}
     args = DPOConfig(**_training_options(recipe, checkpoints), beta=recipe.beta, **losses)
-    model = load_model(recipe)
+    model = data.model(recipe)
     # Never left to TRL, which reads it from the path that the model's config names, whatever became of the model.
     # With adapters there is none: the reference is the model with its adapters turned off.
-    frozen = None if recipe.lora else load_model(recipe).requires_grad_(False).eval()
-    encoder = Encoder(data.processor, recipe.training_stage.max_tiles, recipe.max_length)
+    frozen = None if recipe.lora else data.model(recipe).requires_grad_(False).eval()
+    encoder = Encoder(data.processor, recipe.training_stage.max_tiles, recipe.max_length, recipe.pixels)
     known = None
     if recipe.precompute_reference:
         known = ReferenceLogProbs(checkpoints / "reference", _content(recipe, origin))

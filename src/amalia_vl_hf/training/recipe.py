@@ -17,6 +17,7 @@ TRAINING_LOG = "training.json"  # beside a trained model: its origin, and what w
 _SCHEDULES = ("constant", "constant_with_warmup", "linear", "cosine")
 _PRECISIONS = ("fp32", "bf16")
 _RESAMPLERS = ("pil", "torch")
+_PIXELS = ("float", "uint8")
 _REPORTS = ("tensorboard", "trackio", "wandb")
 _LOSSES = ("sigmoid", "hinge", "ipo", "bco_pair", "sft")  # of TRL's, those without further settings
 _POSITIVE = (
@@ -75,6 +76,8 @@ class Recipe:
         precision: `fp32`, or `bf16` mixed precision.
         gradient_checkpointing: Whether activations are computed again in the backward pass instead of kept.
         resampler: `pil` or `torch`, how images are resized; what the model's processor says when left out.
+        pixels: `float`, or `uint8`: images go to the model as grey levels, a quarter of the bytes, and the model makes
+            the same values of them.
         lora: Low-rank adapters instead of whole weights. The output is the model with the adapters merged in; they lie
             in its `adapter` folder as well.
         processes: Ranks that train together, over all machines; those of the accelerate config when left out.
@@ -120,6 +123,7 @@ class Recipe:
     precision: str = "fp32"
     gradient_checkpointing: bool = False
     resampler: str | None = None
+    pixels: str = "float"
     lora: Lora | None = None
     processes: int | None = None
     accelerate: str | None = None
@@ -257,7 +261,7 @@ def _stage_faults(recipe: Recipe) -> Iterable[str]:
 
 def _choice_faults(recipe: Recipe) -> Iterable[str]:
     """Yield names that are none of those there are."""
-    choices = (("schedule", _SCHEDULES), ("precision", _PRECISIONS), ("resampler", _RESAMPLERS))
+    choices = (("schedule", _SCHEDULES), ("precision", _PRECISIONS), ("resampler", _RESAMPLERS), ("pixels", _PIXELS))
     for name, known in choices:
         value = getattr(recipe, name)
         if value is not None and value not in known:

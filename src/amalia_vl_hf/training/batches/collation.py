@@ -25,11 +25,13 @@ class Encoder:
         processor: The model's processor.
         max_tiles: Most tiles an image is cut into; 0 leaves only the thumbnail.
         max_length: Most tokens a conversation may have (of a pair: the prompt with one answer), visual ones included.
+        pixels: `float`, normalised, or `uint8`, grey levels that the model normalises.
     """
 
     processor: Any
     max_tiles: int
     max_length: int
+    pixels: str = "float"
 
     def __call__(self, conversations: Sequence[list[dict[str, Any]]], names: Sequence[str]) -> dict[str, torch.Tensor]:
         """Render, tokenise and tile conversations.
@@ -52,7 +54,7 @@ class Encoder:
         rows = [self._widened(*parts) for parts in zip(chats, pictures, names, strict=True)]
         batch = _padded(rows, processor.tokenizer.pad_token_id)
         if images := [picture for some in pictures for picture in some]:
-            batch |= processor.image_processor(images, max_tiles=self.max_tiles, return_tensors="pt")
+            batch |= processor.image_processor(images, max_tiles=self.max_tiles, pixels=self.pixels)
         return batch
 
     def _pictures(self, turns: list[dict[str, Any]], name: str) -> list[Image.Image]:
