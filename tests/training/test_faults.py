@@ -90,3 +90,15 @@ def test_what_a_rank_said_is_said_once_and_not_explained_again():
     launched = LaunchError(f"rank 0: {line}")
     assert explain_fault(launched) is None
     assert explain(launched, "train", "") == (2, f"rank 0: {line}")
+
+
+def test_a_rank_that_is_left_alone_says_so_in_a_line():
+    gloo = RuntimeError(
+        "[pair.cc:553] Connection closed by peer [127.0.0.1]:30414. This is typically caused by...\nmore"
+    )
+    code, line = explain(gloo, "train", "")
+    assert code == 2
+    assert line.startswith("the connection to another rank was lost ([pair.cc:553] Connection closed by peer")
+    assert line.endswith("why it ended is in its own words")
+    assert explain_fault(ConnectionResetError(104, "Connection reset by peer")) is None
+    assert explain(RuntimeError("a defect"), "train", "") is None

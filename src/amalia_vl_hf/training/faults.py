@@ -1,4 +1,4 @@
-"""What ends a training run from outside, in one line: memory or disk that is full."""
+"""What ends a training run from outside, in one line: memory or disk that is full, another rank that is gone."""
 
 from __future__ import annotations
 
@@ -12,10 +12,17 @@ from .launch import LaunchError
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FULL_WORDS = ("No space left", "File too large", "Disk quota exceeded", "failed writing file", "unexpected pos")
 _MEMORY_WORDS = ("can't allocate memory", "out of memory", "Cannot allocate memory")
+# Of gloo and NCCL, to the ranks that are left.
+_PEER_WORDS = (
+    "Connection closed by peer",
+    "Connection reset by peer",
+    "remote worker crashing",
+    "remote process exited",
+)
 
 
 def explain_fault(error: BaseException) -> str | None:
-    """Say in one line what a full memory or disk means for the run; None for anything else.
+    """Say in one line what a full memory or disk, or a rank that is gone, means for the run; None for anything else.
 
     Safetensors and torch hide the system's error in words of their own, so those are looked at as well.
     """
@@ -25,6 +32,8 @@ def explain_fault(error: BaseException) -> str | None:
         text = str(cause)
         if (isinstance(cause, OSError) and cause.errno in _FULL) or any(words in text for words in _FULL_WORDS):
             return f"the disk is full ({_first_line(cause)}): make room; the last whole checkpoint is sound"
+        if isinstance(cause, RuntimeError) and any(words in text for words in _PEER_WORDS):
+            return f"the connection to another rank was lost ({_first_line(cause)}); why it ended is in its own words"
         memory = isinstance(cause, MemoryError | torch.OutOfMemoryError)
         if memory or any(words in text for words in _MEMORY_WORDS):
             return (
