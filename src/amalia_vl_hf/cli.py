@@ -55,9 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         code, line = failure
         if line and not left_to_launcher:
-            from .fields import printable
+            from .fields import printable, shortened
 
-            print("\n".join(printable(part) for part in f"amalia-vl: {line}".split("\n")), file=sys.stderr)
+            print("\n".join(printable(part) for part in shortened(f"amalia-vl: {line}").split("\n")), file=sys.stderr)
         return code
 
 

@@ -169,6 +169,12 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
+def shortened(text: str, most: int = 4000) -> str:
+    """Leave the middle of a long text out: an error may quote a stranger's value of any length."""
+    left = len(text) - most
+    return text if left <= 0 else f"{text[: most // 2]} [... {left} characters ...] {text[-most // 2 :]}"
+
+
 def shown(value: Any) -> str:
     """Write a value for an error: in one line, and no longer than a line is, however much it holds."""
     short = reprlib.Repr()

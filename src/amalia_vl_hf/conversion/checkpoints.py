@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +16,8 @@ from transformers import PreTrainedModel, ProcessorMixin
 from transformers.utils import logging
 
 from ..disk import fingerprint, new_directory
+from ..fields import shown
+from ..modeling.configuration_amalia_vl import require_modest
 from .provenance import RECORD, VERIFICATION, Provenance
 from .rules import (
     TIED_HEAD,
@@ -23,10 +26,12 @@ from .rules import (
     require_complete,
 )
 from .shards import LazyTensor, write_shards
-from .tensor_files import FLOATS, read_checkpoint
+from .tensor_files import FLOATS, INDEX, read_checkpoint
 
 DTYPES = {"bf16": "BF16", "fp16": "F16", "fp32": "F32"}  # as users write them: as safetensors does
 MAX_SHARD_SIZE = "4GB"
+MAX_SETTINGS = 2**22  # bytes of a JSON file, but for those that grow with the vocabulary or the model
+LARGE_FILES = frozenset((INDEX, "tokenizer.json", "vocab.json", "training.json", RECORD, VERIFICATION))
 # What a conversion reads: no pickles, no code.
 HUB_FILES = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
 
@@ -59,7 +64,27 @@ def find_source(source: str | Path, revision: str | None = None) -> Path:
         raise FileNotFoundError(f"there is no directory {source}, and a Hub id is written organisation/name")
     if not (directory / "config.json").is_file():
         raise FileNotFoundError(f"{source} holds no config.json: it is no model's directory")
+    require_modest_files(directory)
     return directory
+
+
+def require_modest_files(directory: Path) -> None:
+    """Refuse settings that would keep transformers busy for minutes; who reads them says what else is wrong.
+
+    Raises:
+        ValueError: A JSON file is larger, or holds more, than any model's.
+    """
+    for path in sorted(directory.glob("*.json")):
+        if path.name in LARGE_FILES or not path.is_file():
+            continue
+        if (size := path.stat().st_size) > MAX_SETTINGS:
+            raise ValueError(f"{path} has {size} bytes; settings of a model have at most {MAX_SETTINGS}")
+        try:
+            require_modest(json.loads(path.read_bytes()), str(path))
+        except RecursionError as error:
+            raise ValueError(f"{path} has lists in one another by the thousand") from error
+        except (JSONDecodeError, UnicodeDecodeError):
+            continue
 
 
 def file_hashes(directory: Path) -> dict[str, str]:
@@ -90,7 +115,7 @@ def require_type(directory: Path, kind: str, remedy: str) -> None:
         ValueError: It is one.
     """
     if (actual := model_type(directory)) != kind:
-        raise ValueError(f"{directory} is a {actual!r} checkpoint, not {kind!r}; {remedy}")
+        raise ValueError(f"{directory} is a {shown(actual)} checkpoint, not {kind!r}; {remedy}")
 
 
 def stored_dtype(dtype: str | None) -> str | None:
@@ -119,14 +144,14 @@ def empty_model(model_class: type[PreTrainedModel], config: Any) -> PreTrainedMo
         raise ValueError(f"the config describes no {model_class.__name__}: {error!r}") from error
 
 
-def read_saved(saved_class: Any, directory: Path) -> Any:
-    """Load a config, a tokenizer or a processor from a directory, whose code is never run.
+def read_saved(saved_class: Any, directory: Path, **options: Any) -> Any:
+    """Load a config, a tokenizer, a processor or a model from a directory, whose code is never run.
 
     Raises:
         ValueError: Its files cannot be used.
     """
     try:
-        return saved_class.from_pretrained(directory, trust_remote_code=False)
+        return saved_class.from_pretrained(directory, trust_remote_code=False, **options)
     except Exception as error:  # KeyError for unknown parts, validation errors of huggingface_hub, tokenizers' own...
         reason = str(error).strip().splitlines()[0] if isinstance(error, ValueError | OSError) else repr(error)
         raise ValueError(f"{directory} gives no {saved_class.__name__}: {reason}") from error

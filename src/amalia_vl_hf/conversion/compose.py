@@ -41,6 +41,7 @@ from .tensor_files import FLOATS
 
 IMAGE_TOKEN = "<image>"
 END_OF_TURN = "<|im_end|>"  # ChatML's, which ends every answer
+NEW = ("model.multi_modal_projector.", "model.image_newline")
 EMBEDDINGS, HEAD = "model.language_model.embed_tokens.weight", "lm_head.weight"
 VOCAB_MULTIPLE = 64  # embedding rows, so that the head's matrix splits evenly over tensor cores and ranks
 
@@ -186,10 +187,11 @@ def _compose(
     dtype = dtype or tensors[EMBEDDINGS].dtype
     for name in {EMBEDDINGS, HEAD} & tensors.keys():
         tensors[name] = _with_mean_rows(tensors[name], text_config.vocab_size, config.text_config.vocab_size, dtype)
-    new = _new_weights(config, seed)
-    tensors = {name: recast(tensor, dtype) for name, tensor in (tensors | new).items()}
     model = empty_model(AmaliaVLForConditionalGeneration, config)
-    require_complete({name: tensor.shape for name, tensor in tensors.items()}, own_shapes(model))
+    shapes = {name: shape for name, shape in own_shapes(model).items() if not name.startswith(NEW)}
+    require_complete({name: tensor.shape for name, tensor in tensors.items()}, shapes)
+    new = _new_weights(config, seed)  # not before: their size is the config's word
+    tensors = {name: recast(tensor, dtype) for name, tensor in (tensors | new).items()}
     give_dtypes(model, {name: tensor.dtype for name, tensor in tensors.items()})
     model.generation_config = _generation_config(tokenizer)
     processor = AmaliaVLProcessor(_image_processor(config, max_tiles), tokenizer)

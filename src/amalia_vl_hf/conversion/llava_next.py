@@ -42,6 +42,7 @@ from .rules import (
     import_rules,
     plan_tensors,
     rename,
+    require_complete,
 )
 from .shards import (
     LazyTensor,
@@ -173,6 +174,7 @@ def export_checkpoint(
         LlavaNextForConditionalGeneration, to_llava_next(config, _pinpoints(processor.image_processor))
     )
     shapes = {rename(STOCK_RULES, name): shape for name, shape in own_shapes(model).items()}
+    require_complete({name: tensor.shape for name, tensor in tensors.items()}, shapes)
     give_dtypes(model, {name: tensors[rename(STOCK_RULES, name)].dtype for name in own_shapes(model)})
     model.generation_config = _generation_config(directory, model, processor)
     record = provenance_of("export", {"model": directory}, (tensor.dtype for tensor in tensors.values()))

@@ -10,6 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..fields import shown
+
 RECORD = "conversion.json"  # beside the weights: what they were made from
 VERIFICATION = "verify.json"  # beside the weights: how they were compared with what they were made from
 PARTS = {"import": {"model"}, "export": {"model"}, "compose": {"vision", "text"}}  # sources of each kind of conversion
@@ -94,7 +96,7 @@ def read_provenance(directory: Path) -> Provenance | None:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path} is not a record of `amalia-vl convert`: {error!r}") from error
     if not sound:
-        raise ValueError(f"{path} is not a record of `amalia-vl convert`: {record} of {sources}")
+        raise ValueError(f"{path} is not a record of `amalia-vl convert`: {shown(record)} of {shown(sources)}")
     return provenance
 
 

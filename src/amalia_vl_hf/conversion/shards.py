@@ -69,7 +69,11 @@ def recast(tensor: LazyTensor, dtype: str | None) -> LazyTensor:
 
 def filled(value: float, shape: tuple[int, ...], dtype: str) -> LazyTensor:
     """Make a small tensor of one value."""
-    return recast(in_memory(torch.full(shape, value)), dtype)
+
+    def blocks() -> Iterator[torch.Tensor]:
+        yield torch.full(shape, value, dtype=FLOATS[dtype]).flatten()
+
+    return LazyTensor(dtype, shape, blocks)
 
 
 def in_memory(tensor: torch.Tensor) -> LazyTensor:

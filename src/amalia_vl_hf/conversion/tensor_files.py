@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import math
 import struct
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
+from ..fields import shortened, shown
+
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")  # formats that run code when they are read
-MAX_HEADER = 100_000_000  # bytes; the limit of the safetensors library
+MAX_DESCRIBED = 2**24  # bytes of a header or an index: some 100,000 tensors, a hundred times what such a model has
 BLOCK = 2**19  # bytes in memory at a time: they stay in a core's own cache between reading and writing
 
 # safetensors' names of the dtypes that weights may have, in the order in which its files hold them
@@ -61,15 +64,19 @@ def read_checkpoint(directory: Path) -> dict[str, StoredTensor]:
 
 def _read_index(path: Path) -> dict[str, str]:
     """Read which file holds which tensor, `{tensor: file name}`."""
-    index = _parse_json(path.read_bytes(), path)
+    if (size := path.stat().st_size) > MAX_DESCRIBED:
+        raise ValueError(f"{path} has {size} bytes; an index of tensors has at most {MAX_DESCRIBED}")
+    index = parse_json(path.read_bytes(), path)
     weight_map = index.get("weight_map")
     if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
         raise ValueError(f"{path} has no weight_map of tensors to file names")
     for name in sorted(set(weight_map.values())):
-        if Path(name).name != name or "\\" in name or not name.endswith(".safetensors"):
-            raise ValueError(f"{path} names {name!r}; a shard is a .safetensors file beside its index, never a path")
+        if Path(name).name != name or "\\" in name or not name.endswith(".safetensors") or len(name) > 255:
+            raise ValueError(
+                f"{path} names {shown(name)}; a shard is a .safetensors file beside its index, never a path"
+            )
         if not (path.parent / name).is_file():
-            raise ValueError(f"{path} names {name}, which is missing; was the download cut?")
+            raise ValueError(f"{path} names {shortened(name, 100)}, which is missing; was the download cut?")
     return weight_map
 
 
@@ -98,16 +105,19 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
     size = path.stat().st_size
     with path.open("rb") as file:
         length = struct.unpack("<Q", file.read(8))[0] if size >= 8 else -1
-        if not 0 <= length <= min(size - 8, MAX_HEADER):
+        if not 0 <= length <= min(size - 8, MAX_DESCRIBED):
             raise ValueError(f"{path} is not a safetensors file: {size} bytes cannot hold a header of {length}")
-        header = _parse_json(file.read(length), path)
+        header = parse_json(file.read(length), path)
     header.pop("__metadata__", None)
     start = 8 + length
     tensors = {name: _stored(path, name, entry, start) for name, entry in header.items()}
     end = start
     for name, tensor in sorted(tensors.items(), key=lambda item: (item[1].offset, item[1].size)):
         if tensor.offset != end:
-            raise ValueError(f"{path}: tensor {name} starts at byte {tensor.offset}, but the one before ends at {end}")
+            raise ValueError(
+                f"{path}: tensor {shortened(name, 100)} starts at byte {tensor.offset}, but the one before ends "
+                f"at {end}"
+            )
         end += tensor.size
     if end != size:
         raise ValueError(f"{path} has {size} bytes, but its header describes {end}; was the download cut?")
@@ -117,15 +127,18 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
 def _stored(path: Path, name: str, entry: Any, start: int) -> StoredTensor:
     """Check one entry of a header: `{"dtype": ..., "shape": [...], "data_offsets": [begin, end]}`."""
     if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
-        raise ValueError(f"{path}: tensor {name} is not described by dtype, shape and data_offsets")
+        raise ValueError(f"{path}: tensor {shortened(name, 100)} is not described by dtype, shape and data_offsets")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+    tensor = f"{path}: tensor {shortened(name, 100)}"
     if not isinstance(dtype, str) or dtype not in ITEM_BYTES:
-        raise ValueError(f"{path}: tensor {name} has the unknown dtype {dtype!r}")
+        raise ValueError(f"{tensor} has the unknown dtype {shown(dtype)}")
     if not _are_sizes(shape) or not _are_sizes(offsets) or len(offsets) != 2:
-        raise ValueError(f"{path}: tensor {name} has shape {shape} and data_offsets {offsets}, not lists of sizes")
+        raise ValueError(f"{tensor} has shape {shown(shape)} and data_offsets {shown(offsets)}, not lists of sizes")
     size = math.prod(shape) * ITEM_BYTES[dtype]
     if offsets[1] - offsets[0] != size:
-        raise ValueError(f"{path}: tensor {name}, {dtype} {shape}, takes {size} bytes, but data_offsets are {offsets}")
+        raise ValueError(
+            f"{tensor}, {dtype} {shown(shape)}, takes {shown(size)} bytes, but data_offsets are {shown(offsets)}"
+        )
     return StoredTensor(path, dtype, tuple(shape), start + offsets[0], size)
 
 
@@ -133,13 +146,18 @@ def _are_sizes(values: Any) -> bool:
     return isinstance(values, list) and all(type(value) is int and value >= 0 for value in values)
 
 
-def _parse_json(text: bytes, path: Path) -> dict[str, Any]:
+def parse_json(text: bytes, path: Path) -> dict[str, Any]:
+    """Read an object, a key of which stands once.
+
+    Raises:
+        ValueError: It is none.
+    """
+
     def refuse_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         parsed = dict(pairs)
         if len(parsed) < len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for name in names if names.count(name) > 1)
-            raise ValueError(f"{twice} is there twice")
+            name, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+            raise ValueError(f"{shortened(name, 100)} is there twice")
         return parsed
 
     try:

@@ -173,13 +173,14 @@ def _processor(directory: Path) -> ProcessorMixin:
 
 def _model(directory: Path, dtype: torch.dtype) -> PreTrainedModel:
     """Load one side, none of whose weights may be new."""
-    options: dict[str, Any] = {"dtype": dtype, "output_loading_info": True, "trust_remote_code": False}
+    options: dict[str, Any] = {"dtype": dtype, "output_loading_info": True}
+    tensors = read_checkpoint(directory)
     if model_type(directory) == "llava_next":
         config = read_saved(LlavaNextConfig, directory)
-        config.tie_word_embeddings = is_tied(config, read_checkpoint(directory))
-        model, report = LlavaNextForConditionalGeneration.from_pretrained(directory, config=config, **options)
+        config.tie_word_embeddings = is_tied(config, tensors)
+        model, report = read_saved(LlavaNextForConditionalGeneration, directory, config=config, **options)
     else:
-        model, report = AmaliaVLForConditionalGeneration.from_pretrained(directory, **options)
+        model, report = read_saved(AmaliaVLForConditionalGeneration, directory, **options)
     if missing := sorted(report["missing_keys"]):
         raise ValueError(f"{directory} lacks weights of its own model: {', '.join(missing)}")
     return model.eval()

@@ -44,6 +44,9 @@ AMALIA_9B = {
 
 HUB_OPTIONS = ("cache_dir", "local_files_only", "revision", "subfolder", "token")  # where a directory's files are
 
+# Far above any model's: a config is a stranger's, and each layer takes time and memory before weights are missed.
+MOST_LAYERS, MOST_VALUES, MOST_NESTED = 1000, 20_000, 32
+
 # What a `llava_next` config means where it is silent: transformers leaves defaults out when it saves.
 LLAVA_NEXT_DEFAULTS = {
     "image_token_index": 32000,
@@ -119,6 +122,10 @@ class AmaliaVLConfig(PreTrainedConfig):
                 raise ValueError(f"{name} is {channels}; it has a finite number for each of the 3 channels")
         if 0 in (self.image_std or ()):
             raise ValueError(f"image_std is {self.image_std}; no channel can be divided by 0")
+        for part in (self.text_config, self.vision_config):  # also of a config that was read as another class
+            require_modest(
+                {"num_hidden_layers": getattr(part, "num_hidden_layers", 0)}, f"the {part.model_type} config"
+            )
         super().__post_init__(**kwargs)
 
     @property
@@ -141,7 +148,11 @@ class AmaliaVLConfig(PreTrainedConfig):
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Reads a `config.json`; one of a `llava_next` checkpoint is translated, its pixels' mean and std beside."""
         options = {name: kwargs[name] for name in HUB_OPTIONS if name in kwargs}
-        config_dict, kwargs = super().get_config_dict(pretrained_model_name_or_path, **kwargs)
+        try:
+            config_dict, kwargs = super().get_config_dict(pretrained_model_name_or_path, **kwargs)
+        except RecursionError as error:
+            raise ValueError(f"the config of {pretrained_model_name_or_path} has lists in one another") from error
+        require_modest(config_dict, f"the config of {pretrained_model_name_or_path}")
         model_type = config_dict.get("model_type")
         if model_type == "llava_next":
             config_dict = from_llava_next(config_dict) | _normalisation(pretrained_model_name_or_path, options)
@@ -165,13 +176,40 @@ def _normalisation(directory: str | os.PathLike[str], options: Mapping[str, Any]
     folder = Path(directory).parent if Path(directory).is_file() else directory
     for name in (PROCESSOR_NAME, IMAGE_PROCESSOR_NAME):
         file = cached_file(folder, name, _raise_exceptions_for_missing_entries=False, **options)
-        with suppress(ValueError, AttributeError):  # whoever loads the processor says what is wrong with it
+        with suppress(
+            ValueError, AttributeError, RecursionError
+        ):  # whoever loads the processor says what is wrong with it
             saved = json.loads(Path(file).read_text(encoding="utf-8")) if file else {}
             saved = saved.get("image_processor", saved)
             values = {key: saved.get(key) for key in ("image_mean", "image_std")}
             if None not in values.values():
                 return {key: [value] * 3 if isinstance(value, float | int) else value for key, value in values.items()}
     return {}
+
+
+def require_modest(settings: Any, where: str) -> None:
+    """Refuses settings larger than those of any model: more values, deeper nesting, more layers or experts.
+
+    Args:
+        settings: What a JSON file holds.
+        where: What it is, for the error.
+
+    Raises:
+        ValueError: A limit is passed.
+    """
+    values, count = [(settings, 0)], 0
+    while values:
+        value, depth = values.pop()
+        inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+        count += len(inner)
+        if count > MOST_VALUES or depth > MOST_NESTED:
+            raise ValueError(
+                f"{where} holds more than {MOST_VALUES} values, or more than {MOST_NESTED} in one another; no model's"
+            )
+        for key, number in value.items() if isinstance(value, Mapping) else ():
+            if str(key).endswith(("layers", "experts")) and isinstance(number, int | float) and number > MOST_LAYERS:
+                raise ValueError(f"{where} has {key} {number:.6g}; no model has more than {MOST_LAYERS}")
+        values.extend((each, depth + 1) for each in inner)
 
 
 def _sub_config(

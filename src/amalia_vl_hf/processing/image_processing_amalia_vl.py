@@ -30,6 +30,8 @@ from .tiling_amalia_vl import (
 
 TORCH_MODES = {Image.Resampling.BICUBIC: "bicubic", Image.Resampling.BILINEAR: "bilinear"}
 PILLOW = tuple(int(number) for number in PIL.__version__.split(".")[:2])
+# Far above any model's: options may be a stranger's, and each image is held against every canvas.
+MOST_SIDE, MOST_TILES, MOST_CANVASES = 4096, 1000, 10_000  # pixels, tiles, canvases
 HUB_OPTIONS = ("cache_dir", "local_files_only", "revision", "subfolder", "token")  # where a directory's files are
 LOADING = {  # what whoever loads passes on: the Hub's options, Auto classes, and pipelines with those of the model
     *HUB_OPTIONS, "force_download", "proxies", "use_auth_token", "trust_remote_code", "code_revision", "_commit_hash",
@@ -143,7 +145,10 @@ class AmaliaVLImageProcessor(BaseImageProcessor):
             ValueError: If they belong to another kind of image processor, or ask for what AMALIA-VL does not do.
         """
         hub_options = {name: kwargs[name] for name in HUB_OPTIONS if name in kwargs}
-        options, unused = super().get_image_processor_dict(pretrained_model_name_or_path, **kwargs)
+        try:
+            options, unused = super().get_image_processor_dict(pretrained_model_name_or_path, **kwargs)
+        except RecursionError as error:
+            raise ValueError(f"the options of {pretrained_model_name_or_path} have lists in one another") from error
         if options.get("image_processor_type") != cls.__name__:
             options = _translate_llava_next(options)
             options["patch_size"] = _llava_next_patch_size(pretrained_model_name_or_path, **hub_options)
@@ -253,6 +258,9 @@ class AmaliaVLImageProcessor(BaseImageProcessor):
             )
         given = {name: value for name, value in overrides.items() if value is not None}
         options = {name: given.get(name, getattr(self, name)) for name in names}
+        canvases = options["image_grid_pinpoints"]
+        if isinstance(canvases, Sequence) and len(canvases) > MOST_CANVASES:  # checking each would take minutes
+            raise ValueError(f"image_grid_pinpoints has {len(canvases)} canvases; at most {MOST_CANVASES} are taken")
         options |= {name: _floats(options[name]) for name in ("image_mean", "image_std")}
         validate_typed_dict(self.valid_kwargs, options)  # type: ignore[type-var]
         return _Settings(
@@ -283,10 +291,14 @@ class _Settings:
     pixels: str
 
     def __post_init__(self) -> None:
+        if self.tile_size > MOST_SIDE:
+            raise ValueError(f"size is {self.tile_size} pixels; no tower's tiles are larger than {MOST_SIDE}")
         if not 0 < self.patch_size <= self.tile_size:
             raise ValueError(f"patch_size {self.patch_size} must be within 1 and the tile's {self.tile_size} pixels")
         if self.max_tiles < 0:
             raise ValueError(f"max_tiles is {self.max_tiles}; it must be 0 (no tiling) or more")
+        if self.max_tiles > MOST_TILES:
+            raise ValueError(f"max_tiles is {self.max_tiles:.6g}; more than {MOST_TILES} fit into no decoder")
         for pinpoint in self.pinpoints or ():
             if len(pinpoint) != 2 or any(length < self.tile_size or length % self.tile_size for length in pinpoint):
                 raise ValueError(

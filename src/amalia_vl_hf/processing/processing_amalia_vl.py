@@ -431,7 +431,10 @@ class AmaliaVLProcessor(ProcessorMixin):
         Raises:
             ValueError: If visual tokens would be counted in a way AMALIA-VL does not.
         """
-        options, unused = super().get_processor_dict(pretrained_model_name_or_path, **kwargs)
+        try:
+            options, unused = super().get_processor_dict(pretrained_model_name_or_path, **kwargs)
+        except RecursionError as error:
+            raise ValueError(f"the options of {pretrained_model_name_or_path} have lists in one another") from error
         strategy = options.pop("vision_feature_select_strategy", None) or "full"
         if strategy != "full":
             raise ValueError(f"vision_feature_select_strategy is {strategy!r}; AMALIA-VL keeps every patch: 'full'")

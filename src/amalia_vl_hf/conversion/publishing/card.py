@@ -16,7 +16,7 @@ from huggingface_hub import EvalResult, EvalResultEntry, ModelCard, ModelCardDat
 
 from ...disk import fingerprint
 from ...evaluation.results import card_scores
-from ...fields import parse_yaml, shown
+from ...fields import parse_yaml, shortened, shown
 from ...modeling.configuration_amalia_vl import AmaliaVLConfig
 from ...processing.image_processing_amalia_vl import AmaliaVLImageProcessor
 from ...processing.tiling_amalia_vl import (
@@ -25,7 +25,7 @@ from ...processing.tiling_amalia_vl import (
     generate_pinpoints,
     num_visual_tokens,
 )
-from ...training.recipe import TRAINING_LOG, Recipe, RecipeError, recipe_from
+from ...training.recipe import TRAINING_LOG, Recipe, recipe_from
 from ..checkpoints import read_saved
 from ..provenance import (
     RECORD,
@@ -144,7 +144,11 @@ def read_facts(path: Path) -> dict[str, Any]:
         raise CardError([f"{path} is not YAML: {error}"]) from error
     if not isinstance(facts, dict):
         raise CardError([f"{path} must hold `name: value` lines for {', '.join(FACTS)}"])
-    problems = [f"{path}: {name} fills no slot; known: {', '.join(FACTS)}" for name in facts if name not in FACTS]
+    problems = [
+        f"{path}: {shortened(str(name), 100)} fills no slot; known: {', '.join(FACTS)}"
+        for name in facts
+        if name not in FACTS
+    ]
     problems += [
         f"{path}: {name} is {shown(facts[name])}, but must be {_form_of(name)}"
         for name in FACTS
@@ -207,8 +211,10 @@ def training_recipes(directory: Path) -> list[Recipe]:
             origin = json.loads(log.read_bytes())["origin"]
             before = origin["model_log_sha256"]
             recipes.insert(0, recipe_from({entry.name: origin[entry.name] for entry in fields(Recipe)}))
-        except (ValueError, KeyError, TypeError, RecipeError) as error:
-            raise CardError([f"slot stages has no value: {log} is not a training log: {error!r}"]) from error
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise CardError(
+                [f"slot stages has no value: {log} is not a training log: {shortened(repr(error), 500)}"]
+            ) from error
         if before is None:
             return recipes
         log = _log_before(log, recipes[0].model, before)

@@ -11,6 +11,7 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 from ...training.recipe import TRAINING_LOG
+from ..checkpoints import require_modest_files
 from ..provenance import RECORD, SNAPSHOT, VERIFICATION, read_provenance
 from ..tensor_files import (
     INDEX,
@@ -76,7 +77,7 @@ def require_own_files(directory: Path) -> None:
     """Refuse links that lead elsewhere: what is sent, read for the card, or compared is the directory's own.
 
     Raises:
-        ValueError: A name leads out of the directory, or is no plain file.
+        ValueError: A name leads out of the directory, or is no plain file; or settings are larger than any model's.
     """
     home = directory.resolve()
     # A snapshot that the Hub's client keeps consists of links to the repository's blobs.
@@ -89,6 +90,7 @@ def require_own_files(directory: Path) -> None:
             raise ValueError(f"{path} leads to {real}, out of the directory; copy into it what is to be published")
         if not real.is_file() and not (path.name == "adapter" and real.is_dir()):
             raise ValueError(f"{path} is no plain file, so it is not published")
+    require_modest_files(directory)
 
 
 def exported_code() -> dict[str, Path]:
