@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrainedModel
 
-from ..modeling.configuration_amalia_vl import AmaliaVLConfig
+from ..modeling.configuration_amalia_vl import TOWER_MODEL_TYPE, AmaliaVLConfig
 from ..modeling.modeling_amalia_vl import AmaliaVLForConditionalGeneration
 from ..modeling.raw_pixels_amalia_vl import take_normalisation
 from ..processing.image_processing_amalia_vl import AmaliaVLImageProcessor
@@ -135,7 +135,8 @@ def compose_checkpoint(
     }
     vision_config, text_config = (read_saved(AutoConfig, directory) for directory in directories.values())
     tokenizer = read_saved(AutoTokenizer, directories["text"])
-    vision_config = getattr(vision_config, "vision_config", vision_config)
+    if vision_config.model_type != TOWER_MODEL_TYPE:  # both towers of a SigLIP
+        vision_config = getattr(vision_config, "vision_config", vision_config)
     composed = _compose(
         vision_config, text_config, tokenizer, source, max_tiles, seed, drop_vision_layers, stored_dtype(dtype)
     )

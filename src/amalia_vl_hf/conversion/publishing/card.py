@@ -168,7 +168,7 @@ def read_results(path: Path) -> list[Score]:
     keys = {entry.name for entry in fields(Score)}
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CardError([f"{path} is not JSON: {error}"]) from error
     if isinstance(rows, dict) and "tasks" in rows:
         try:
