@@ -163,6 +163,12 @@ class AmaliaVLConfig(PreTrainedConfig):
             )
         return config_dict, kwargs
 
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """Builds a config; also where an Auto class has read the file."""
+        require_modest(config_dict, f"the {cls.model_type} config")
+        return super().from_dict(config_dict, **kwargs)
+
     def to_dict(self) -> dict[str, Any]:
         """Returns what is saved; what the source was matters only while it is read, and written back."""
         output = super().to_dict()

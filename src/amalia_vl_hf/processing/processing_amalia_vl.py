@@ -458,7 +458,10 @@ class AmaliaVLProcessor(ProcessorMixin):
         image_options = {name: value for name, value in kwargs.items() if name in images or name in LOADING}
         image_processor = AmaliaVLImageProcessor.from_pretrained(pretrained_model_name_or_path, **image_options)
         kwargs = {name: value for name, value in kwargs.items() if name not in images}
-        tokenizer = cls._load_tokenizer_from_pretrained("tokenizer", pretrained_model_name_or_path, **kwargs)
+        try:
+            tokenizer = cls._load_tokenizer_from_pretrained("tokenizer", pretrained_model_name_or_path, **kwargs)
+        except RecursionError as error:
+            raise ValueError(f"the tokenizer of {pretrained_model_name_or_path} has lists in one another") from error
         if processor_dict is not None and tokenizer.chat_template:
             processor_dict.setdefault("chat_template", tokenizer.chat_template)
         return [image_processor, tokenizer]
