@@ -1,8 +1,11 @@
 """Tiny checkpoints of both forms and a picture, for commands."""
 
+import shutil
+
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, LlavaNextImageProcessorPil, LlavaNextProcessor, SiglipVisionModel
 
 from amalia_vl_hf import cli
@@ -39,6 +42,18 @@ def llava_next(tmp_path_factory):
     folder = tmp_path_factory.mktemp("llava_next")
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture
+def incomplete(amalia, tmp_path):
+    """A checkpoint from which the second layer of the decoder is gone."""
+    folder = tmp_path / "incomplete"
+    shutil.copytree(amalia, folder)
+    weights = load_file(folder / "model.safetensors")
+    kept = {name: tensor for name, tensor in weights.items() if ".language_model.layers.1." not in name}
+    assert len(kept) < len(weights)
+    save_file(kept, folder / "model.safetensors", {"format": "pt"})
     return str(folder)
 
 

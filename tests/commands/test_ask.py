@@ -60,3 +60,7 @@ def test_ask_answers_about_each_image_of_a_folder_and_goes_on(amalia, picture, t
 def test_ask_names_a_directory_that_is_mistyped(picture, refusal):
     for name in ("runs/demo/3_prefr", "./prefer", "3_prefer"):
         assert f"there is no directory {name}" in refusal("ask", picture, "Que cor?", "--model", name)
+
+
+def test_ask_refuses_a_model_whose_weights_would_be_made_up(incomplete, picture, refusal):
+    assert "language_model.layers.1." in refusal("ask", picture, "Que cor?", "--model", incomplete)

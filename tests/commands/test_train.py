@@ -39,3 +39,12 @@ def test_train_names_a_model_that_is_not_there(picture, tmp_path, refusal):
 )
 def test_train_names_what_is_wrong_with_a_recipe(arguments, message, refusal):
     assert message in refusal("train", *arguments)
+
+
+def test_train_refuses_a_model_whose_weights_would_be_made_up(incomplete, picture, tmp_path, capsys):
+    data = Path(picture).with_name("data.jsonl")
+    data.write_text(json.dumps({"images": ["foto.png"], "messages": TURNS}) + "\n", encoding="utf-8")
+    values = [f"model={incomplete}", f"data={data}", f"output={tmp_path / 'trained'}", "steps=1", "epochs=null"]
+    assert cli.main(["train", RECIPE, *values]) == 2
+    assert "language_model.layers.1." in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "trained").exists()

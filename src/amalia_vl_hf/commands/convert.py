@@ -125,6 +125,7 @@ def _options(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _verify(arguments: argparse.Namespace) -> int:
     from ..conversion.verify import verify
+    from ..disk import write_file
 
     report = verify(
         arguments.first,
@@ -136,7 +137,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     )
     print(report.table())
     if arguments.json:
-        Path(arguments.json).write_text(report.json(), encoding="utf-8")
+        write_file(Path(arguments.json), report.json())
     return 0 if report.passed else 1
 
 
