@@ -107,10 +107,3 @@ def test_another_seed_or_size_does_not_mix_with_a_run(killed_and_resumed):
         ValueError, match=r"holds another run \(seed was 0, now 1\); delete it or choose another --out"
     ):
         run(out, 1, SIZES)
-
-
-def test_without_the_recipes_it_says_where_they_come_from(tmp_path, monkeypatch):
-    monkeypatch.setattr(pipeline, "RECIPES", tmp_path / "recipes")
-    with pytest.raises(FileNotFoundError, match="recipes is missing: run the demo from a clone of the repository"):
-        run(tmp_path / "run", 0, SIZES)
-    assert not (tmp_path / "run").exists()

@@ -5,6 +5,7 @@ The model never sees original sizes: `tile_layouts` says how the tiles of each i
 
 import math
 import os
+import re
 from typing import Any
 
 import torch
@@ -89,6 +90,16 @@ class AmaliaVLPreTrainedModel(PreTrainedModel):
             for config in value.values():
                 require_targets(config, (name for name, _ in self.named_modules()))
         super().__setattr__(name, value)
+
+    @staticmethod
+    def _load_pretrained_model(model: PreTrainedModel, *args: Any, **kwargs: Any) -> Any:
+        """Leaves what only a `llava_next` tower has out of the report, of an adapter's weights as of a model's."""
+        report, rest = PreTrainedModel._load_pretrained_model(model, *args, **kwargs)
+        patterns = [re.compile(pattern) for pattern in model._keys_to_ignore_on_load_unexpected or ()]
+        report.unexpected_keys = {
+            key for key in report.unexpected_keys if not any(pattern.search(key) for pattern in patterns)
+        }
+        return report, rest
 
     @classmethod
     def from_pretrained(
