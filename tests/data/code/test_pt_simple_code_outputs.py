@@ -31,7 +31,7 @@ SAMPLES = 24
 DIGEST = """
 import hashlib
 from tests.data.rows import drawn_row
-from amalia_vl_hf.data import pt_simple_code_outputs
+from amalia_vl_hf.data.code import pt_simple_code_outputs
 print(hashlib.sha256(repr(drawn_row(pt_simple_code_outputs, 3)).encode()).hexdigest())
 """
 
