@@ -68,8 +68,20 @@ class AmaliaVLModelTest(ModelTesterMixin, TrainingTesterMixin, GenerationTesterM
             "ids_tensor",
             lambda *args, **kwargs: draw(*args, **kwargs).clamp_(max=IMAGE_TOKEN_ID - 1),
         )
-        no_slots.start()
-        self.addCleanup(no_slots.stop)
+        # The tests make every `*_std` of a config next to nothing; that of pixels is a list, of the processor.
+        make_small = test_modeling_common._config_zero_init
+
+        def make_small_but_pixels(config):
+            config = copy.deepcopy(config)
+            deviations = vars(config).pop("image_std", None)
+            small = make_small(config)
+            small.image_std = deviations
+            return small
+
+        pixels_stay = mock.patch.object(test_modeling_common, "_config_zero_init", make_small_but_pixels)
+        for patch in (no_slots, pixels_stay):
+            patch.start()
+            self.addCleanup(patch.stop)
 
     def _prepare_for_class(self, inputs_dict, model_class, return_labels=False):
         """Packed tiles: who repeats or cuts the rows of a batch has to do the same to its tiles."""
