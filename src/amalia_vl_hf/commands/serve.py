@@ -58,9 +58,7 @@ def run(arguments: argparse.Namespace) -> None:
             listener.close()  # it listens itself; that the port is free has been seen
             print(_welcome(engine, arguments.model, arguments.host, arguments.port), flush=True)
             where = ["--host", arguments.host, "--port", str(arguments.port)]
-            command = str(
-                Path(sys.executable).with_name("vllm")
-            )  # of this environment, activated or not
+            command = str(Path(sys.executable).with_name("vllm"))  # of this environment, activated or not
             os.execv(command, [command, "serve", arguments.model, *where])  # noqa: S606  becomes vLLM's server
         from ..serving.loading import load_model
         from ..serving.server import build_app, run_server
