@@ -15,7 +15,9 @@ from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText, AutoProcessor
 from trl import SFTTrainer
 
+from amalia_vl_hf.conversion.llava_next import export_checkpoint
 from amalia_vl_hf.conversion.publishing.repository import gather
+from amalia_vl_hf.conversion.verify import verify
 from amalia_vl_hf.disk import sole_writer
 from amalia_vl_hf.training.checkpoints import COMPLETE, UNFINISHED, complete_checkpoint
 from amalia_vl_hf.training.recipe import RecipeError
@@ -118,6 +120,22 @@ def test_the_output_loads_by_the_auto_classes_and_answers(recipe_for, pictures):
     assert answer.shape[1] in (1, 2, 3)
     assert sorted(path.name for path in output.parent.iterdir()) == [output.name], "checkpoints are gone"
     assert not list(output.glob("*.bin")), "nothing pickled"
+
+
+def test_the_log_tells_the_stages_before(recipe_for, tmp_path):
+    first = train(recipe_for("1_align"))
+    second = train(recipe_for("2_instruct", f"model={first}"))
+    shutil.rmtree(first)
+    third = train(recipe_for("3_prefer", f"model={second}"))
+    record = json.loads((third / "training.json").read_text(encoding="utf-8"))
+    assert [origin["stage"] for origin in [*record["before"], record["origin"]]] == ["align", "instruct", "prefer"]
+
+
+def test_the_saved_processor_is_the_models_however_images_were_resized(recipe_for):
+    """The recipes ask for the fast resampler, which the export has no word for."""
+    output = train(recipe_for("1_align", "resampler=torch"))
+    export_checkpoint(output, output.with_name("export"))
+    assert verify(output.with_name("export"), output).passed
 
 
 def test_what_a_run_writes_can_be_published(recipe_for):

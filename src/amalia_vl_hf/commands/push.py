@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from .arguments import Commands
 
 EXAMPLES = """\
-  amalia-vl push runs/demo/3_prefer organisation/name --dry-run --unverified
+  amalia-vl push runs/demo/3_prefer organisation/name --dry-run
+  amalia-vl push runs/mine/adapter organisation/name-lora --private
   amalia-vl push amalia-vl organisation/name --private --eval results.json"""
 
 
@@ -21,7 +22,11 @@ def add(commands: Commands) -> None:
     """Add the command."""
     purpose = "Publish a model on the Hub in one commit; the same command sends what is missing after a failure."
     parser = add_command(commands, "push", purpose, EXAMPLES, run, "the same command sends what is missing")
-    parser.add_argument("directory", metavar="DIR", help="model and processor, with card.yaml and verify.json")
+    parser.add_argument(
+        "directory",
+        metavar="DIR",
+        help="model and processor, or adapters alone, with card.yaml (and verify.json of an import)",
+    )
     parser.add_argument("repo_id", metavar="REPO_ID", help="organisation/name")
     parser.add_argument("--private", action="store_true", help="make a private repository, and refuse a public one")
     parser.add_argument("--revision", metavar="BRANCH", help="branch, made when it is not there (main)")

@@ -267,10 +267,7 @@ def _config(vision_config: Any, text_config: Any, tokenizer: Any, drop_vision_la
 
 def _image_processor(config: AmaliaVLConfig, max_tiles: int) -> AmaliaVLImageProcessor:
     vision = config.vision_config
-    # The fast resampler: a new model is trained and used with the same one.
-    return AmaliaVLImageProcessor(
-        size=vision.image_size, patch_size=vision.patch_size, max_tiles=max_tiles, resampler="torch"
-    )
+    return AmaliaVLImageProcessor(size=vision.image_size, patch_size=vision.patch_size, max_tiles=max_tiles)
 
 
 def _require_positions(config: AmaliaVLConfig, max_tiles: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -54,11 +55,11 @@ def build_trainer(
         data = _Data.of(recipe)
         trainer = build(recipe, checkpoints, data, origin)
     if recipe.validation is not None:
-        _add_validation(trainer, recipe, data.processor)
+        _add_validation(trainer, recipe, data.encoder(recipe))
     return trainer
 
 
-def _add_validation(trainer: StageSFTTrainer | StageDPOTrainer, recipe: Recipe, processor: AmaliaVLProcessor) -> None:
+def _add_validation(trainer: StageSFTTrainer | StageDPOTrainer, recipe: Recipe, encoder: Encoder) -> None:
     """Put the recipe's validation task to the model before each checkpoint.
 
     Raises:
@@ -69,7 +70,6 @@ def _add_validation(trainer: StageSFTTrainer | StageDPOTrainer, recipe: Recipe, 
 
     if world_size() > 1:
         raise RecipeError(f"validation={recipe.validation} runs in one process, but there are {world_size()} ranks")
-    encoder = Encoder(processor, recipe.training_stage.max_tiles, recipe.max_length, recipe.pixels)
     task = ValidationTask(str(recipe.validation), encoder, recipe.save_steps)
     task.trainer = trainer
     trainer.add_callback(task)
@@ -108,6 +108,14 @@ class _Data:
         bad_samples = BadSamples(dataset, share) if share else None
         return cls(dataset, load_processor(recipe), groups_of(dataset), bad_samples)
 
+    def encoder(self, recipe: Recipe) -> Encoder:
+        """Make samples into tensors, with the recipe's way to resize images: the saved processor keeps its own."""
+        processor = copy.copy(self.processor)
+        processor.image_processor = copy.copy(self.processor.image_processor)
+        if recipe.resampler is not None:
+            processor.image_processor.resampler = recipe.resampler
+        return Encoder(processor, recipe.training_stage.max_tiles, recipe.max_length, recipe.pixels)
+
     def model(self, recipe: Recipe) -> AmaliaVLForConditionalGeneration:
         """Load the model, able to normalise pixels as the processor does; saved, it still is."""
         model = load_model(recipe)
@@ -136,7 +144,7 @@ def _conversation_trainer(
 ) -> StageSFTTrainer:
     # Before the model: ZeRO-3 spreads weights over the ranks while they are read, once it knows of the arguments.
     args = SFTConfig(**_training_options(recipe, checkpoints))
-    encoder = Encoder(data.processor, recipe.training_stage.max_tiles, recipe.max_length, recipe.pixels)
+    encoder = data.encoder(recipe)
     if not recipe.packing:
         model = data.model(recipe)
         collator = data.collator(ConversationCollator(encoder))
@@ -159,7 +167,7 @@ def _preference_trainer(
     # Never left to TRL, which reads it from the path that the model's config names, whatever became of the model.
     # With adapters there is none: the reference is the model with its adapters turned off.
     frozen = None if recipe.lora else data.model(recipe).requires_grad_(False).eval()
-    encoder = Encoder(data.processor, recipe.training_stage.max_tiles, recipe.max_length, recipe.pixels)
+    encoder = data.encoder(recipe)
     known = None
     if recipe.precompute_reference:
         known = ReferenceLogProbs(checkpoints / "reference", _content(recipe, origin))
@@ -224,11 +232,8 @@ def load_model(recipe: Recipe) -> AmaliaVLForConditionalGeneration:
 
 
 def load_processor(recipe: Recipe) -> AmaliaVLProcessor:
-    """Load the processor, with the recipe's way to resize images: it is saved with the trained model."""
-    processor = AmaliaVLProcessor.from_pretrained(recipe.model, trust_remote_code=False)
-    if recipe.resampler is not None:
-        processor.image_processor.resampler = recipe.resampler
-    return processor
+    """Load the processor that is saved with the trained model."""
+    return AmaliaVLProcessor.from_pretrained(recipe.model, trust_remote_code=False)
 
 
 def lora_config(recipe: Recipe, model: torch.nn.Module) -> LoraConfig | None:

@@ -42,6 +42,7 @@ def record_of(recipe: Recipe, earlier: Mapping[str, Any] | None = None) -> Recor
     Returns:
         `origin`: the recipe's keys, `data_sha256` (where the data is one file), `model_log_sha256`, and the digests
         `rows_sha256`, `images_sha256` and `model_sha256` of names and contents. `stamps`, of the latter three.
+        `before`: the origins of the stages that the model went through, first one first.
     """
     log = Path(recipe.model) / TRAINING_LOG  # differs each time a model is trained; a composed one has none
     origin: dict[str, Any] = json.loads(json.dumps(asdict(recipe)))  # lists for tuples, as a file gives them back
@@ -60,7 +61,16 @@ def record_of(recipe: Recipe, earlier: Mapping[str, Any] | None = None) -> Recor
         known = (earlier or {}).get("origin", {}).get(f"{name}_sha256")
         untouched = known is not None and (earlier or {}).get("stamps", {}).get(name) == stamped[name]
         origin[f"{name}_sha256"] = known if untouched else _digest(files, facts)
-    return {"origin": origin, "stamps": stamped}
+    return {"origin": origin, "stamps": stamped, "before": _stages_before(log)}
+
+
+def _stages_before(log: Path) -> list[dict[str, Any]]:
+    """Copy what the model's own log says of its stages: the model may have gone when this one is published."""
+    try:
+        record = read_record(log, log)
+    except RecipeError:
+        return []
+    return [*record.get("before", []), record["origin"]]
 
 
 def require_same(record: Record, earlier: Mapping[str, Any], where: Path) -> None:

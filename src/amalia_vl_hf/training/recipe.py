@@ -75,7 +75,8 @@ class Recipe:
         adam_eps: AdamW's.
         precision: `fp32`, or `bf16` mixed precision.
         gradient_checkpointing: Whether activations are computed again in the backward pass instead of kept.
-        resampler: `pil` or `torch`, how images are resized; what the model's processor says when left out.
+        resampler: `pil` or `torch`, how images are resized while training; what the model's processor says when left
+            out. The saved processor is the model's, whatever it was trained with.
         pixels: `float`, or `uint8`: images go to the model as grey levels, a quarter of the bytes, and the model makes
             the same values of them.
         lora: Low-rank adapters instead of whole weights. The output is the model with the adapters merged in; they lie

@@ -139,6 +139,23 @@ def test_every_stage_back_to_the_first_is_tabled(model, facts, tmp_path):
     ]
 
 
+def test_stages_are_told_by_the_log_alone_where_it_copied_them(model, tmp_path):
+    second = tmp_path / "2"
+    write_log(second, "instruct", before=model, steps=7)
+    record = json.loads((second / "training.json").read_text())
+    first = json.loads((model / "training.json").read_text())["origin"]
+    (second / "training.json").write_text(json.dumps({**record, "before": [first]}))
+    assert [recipe.stage for recipe in training_recipes(second.rename(tmp_path / "away"))] == ["align", "instruct"]
+
+
+def test_one_base_model_may_be_a_string(model, tmp_path):
+    (tmp_path / "card.yaml").write_text(
+        FACTS.replace("[google/siglip2-so400m-patch16-384, amalia-llm/AMALIA-9B]", "a/b")
+    )
+    card = build_card(model, PLACE, read_facts(tmp_path / "card.yaml"), [])
+    assert yaml.safe_load(card.split("---")[1])["base_model"] == "a/b"
+
+
 def test_stages_that_were_moved_together_are_still_found(model, tmp_path):
     (tmp_path / "old").mkdir()
     first, second = shutil.copytree(model, tmp_path / "old" / "1"), tmp_path / "old" / "2"
@@ -203,7 +220,7 @@ def test_neither_log_nor_record_is_an_error(untrained, facts):
 
 def test_a_damaged_log_is_an_error(tmp_path):
     (tmp_path / "training.json").write_text('{"origin": {}}')
-    with pytest.raises(CardError, match="is not a training log: KeyError"):
+    with pytest.raises(CardError, match="is not a training log: RecipeError"):
         training_recipes(tmp_path)
 
 
@@ -216,8 +233,8 @@ def test_no_facts_are_no_facts(tmp_path):
     [
         ("licence: mit", "licence fills no slot; known: license"),
         ("license: [mit]", r"license is \['mit'\], but must be the Hub's short name"),
-        ("base_model: a/b", "base_model is 'a/b', but must be a list of Hub ids"),
-        ("datasets: [b]", r"datasets is \['b'\], but must be a list of Hub ids, which may be empty"),
+        ("base_model: b", "base_model is 'b', but must be a Hub id, or a list of them"),
+        ("datasets: [b]", r"datasets is \['b'\], but must be a Hub id, or a list of them, which may be empty"),
         ("widget_image: 'javascript:x'", "must be the https address of an image"),
         ("- mit", "must hold `name: value` lines"),
         ("license: [", "is not YAML"),

@@ -11,6 +11,7 @@ import pytest
 import torch
 import yaml
 from huggingface_hub import CommitOperationAdd, HfApi, constants, get_session
+from peft import LoraConfig, get_peft_model
 from PIL import Image
 from transformers import LlavaNextForConditionalGeneration
 
@@ -33,12 +34,14 @@ from tests.conversion.publishing.hub_server import TOKEN, HubServer
 from tests.conversion.publishing.publishable import (
     FACTS,
     SCORES,
+    write_log,
     write_model,
     write_report,
 )
 from tests.test_registration import QUESTION, answer, run_python
 
 REPO = "org/model"
+LORA = LoraConfig(r=2, target_modules=["q_proj"])
 
 
 @pytest.fixture(scope="module")
@@ -269,7 +272,7 @@ def test_results_are_published(hub, api, model, tmp_path):
 
 def test_a_dry_run_says_what_would_be_sent_and_changes_nothing(hub, api, model):
     (model / "card.yaml").write_text("license: apache-2.0")
-    (model / "verify.json").unlink()
+    (model / "verify.json").write_text("{")
     text, problems = describe(Release(model, REPO, export_id="org/export"), api=api)
     assert not hub.repositories
     assert hub.requests.keys() <= {"tree", "info"}
@@ -278,7 +281,7 @@ def test_a_dry_run_says_what_would_be_sent_and_changes_nothing(hub, api, model):
     assert text.splitlines()[-1].endswith("made when it is pushed, for org/export")
     assert text.splitlines()[-2].endswith(f"bytes to send, in {len(gather(model))} files")
     assert [problem.split(":")[0] for problem in problems[1:]] == ["card"] * 3
-    assert "verify.json is missing" in problems[0]
+    assert "verify.json is not a report" in problems[0]
 
 
 def test_a_dry_run_counts_what_is_there(hub, api, model):
@@ -305,10 +308,12 @@ def test_the_command(hub, model, monkeypatch, capsys):
     assert main(["push", str(model), REPO]) == 0
     assert f"published: {hub.url}/{REPO}/commit/" in capsys.readouterr().out
     (model / "verify.json").unlink()
+    (model / "training.json").unlink()
     assert main(["push", str(model), REPO]) == 2
     assert "verify.json is missing" in capsys.readouterr().err
     assert main(["push", str(model), REPO, "--dry-run"]) == 2
-    assert main(["push", str(model), REPO, "--unverified"]) == 0
+    write_log(model, "align", epochs=1)
+    assert main(["push", str(model), REPO]) == 0, "what was trained here has no source to be compared with"
     assert main(["push", str(model / "other"), REPO]) == 2
     assert "no such directory" in capsys.readouterr().err
 
@@ -327,7 +332,9 @@ def test_the_command(hub, model, monkeypatch, capsys):
 )
 def test_what_is_not_verified_is_not_published(hub, api, model, report, said):
     (model / "verify.json").unlink()
-    if report:
+    if report is None:
+        (model / "training.json").unlink()
+    else:
         (model / "verify.json").write_text(report.replace("MODEL", str(model)))
     with pytest.raises(PushError, match=said):
         push(Release(model, REPO), api=api)
@@ -512,3 +519,63 @@ def test_a_card_with_gaps_is_not_published(hub, api, model):
     with pytest.raises(CardError, match="slot license has no value"):
         push(Release(model, REPO), api=api)
     assert not hub.requests
+
+
+def test_a_private_model_needs_no_example_picture(hub, api, model):
+    card = yaml.safe_load(FACTS)
+    del card["widget_image"]
+    (model / "card.yaml").write_text(yaml.safe_dump(card))
+    with pytest.raises(CardError, match="slot widget_image has no value"):
+        push(Release(model, REPO), api=api)
+    push(Release(model, REPO, private=True), api=api)
+    assert b"widget" not in published(hub)["README.md"]
+
+
+@pytest.fixture
+def adapters(model):
+    """Adapters beside the model that they are merged into, as `amalia-vl train` leaves them."""
+    folder = model / "adapter"
+    get_peft_model(AmaliaVLForConditionalGeneration.from_pretrained(model), LORA).save_pretrained(folder)
+    (folder / "card.yaml").write_text("license: apache-2.0\nbase_model: amalia-llm/AMALIA-VL-DPO\ndatasets: []\n")
+    return folder
+
+
+def test_adapters_are_published_alone(hub, api, adapters):
+    assert json.loads((adapters / "adapter_config.json").read_text())["base_model_name_or_path"] == str(
+        adapters.parent
+    )
+    push(Release(adapters, REPO), api=api)
+    files = published(hub)
+    assert files.keys() == {"adapter_config.json", "adapter_model.safetensors", "README.md", "LICENSE"}
+    assert json.loads(files["adapter_config.json"])["base_model_name_or_path"] == "amalia-llm/AMALIA-VL-DPO"
+    assert files["adapter_model.safetensors"] == (adapters / "adapter_model.safetensors").read_bytes()
+    card = files["README.md"].decode()
+    assert yaml.safe_load(card.split("---")[1])["library_name"] == "peft"
+    assert "| align | sft |" in card, "the stages are in the log of the model beside them"
+    assert not any(str(adapters.parent).encode() in content for content in files.values())
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        (FACTS, "adapters change one base model, but card.yaml gives base_model: .*siglip2.*AMALIA-9B"),
+        ("license: apache-2.0\ndatasets: []\n", "adapters change one base model, but card.yaml gives base_model"),
+    ],
+)
+def test_adapters_name_their_one_base_model(hub, api, adapters, facts, said):
+    (adapters / "card.yaml").write_text(facts)
+    with pytest.raises(CardError, match=said):
+        push(Release(adapters, REPO), api=api)
+    assert describe(Release(adapters, REPO), api=api)[1]
+    assert not hub.commits(REPO)
+
+
+def test_adapters_that_are_pickled_or_lead_elsewhere_are_refused(hub, api, adapters):
+    weights = adapters / "adapter_model.safetensors"
+    weights.rename(adapters.parent / "elsewhere.safetensors")
+    weights.symlink_to(adapters.parent / "elsewhere.safetensors")
+    with pytest.raises(ValueError, match="out of the directory"):
+        push(Release(adapters, REPO), api=api)
+    weights.rename(adapters / "adapter_model.bin")
+    with pytest.raises(ValueError, match=r"no adapter_model\.safetensors"):
+        push(Release(adapters, REPO), api=api)

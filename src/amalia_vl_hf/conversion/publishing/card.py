@@ -39,13 +39,25 @@ TEMPLATE = Path(__file__).with_name("model_card.md")
 NO_RESULTS = "Não foram publicados resultados com estes pesos."
 
 HUB_ID = r"[\w.-]+/[\w.-]+"
-# What only a person knows: how each fact must look, a list where the pattern is in one.
+# What only a person knows: how each fact must look; one string or a list of them where the pattern is in a list.
 FACTS: Mapping[str, str | list[str]] = {
     "license": r"[a-z0-9.-]+",
     "base_model": [HUB_ID],
     "datasets": [HUB_ID],
     "widget_image": r"https://[^\s\"'<>]+",
 }
+
+_FACT_OF = {"widget": "widget_image"}  # slots that are worded from a fact of another name
+_WIDGET = Template("""\
+widget:
+  - messages:
+      - role: user
+        content:
+          - type: image
+            image_url: $widget_image
+          - type: text
+            text: "Descreve a imagem numa frase."
+""")
 
 
 class CardError(ValueError):
@@ -81,11 +93,13 @@ class Place:
         repo_id: The model's repository, `organisation/name`.
         export_id: That of its `llava_next` export, if it has one.
         is_export: Whether the card is the export's.
+        private: Whether the repository is private: its card may be without an example picture, which is a public one.
     """
 
     repo_id: str
     export_id: str | None = None
     is_export: bool = False
+    private: bool = False
 
 
 def build_card(directory: Path, place: Place, facts: Mapping[str, Any], scores: Sequence[Score]) -> str:
@@ -104,20 +118,40 @@ def build_card(directory: Path, place: Place, facts: Mapping[str, Any], scores: 
         CardError: Slots have no value.
     """
     slots: dict[str, str] = {
-        **{name: json.dumps(value, ensure_ascii=False) for name, value in facts.items() if name != "license"},
-        **({"license": facts["license"]} if "license" in facts else {}),
+        **fact_slots(facts, needs_picture=not place.private),
         **_architecture(directory),
         **_usage(place),
-        "evaluation": _score_table(scores) if scores else NO_RESULTS,
     }
-    template = Template(TEMPLATE.read_text(encoding="utf-8"))
+    return fill(TEMPLATE, slots, directory, scores)
+
+
+def fact_slots(facts: Mapping[str, Any], *, needs_picture: bool) -> dict[str, str]:
+    """Word what only a person knows; facts that are not there leave their slots empty-handed."""
+    slots = {name: json.dumps(facts[name], ensure_ascii=False) for name in ("base_model", "datasets") if name in facts}
+    if "license" in facts:
+        slots["license"] = facts["license"]
+    if "widget_image" in facts:
+        slots["widget"] = _WIDGET.substitute(widget_image=json.dumps(facts["widget_image"]))
+    elif not needs_picture:
+        slots["widget"] = ""
+    return slots
+
+
+def fill(template_file: Path, slots: Mapping[str, str], directory: Path, scores: Sequence[Score]) -> str:
+    """Fill a template with these slots and the stages that the directory's records tell.
+
+    Raises:
+        CardError: Slots have no value.
+    """
+    template = Template(template_file.read_text(encoding="utf-8"))
     problems = [
         f"slot {name} has no value: card.yaml must give {name}, {_form_of(name)}"
-        for name in template.get_identifiers()
-        if name in FACTS and name not in slots
+        for name in (_FACT_OF.get(slot, slot) for slot in template.get_identifiers() if slot not in slots)
+        if name in FACTS
     ]
     try:
-        slots |= _stages(directory)
+        evaluation = _score_table(scores) if scores else NO_RESULTS
+        slots = {**slots, **_stages(directory), "evaluation": evaluation}
     except CardError as error:
         problems += error.problems
     if problems:
@@ -197,7 +231,9 @@ def results_yaml(scores: Sequence[Score]) -> str:
 
 
 def training_recipes(directory: Path) -> list[Recipe]:
-    """Follow a model back through its training logs, by their hashes; first stage first.
+    """List the stages that a model went through, as its training log tells; first stage first.
+
+    Logs that know their own stage alone are followed back by their hashes.
 
     Raises:
         CardError: There is no log, one is damaged, or the one of the stage before is no longer there.
@@ -207,17 +243,28 @@ def training_recipes(directory: Path) -> list[Recipe]:
     if not log.is_file():
         raise CardError([f"slot stages has no value: neither {log} of `amalia-vl train` nor {RECORD} is there"])
     while True:
-        try:
-            origin = json.loads(log.read_bytes())["origin"]
-            before = origin["model_log_sha256"]
-            recipes.insert(0, recipe_from({entry.name: origin[entry.name] for entry in fields(Recipe)}))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise CardError(
-                [f"slot stages has no value: {log} is not a training log: {shortened(repr(error), 500)}"]
-            ) from error
+        stages, before = _logged_stages(log)
+        recipes = [*stages, *recipes]
         if before is None:
             return recipes
         log = _log_before(log, recipes[0].model, before)
+
+
+def _logged_stages(log: Path) -> tuple[list[Recipe], str | None]:
+    """Read the recipes that a training log knows, first stage first, and the hash of the log before the first of them.
+
+    Raises:
+        CardError: It is no training log.
+    """
+    try:
+        record = json.loads(log.read_bytes())
+        origins = [*record.get("before", []), record["origin"]]  # a log of before 0.2 knows its own stage alone
+        keys = [entry.name for entry in fields(Recipe)]
+        recipes = [recipe_from({key: origin[key] for key in keys if key in origin}) for origin in origins]
+        return recipes, origins[0]["model_log_sha256"]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        reason = shortened(repr(error), 500)
+        raise CardError([f"slot stages has no value: {log} is not a training log: {reason}"]) from error
 
 
 def _log_before(log: Path, model: str, sha256: str) -> Path:
@@ -349,14 +396,14 @@ def _model_index_entry(score: Score) -> EvalResult:
 
 def _fits(value: Any, pattern: str | list[str]) -> bool:
     if isinstance(pattern, list):
-        return isinstance(value, list) and all(_fits(item, pattern[0]) for item in value)
+        return _fits(value, pattern[0]) or (isinstance(value, list) and all(_fits(item, pattern[0]) for item in value))
     return isinstance(value, str) and re.fullmatch(pattern, value) is not None
 
 
 def _form_of(name: str) -> str:
     return {
         "license": "the Hub's short name of a licence, such as apache-2.0",
-        "base_model": "a list of Hub ids",
-        "datasets": "a list of Hub ids, which may be empty",
+        "base_model": "a Hub id, or a list of them",
+        "datasets": "a Hub id, or a list of them, which may be empty",
         "widget_image": "the https address of an image",
     }[name]

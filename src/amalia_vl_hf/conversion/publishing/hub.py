@@ -16,6 +16,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, ge
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
+from ...training.recipe import TRAINING_LOG
 from ..checkpoints import file_hashes
 from ..llava_next import export_checkpoint
 from ..provenance import (
@@ -25,6 +26,7 @@ from ..provenance import (
     read_provenance,
     source_at,
 )
+from .adapter import build_adapter_card, gather_adapter, is_adapter
 from .card import (
     CardError,
     Place,
@@ -69,7 +71,7 @@ class Release:
     """What is published, and where.
 
     Args:
-        directory: The model and its processor, as `save_pretrained` wrote them.
+        directory: The model and its processor, as `save_pretrained` wrote them; or adapters, as PEFT did.
         repo_id: `organisation/name` on the Hub.
         private: Whether the repository must be private.
         revision: Branch, made when it is not there; `main` when left out.
@@ -139,7 +141,7 @@ def describe(release: Release, *, unverified: bool = False, api: HfApi | None = 
     try:
         contents = contents_of(release)
     except CardError as error:
-        contents = gather(release.directory)
+        contents = {} if is_adapter(release.directory) else gather(release.directory)
         problems += [f"card: {problem}" for problem in error.problems]
     lines = [f"{size_of(content):>16,}  {path}" for path, content in sorted(contents.items())]
     lines.append(f"{total_size(contents, contents):>16,}  bytes in {len(contents)} files for {release.repo_id}")
@@ -157,7 +159,20 @@ def contents_of(release: Release) -> dict[str, Path | bytes]:
         ValueError: The directory holds what is not published, or lacks what is needed.
         CardError: The card has slots without a value.
     """
-    return _completed(gather(release.directory), release, is_export=False)
+    facts = _facts(release)
+    if not is_adapter(release.directory):
+        return _completed(gather(release.directory), release, facts, is_export=False)
+    if release.export_id:
+        raise ValueError(f"{release.directory} holds adapters alone, which have no llava_next export; push the model")
+    return _completed(gather_adapter(release.directory, facts), release, facts, is_export=False)
+
+
+def _facts(release: Release) -> dict[str, Any]:
+    """Read what only a person knows; beside adapters there may be the file of the model that they are merged into."""
+    places = [release.facts or release.directory / FACTS_FILE]
+    if is_adapter(release.directory):
+        places.append(release.directory.resolve().parent / FACTS_FILE)
+    return read_facts(next((place for place in places if place.is_file()), places[0]))
 
 
 def _exported(release: Release, scratch: Path) -> dict[str, Path | bytes]:
@@ -165,15 +180,17 @@ def _exported(release: Release, scratch: Path) -> dict[str, Path | bytes]:
     record = export_checkpoint(release.directory, scratch / "export", resampler="pil").record
     files = gather(scratch / "export", remote_code=False)
     files[RECORD] = replace(record, sources={"model": CheckpointSource(release.repo_id, None)}).json().encode()
-    return _completed(files, release, is_export=True)
+    return _completed(files, release, _facts(release), is_export=True)
 
 
-def _completed(files: dict[str, Path | bytes], release: Release, *, is_export: bool) -> dict[str, Path | bytes]:
+def _completed(
+    files: dict[str, Path | bytes], release: Release, facts: dict[str, Any], *, is_export: bool
+) -> dict[str, Path | bytes]:
     """Add what is not in a model's directory: card, licence and results."""
-    facts = read_facts(release.facts or release.directory / FACTS_FILE)
     results = read_results(release.results) if release.results else []
-    place = Place(release.repo_id, release.export_id, is_export)
-    files[CARD] = build_card(release.directory, place, facts, results).encode()
+    place = Place(release.repo_id, release.export_id, is_export, release.private)
+    build = build_adapter_card if is_adapter(release.directory) else build_card
+    files[CARD] = build(release.directory, place, facts, results).encode()
     files[LICENSE] = license_text(release.directory, facts["license"])
     if results:
         files[RESULTS] = results_yaml(results).encode()
@@ -183,10 +200,13 @@ def _completed(files: dict[str, Path | bytes], release: Release, *, is_export: b
 def _require_verified(directory: Path) -> None:
     """Refuse a model without a report that it, with these very files, equals its source.
 
-    How answers are drawn is no part of that: `generation_config.json` may have changed since. An imported model names
-    its source; for any other, the report may be of whatever it was compared with.
+    What was trained here has no source that it could equal, and needs none; nor do adapters. A report that is there
+    counts all the same. How answers are drawn is no part of that: `generation_config.json` may have changed since.
+    An imported model names its source; for any other, the report may be of whatever it was compared with.
     """
     path, own, source = directory / VERIFICATION, source_at(directory).name, _source_name(directory)
+    if not path.exists() and (is_adapter(directory) or (directory / TRAINING_LOG).is_file()):
+        return
     command = f"amalia-vl convert verify {source or 'SOURCE'} {directory} --json {path}"
     remedy = f"run `{command}`, or push with --unverified"
     try:

@@ -28,6 +28,7 @@ FACTS_FILE = "card.yaml"  # beside the weights: what only a person knows
 # Sent when they are there; the first four must be.
 REQUIRED = ("config.json", "processor_config.json", "tokenizer.json", "tokenizer_config.json")
 OPTIONAL = ("added_tokens.json", "chat_template.jinja", "generation_config.json", "special_tokens_map.json", INDEX)
+ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"  # where adapters are sent alone
 # Known, read here or made anew, and never sent as they are.
 KEPT_HERE = (TRAINING_LOG, "report.html", "adapter", VERIFICATION, FACTS_FILE, CARD, LICENSE, RECORD)
 
@@ -83,7 +84,8 @@ def require_own_files(directory: Path) -> None:
     # A snapshot that the Hub's client keeps consists of links to the repository's blobs.
     homes = [home, home.parents[1] / "blobs"] if SNAPSHOT.fullmatch(str(home)) else [home]
     code = exported_code()
-    known = (path for path in directory.iterdir() if path.name in KEPT_HERE or _is_published(path.name, code))
+    names = (*KEPT_HERE, ADAPTER_CONFIG, ADAPTER_WEIGHTS)
+    known = (path for path in directory.iterdir() if path.name in names or _is_published(path.name, code))
     for path in sorted(known):
         real = Path(os.path.realpath(path))
         if not any(real.is_relative_to(place) for place in homes):
