@@ -3,7 +3,7 @@ import random
 from types import SimpleNamespace
 
 import pytest
-from transformers import LlavaNextProcessor
+from transformers import LlavaNextProcessor, LlavaOnevisionProcessor
 from transformers.image_processing_utils import select_best_resolution
 
 from amalia_vl_hf.processing import image_processing_amalia_vl, tiling_amalia_vl
@@ -16,6 +16,7 @@ from amalia_vl_hf.processing.tiling_amalia_vl import (
     place_on_canvas,
     resized_size,
     select_grid,
+    video_tokens,
 )
 
 PINPOINTS = {
@@ -114,3 +115,28 @@ def test_examples_in_docstrings(module):
     results = doctest.testmod(module)
     assert results.attempted > 0
     assert results.failed == 0
+
+
+def test_large_images_are_pooled_as_in_llava_onevision():
+    """`anyres_max_9` shrinks the features of a grid of many more than nine tiles."""
+    stock = LlavaOnevisionProcessor.__new__(LlavaOnevisionProcessor)
+    stock.num_image_tokens, stock.vision_aspect_ratio = 27**2, "anyres_max_9"
+    pinpoints = [(rows * 384, cols * 384) for rows in range(1, 7) for cols in range(1, 7)]
+    stock.image_processor = SimpleNamespace(image_grid_pinpoints=pinpoints)
+    pooled = 0
+    for height, width in EXTREMES + random_sizes(400, seed=19):
+        layout = layout_for(height, width, select_grid(height, width, pinpoints, 384), 27)
+        counted = num_visual_tokens(layout, 27, pool_above_tiles=9)
+        assert counted == stock._get_number_of_features(height, width, 384, 384), (height, width)
+        pooled += counted != num_visual_tokens(layout, 27)
+    assert pooled > 10
+
+
+@pytest.mark.parametrize("side", [1, 2, 23, 24, 27])
+def test_videos_are_counted_as_in_llava_onevision(side):
+    stock = LlavaOnevisionProcessor.__new__(LlavaOnevisionProcessor)
+    stock.num_image_tokens = side**2
+    for frames in (1, 2, 32):
+        [counted] = stock._get_num_multimodal_tokens(video_sizes=[(frames, 384, 384)])["num_video_tokens"]
+        assert video_tokens(frames, side) == counted
+    assert video_tokens(32, 27) == 6273

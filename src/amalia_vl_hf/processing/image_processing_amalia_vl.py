@@ -1,37 +1,24 @@
 """Image processor of AMALIA-VL: a thumbnail and exact tiles, without torchvision and without padding tiles."""
 
 import itertools
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 import numpy as np
-import PIL
 import torch
 from huggingface_hub.dataclasses import validate_typed_dict
-from numpy.typing import NDArray
 from PIL import Image
-from transformers import AutoConfig, BaseImageProcessor, BatchFeature
+from transformers import BaseImageProcessor, BatchFeature
 from transformers.image_utils import ChannelDimension
-from transformers.utils import PROCESSOR_NAME, TensorType, cached_file
+from transformers.utils import TensorType
 
+from .foreign_options_amalia_vl import translated_options
 from .image_loading_amalia_vl import load_image
-from .tiling_amalia_vl import (
-    UNTILED,
-    TileLayout,
-    generate_pinpoints,
-    layout_for,
-    num_visual_tokens,
-    place_on_canvas,
-    select_grid,
-)
+from .tile_pixels_amalia_vl import normalised, on_square, write_tiles
+from .tile_settings_amalia_vl import MOST_CANVASES, TileSettings, floats, per_channel, tile_size_of
+from .tiling_amalia_vl import UNTILED, TileLayout
 
-TORCH_MODES = {Image.Resampling.BICUBIC: "bicubic", Image.Resampling.BILINEAR: "bilinear"}
-PILLOW = tuple(int(number) for number in PIL.__version__.split(".")[:2])
-# Far above any model's: options may be a stranger's, and each image is held against every canvas.
-MOST_SIDE, MOST_TILES, MOST_CANVASES = 4096, 1000, 10_000  # pixels, tiles, canvases
 HUB_OPTIONS = ("cache_dir", "local_files_only", "revision", "subfolder", "token")  # where a directory's files are
 LOADING = {  # what whoever loads passes on: the Hub's options, Auto classes, and pipelines with those of the model
     *HUB_OPTIONS, "force_download", "proxies", "use_auth_token", "trust_remote_code", "code_revision", "_commit_hash",
@@ -55,8 +42,6 @@ STANDARD: dict[str, tuple[Any, ...]] = {
 }
 BOOKKEEPING = {"auto_map", "feature_extractor_type", "image_processor_type", "processor_class"}  # of saved files
 
-Resize = Callable[[int, int], torch.Tensor]  # (height, width) -> (3, height, width), grey levels
-
 
 class AmaliaVLImageProcessorKwargs(TypedDict, total=False):
     """Options of `AmaliaVLImageProcessor`, the same when it is made and when it is called."""
@@ -70,6 +55,8 @@ class AmaliaVLImageProcessorKwargs(TypedDict, total=False):
     image_mean: float | list[float] | tuple[float, ...] | None
     image_std: float | list[float] | tuple[float, ...] | None
     pixels: Literal["float", "uint8"] | None
+    pool_above_tiles: int | None
+    tile_several: bool | None
     return_tensors: str | TensorType | None
 
 
@@ -94,6 +81,9 @@ class AmaliaVLImageProcessor(BaseImageProcessor):
         resample: Pillow's filter, bicubic by default; the torch resampler knows bicubic and bilinear.
         image_mean: Mean of each channel, in parts of full scale (0-1). The default is SigLIP's.
         image_std: Standard deviation of each channel, in parts of full scale. The default is SigLIP's.
+        pool_above_tiles: LLaVA-OneVision's models shrink the features of an image with many more tiles to so many.
+        tile_several: Whether several images of a sample, a list within a list, are tiled as a single one is. If not,
+            each is padded to a square and not tiled: LLaVA-OneVision's way.
 
     Examples:
         >>> processor = AmaliaVLImageProcessor()
@@ -118,28 +108,32 @@ class AmaliaVLImageProcessor(BaseImageProcessor):
         resample: int = Image.Resampling.BICUBIC,
         image_mean: float | Sequence[float] = (0.5, 0.5, 0.5),
         image_std: float | Sequence[float] = (0.5, 0.5, 0.5),
+        pool_above_tiles: int | None = None,
+        tile_several: bool = True,
         **kwargs: Any,
     ) -> None:
         kwargs = _without_standard(kwargs)
         if unknown := sorted(set(kwargs) - BOOKKEEPING):
             raise ValueError(f"AmaliaVLImageProcessor has no option {', '.join(unknown)}")
         super().__init__(**kwargs)
-        tile_size = _tile_size(size)
+        tile_size = tile_size_of(size)
         self.size = {"height": tile_size, "width": tile_size}
         self.patch_size = patch_size
         self.max_tiles = max_tiles
         self.image_grid_pinpoints = image_grid_pinpoints and [list(pinpoint) for pinpoint in image_grid_pinpoints]
         self.resampler = resampler
         self.resample = int(resample)
-        self.image_mean = _floats(image_mean)
-        self.image_std = _floats(image_std)
-        self._settings({})  # refuse bad options now, not at the first image
+        self.image_mean = floats(image_mean)
+        self.image_std = floats(image_std)
+        self.pool_above_tiles = pool_above_tiles
+        self.tile_several = tile_several
+        self.settings({})  # refuse bad options now, not at the first image
 
     @classmethod
     def get_image_processor_dict(
         cls, pretrained_model_name_or_path: str | Path, **kwargs: Any
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Read saved options; those of a `llava_next` directory are translated.
+        """Read saved options; those of a `llava_next` or `llava_onevision` directory are translated.
 
         Raises:
             ValueError: If they belong to another kind of image processor, or ask for what AMALIA-VL does not do.
@@ -150,8 +144,7 @@ class AmaliaVLImageProcessor(BaseImageProcessor):
         except RecursionError as error:
             raise ValueError(f"the options of {pretrained_model_name_or_path} have lists in one another") from error
         if options.get("image_processor_type") != cls.__name__:
-            options = _translate_llava_next(options)
-            options["patch_size"] = _llava_next_patch_size(pretrained_model_name_or_path, **hub_options)
+            options = translated_options(options, pretrained_model_name_or_path, **hub_options)
         return options, unused
 
     @classmethod
@@ -203,14 +196,17 @@ class AmaliaVLImageProcessor(BaseImageProcessor):
             ValueError: If an image cannot be used, or an option is unknown or impossible.
         """
         return_tensors = kwargs.pop("return_tensors", None)
-        settings = self._settings(kwargs)
-        pictures = flatten_images(self.fetch_images(images))
-        layouts = [settings.layout(picture.height, picture.width) for picture in pictures]
+        settings = self.settings(kwargs)
+        pictures, layouts = [], []
+        for picture, alone in _with_company(self.fetch_images(images)):
+            tiled = alone or settings.tile_several
+            pictures.append(picture if tiled else on_square(picture, settings.mean))
+            layouts.append(settings.layout(picture.height, picture.width) if tiled else UNTILED)
         counts = [layout.num_tiles for layout in layouts]
         levels = torch.empty(sum(counts), 3, settings.tile_size, settings.tile_size, dtype=torch.uint8)
         for picture, layout, tiles in zip(pictures, layouts, torch.split(levels, counts), strict=True):
-            _write_tiles(picture, layout, settings, out=tiles)
-        pixel_values = levels if settings.pixels == "uint8" else _normalised(levels, settings)
+            write_tiles(picture, layout, settings, out=tiles)
+        pixel_values = levels if settings.pixels == "uint8" else normalised(levels, settings)
         rows = [layout for layout in layouts for _ in range(layout.num_tiles)]
         tile_layouts = torch.tensor(rows, dtype=torch.int64).view(-1, 4)
         return BatchFeature({"pixel_values": pixel_values, "tile_layouts": tile_layouts}, tensor_type=return_tensors)
@@ -229,7 +225,7 @@ class AmaliaVLImageProcessor(BaseImageProcessor):
             >>> AmaliaVLImageProcessor().tile_layout(1080, 1920, max_tiles=0)
             TileLayout(rows=0, cols=0, pad_rows=0, pad_cols=0)
         """
-        return self._settings(kwargs).layout(height, width)
+        return self.settings(kwargs).layout(height, width)
 
     def num_visual_tokens(self, height: int, width: int, **kwargs: Any) -> int:
         """Count the positions an image would take in the decoder, without the image.
@@ -245,10 +241,20 @@ class AmaliaVLImageProcessor(BaseImageProcessor):
             >>> AmaliaVLImageProcessor().num_visual_tokens(1080, 1920, max_tiles=0)
             577
         """
-        settings = self._settings(kwargs)
-        return num_visual_tokens(settings.layout(height, width), settings.side)
+        return self.image_tokens([(height, width)], **kwargs)[0]
 
-    def _settings(self, overrides: Mapping[str, Any]) -> "_Settings":
+    def image_tokens(self, sizes: Sequence[tuple[int, int]], **kwargs: Any) -> list[int]:
+        """Count the positions that each image of one sample would take in the decoder, without the images.
+
+        Args:
+            sizes: Height and width of each, in pixels.
+            **kwargs: Options of the class, for this call only.
+        """
+        settings = self.settings(kwargs)
+        tiled = settings.tile_several or len(sizes) == 1
+        return [settings.tokens(settings.layout(*size) if tiled else UNTILED) for size in sizes]
+
+    def settings(self, overrides: Mapping[str, Any]) -> TileSettings:
         """Merge a call's options over the processor's own and check them."""
         names = set(self.valid_kwargs.__annotations__) - {"return_tensors"}
         overrides = _without_standard(overrides)
@@ -261,66 +267,21 @@ class AmaliaVLImageProcessor(BaseImageProcessor):
         canvases = options["image_grid_pinpoints"]
         if isinstance(canvases, Sequence) and len(canvases) > MOST_CANVASES:  # checking each would take minutes
             raise ValueError(f"image_grid_pinpoints has {len(canvases)} canvases; at most {MOST_CANVASES} are taken")
-        options |= {name: _floats(options[name]) for name in ("image_mean", "image_std")}
+        options |= {name: floats(options[name]) for name in ("image_mean", "image_std")}
         validate_typed_dict(self.valid_kwargs, options)  # type: ignore[type-var]
-        return _Settings(
-            tile_size=_tile_size(options["size"]),
+        return TileSettings(
+            tile_size=tile_size_of(options["size"]),
             patch_size=options["patch_size"],
             max_tiles=options["max_tiles"],
             pinpoints=options["image_grid_pinpoints"],
             resampler=options["resampler"],
             resample=Image.Resampling(options["resample"]),
-            mean=_per_channel(options, "image_mean"),
-            std=_per_channel(options, "image_std"),
+            mean=per_channel(options, "image_mean"),
+            std=per_channel(options, "image_std"),
             pixels=options["pixels"],
+            pool_above_tiles=options["pool_above_tiles"],
+            tile_several=options["tile_several"],
         )
-
-
-@dataclass(frozen=True)
-class _Settings:
-    """Checked options of one call."""
-
-    tile_size: int
-    patch_size: int
-    max_tiles: int
-    pinpoints: Sequence[Sequence[int]] | None
-    resampler: str
-    resample: Image.Resampling
-    mean: torch.Tensor  # (3, 1, 1)
-    std: torch.Tensor  # (3, 1, 1)
-    pixels: str
-
-    def __post_init__(self) -> None:
-        if self.tile_size > MOST_SIDE:
-            raise ValueError(f"size is {self.tile_size} pixels; no tower's tiles are larger than {MOST_SIDE}")
-        if not 0 < self.patch_size <= self.tile_size:
-            raise ValueError(f"patch_size {self.patch_size} must be within 1 and the tile's {self.tile_size} pixels")
-        if self.max_tiles < 0:
-            raise ValueError(f"max_tiles is {self.max_tiles}; it must be 0 (no tiling) or more")
-        if self.max_tiles > MOST_TILES:
-            raise ValueError(f"max_tiles is {self.max_tiles:.6g}; more than {MOST_TILES} fit into no decoder")
-        for pinpoint in self.pinpoints or ():
-            if len(pinpoint) != 2 or any(length < self.tile_size or length % self.tile_size for length in pinpoint):
-                raise ValueError(
-                    f"image_grid_pinpoints has {tuple(pinpoint)}; a canvas is (height, width), both multiples of the "
-                    f"tile's {self.tile_size} pixels"
-                )
-        if (self.std == 0).any():
-            raise ValueError(f"image_std is {self.std.flatten().tolist()}; no channel can be divided by 0")
-        if self.resampler == "torch" and self.resample not in TORCH_MODES:
-            raise ValueError(f"the torch resampler knows bicubic and bilinear, not {self.resample.name.lower()}")
-
-    @property
-    def side(self) -> int:
-        """Patches on a side of a tile."""
-        return self.tile_size // self.patch_size
-
-    def layout(self, height: int, width: int) -> TileLayout:
-        """Lay an image of this size, in pixels, out on the canvas that suits it best."""
-        allowed = self.pinpoints if self.pinpoints is not None else generate_pinpoints(self.max_tiles, self.tile_size)
-        most_pixels = self.max_tiles * self.tile_size**2
-        canvases = [canvas for canvas in allowed if canvas[0] * canvas[1] <= most_pixels]
-        return layout_for(height, width, select_grid(height, width, canvases, self.tile_size), self.side)
 
 
 def flatten_images(images: Any) -> list[Image.Image]:
@@ -330,14 +291,6 @@ def flatten_images(images: Any) -> list[Image.Image]:
     if isinstance(images, list):
         return [picture for image in images for picture in flatten_images(image)]
     return [images]
-
-
-def _tile_size(size: int | Mapping[str, int]) -> int:
-    """Read the ways Hugging Face writes a square size."""
-    sides = {size} if isinstance(size, int) else set(size.values())
-    if len(sides) != 1 or (tile_size := sides.pop()) < 1:
-        raise ValueError(f"size {size} is not one positive side: tiles are square")
-    return tile_size
 
 
 def _without_standard(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -353,6 +306,14 @@ def _without_standard(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name not in STANDARD}
 
 
+def _with_company(images: Any) -> Iterator[tuple[Image.Image, bool]]:
+    """Say of each picture whether it is its sample's only one; in a flat list each is, as in LLaVA-OneVision."""
+    nested = isinstance(images, list) and any(isinstance(entry, list) for entry in images)
+    for sample in images if nested else flatten_images(images):
+        pictures = flatten_images(sample)
+        yield from ((picture, len(pictures) == 1) for picture in pictures)
+
+
 def require_known(options: Mapping[str, Any], known: Iterable[str], owner: str) -> None:
     """Refuse options that nobody reads.
 
@@ -361,131 +322,6 @@ def require_known(options: Mapping[str, Any], known: Iterable[str], owner: str) 
     """
     if unknown := sorted(set(options) - set(known) - LOADING - BOOKKEEPING):
         raise ValueError(f"{owner} has no option {', '.join(unknown)}; it has {', '.join(sorted(known))}")
-
-
-def _floats(value: Any) -> Any:
-    """Read numbers as `image_mean` and `image_std` have them, for one channel or for each: JSON may hold integers."""
-    if isinstance(value, int | float):
-        return float(value)
-    return [float(entry) if isinstance(entry, int | float) else entry for entry in value]
-
-
-def _per_channel(options: Mapping[str, Any], name: str) -> torch.Tensor:
-    value = options[name]
-    channels = torch.tensor([value] * 3 if isinstance(value, float | int) else value, dtype=torch.float32)
-    if len(channels) != 3:
-        raise ValueError(f"{name} has {len(channels)} values; give one, or one for each of the 3 channels")
-    if not channels.isfinite().all():
-        raise ValueError(f"{name} is {value}; every value must be a finite number")
-    return channels.view(3, 1, 1)
-
-
-def _write_tiles(picture: Image.Image, layout: TileLayout, settings: _Settings, out: torch.Tensor) -> None:
-    """Write the grey levels of one picture's thumbnail and tiles into `out`, `(1 + rows * cols, 3, S, S)` uint8."""
-    size = settings.tile_size
-    resize = (_torch_resize if settings.resampler == "torch" else _pil_resize)(picture, settings.resample)
-    out[0] = resize(size, size)
-    if layout == UNTILED:
-        return
-    top, left, height, width = place_on_canvas(picture.height, picture.width, layout.grid, size)
-    canvas = torch.zeros((3, layout.rows * size, layout.cols * size), dtype=torch.uint8)  # bars are black
-    canvas[:, top : top + height, left : left + width] = resize(height, width)
-    grid = canvas.view(3, layout.rows, size, layout.cols, size).permute(1, 3, 0, 2, 4)  # (rows, cols, 3, S, S)
-    out[1:].view(layout.rows, layout.cols, 3, size, size).copy_(grid)
-
-
-def _normalised(levels: torch.Tensor, settings: _Settings) -> torch.Tensor:
-    """Turn grey levels `(tiles, 3, S, S)` into the tower's values.
-
-    In float32, `level / 255` is what LLaVA-NeXT's processor computes in float64, `level * (1 / 255)`, for all 256.
-    """
-    return levels.float().div_(255).sub_(settings.mean).div_(settings.std)
-
-
-def _pil_resize(picture: Image.Image, resample: Image.Resampling) -> Resize:
-    return lambda height, width: torch.from_numpy(np.array(picture.resize((width, height), resample))).permute(2, 0, 1)
-
-
-def _torch_resize(picture: Image.Image, resample: Image.Resampling) -> Resize:
-    pixels = torch.from_numpy(_to_array(picture)).permute(2, 0, 1)[None]  # (1, 3, H, W), channels last in memory
-    mode = TORCH_MODES[resample]
-
-    def resize(height: int, width: int) -> torch.Tensor:
-        source = pixels
-        if _columns_first(picture, height, width):
-            source = torch.nn.functional.interpolate(pixels, (height, picture.width), mode=mode, antialias=True)
-        return torch.nn.functional.interpolate(source, (height, width), mode=mode, antialias=True)[0]
-
-    return resize
-
-
-def _columns_first(picture: Image.Image, height: int, width: int) -> bool:
-    """Tell whether Pillow would resize columns before rows, which torch does never; the roundings between matter."""
-    if PILLOW < (12, 2) or height >= picture.height:
-        return False
-    if PILLOW < (13,):
-        return picture.height > 100 * picture.width
-    return picture.height - height > 2 * (picture.width - width)
-
-
-def _to_array(picture: Image.Image) -> NDArray[np.uint8]:
-    """Copy a picture into `(H, W, 3)`; a large one by stripes, as buffers above 32 MiB are mapped anew each time."""
-    height, width = picture.height, picture.width
-    rows = height if height * width < 2**23 else max(1, 2**17 // width)
-    array = np.empty((height, width, 3), np.uint8)
-    for top in range(0, height, rows):
-        whole = rows == height  # spares the crop's copy
-        array[top : top + rows] = np.asarray(
-            picture if whole else picture.crop((0, top, width, min(top + rows, height)))
-        )
-    return array
-
-
-def _translate_llava_next(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Translate the options of LLaVA-NeXT's image processors, of any version, but for the patch size."""
-    kind = options.get(
-        "image_processor_type", options.get("feature_extractor_type", "an image processor without a type")
-    )
-    if not kind.startswith("LlavaNext") and "image_grid_pinpoints" not in options:
-        raise ValueError(
-            f"these are the options of {kind}; AMALIA-VL reads AmaliaVLImageProcessor and LlavaNextImageProcessor"
-        )
-    if missing := [
-        name for name in ("image_grid_pinpoints", "size", "image_mean", "image_std") if name not in options
-    ]:
-        raise ValueError(f"the options of {kind} lack {', '.join(missing)}")
-    if off := [name for name in ("do_resize", "do_rescale", "do_normalize") if options.get(name) is False]:
-        raise ValueError(
-            f"{kind} has {', '.join(off)} turned off; AMALIA-VL's pixels are resized, rescaled and normalised"
-        )
-    tile_size = _tile_size(options["size"])
-    crop_size = _tile_size(options.get("crop_size") or tile_size)
-    if crop_size != tile_size:
-        raise ValueError(
-            f"{kind} crops tiles to {crop_size} pixels after resizing them to {tile_size}; these must be equal"
-        )
-    pinpoints = options["image_grid_pinpoints"]
-    if not abs(options.get("rescale_factor", 1 / 255) * 255 - 1) <= 1e-9:  # so that NaN is refused, too
-        raise ValueError(f"{kind} has rescale_factor {options['rescale_factor']}; AMALIA-VL's is 1/255")
-    return {
-        "size": tile_size,
-        "resample": options.get("resample", Image.Resampling.BICUBIC),
-        "image_grid_pinpoints": pinpoints,
-        "max_tiles": max((height * width for height, width in pinpoints), default=0) // tile_size**2,
-        "image_mean": options["image_mean"],
-        "image_std": options["image_std"],
-    }
-
-
-def _llava_next_patch_size(directory: str | Path, **hub_options: Any) -> int:
-    """Find the patch size, in pixels, that LLaVA-NeXT keeps out of its image processor's options."""
-    directory = Path(directory).parent if Path(directory).is_file() else directory
-    file = cached_file(directory, PROCESSOR_NAME, _raise_exceptions_for_missing_entries=False, **hub_options)
-    patch_size = json.loads(Path(file).read_text(encoding="utf-8")).get("patch_size") if file else None
-    if patch_size is None:
-        config = AutoConfig.from_pretrained(directory, trust_remote_code=False, **hub_options)
-        patch_size = config.vision_config.patch_size
-    return int(patch_size)
 
 
 AmaliaVLImageProcessor.register_for_auto_class()

@@ -330,7 +330,8 @@ class AmaliaVLProcessor(ProcessorMixin):
             **kwargs: Options of the call; the patch size counts.
         """
         side = image_inputs["pixel_values"].shape[-1] // (kwargs.get("patch_size") or self.image_processor.patch_size)
-        return self.image_token * num_visual_tokens(_image_layouts(image_inputs)[image_idx], side)
+        pool = kwargs.get("pool_above_tiles") or self.image_processor.pool_above_tiles
+        return self.image_token * num_visual_tokens(_image_layouts(image_inputs)[image_idx], side, pool)
 
     def prepare_inputs_layout(self, images: Any = None, text: Any = None, **kwargs: Any) -> tuple[Any, ...]:
         """Load the images, and drop the `<s>` that opens a rendered chat where the tokenizer adds its own."""

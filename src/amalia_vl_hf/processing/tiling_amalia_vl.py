@@ -180,7 +180,7 @@ def layout_for(height: int, width: int, grid: TileGrid, side: int) -> TileLayout
     return TileLayout(*grid, pad_rows=0, pad_cols=(canvas_cols - image_cols) // 2)
 
 
-def num_visual_tokens(layout: TileLayout, side: int) -> int:
+def num_visual_tokens(layout: TileLayout, side: int, pool_above_tiles: int | None = None) -> int:
     """Count the positions an image takes in the decoder.
 
     The thumbnail gives `side**2`; the grid, once its padding is cut, one for each patch and a newline after each row.
@@ -189,6 +189,7 @@ def num_visual_tokens(layout: TileLayout, side: int) -> int:
     Args:
         layout: The image's layout.
         side: Patches on a side of a tile.
+        pool_above_tiles: Tiles whose patches a grid is shrunk to if it has many more, as LLaVA-OneVision does.
 
     Examples:
         Full grids of 3x3 and 12x1 tiles, and an image that is not tiled, at 24 patches a side:
@@ -199,9 +200,47 @@ def num_visual_tokens(layout: TileLayout, side: int) -> int:
         7776
         >>> num_visual_tokens(UNTILED, side=24)
         577
+        >>> num_visual_tokens(TileLayout(6, 6, 0, 0), side=27, pool_above_tiles=9)
+        7371
     """
     if layout.rows == 0:
         return side**2 + 1
+    rows, cols = kept_patches(layout, side, pool_above_tiles)
+    return side**2 + rows * (cols + 1)
+
+
+def kept_patches(layout: TileLayout, side: int, pool_above_tiles: int | None = None) -> tuple[int, int]:
+    """Count the rows and columns of patches of a grid that the decoder sees.
+
+    Args:
+        layout: The layout of an image that is tiled.
+        side: Patches on a side of a tile.
+        pool_above_tiles: As in `num_visual_tokens`.
+
+    Examples:
+        >>> kept_patches(TileLayout(3, 4, 9, 0), side=24)
+        (54, 96)
+        >>> kept_patches(TileLayout(6, 6, 0, 0), side=27, pool_above_tiles=9)
+        (81, 81)
+    """
     rows = layout.rows * side - 2 * layout.pad_rows
     cols = layout.cols * side - 2 * layout.pad_cols
-    return side**2 + rows * (cols + 1)
+    if pool_above_tiles is not None:
+        ratio = math.sqrt(rows * cols / (pool_above_tiles * side**2))
+        if ratio > 1.1:  # LLaVA-OneVision's, in its own arithmetic
+            return int(rows // ratio), int(cols // ratio)
+    return rows, cols
+
+
+def video_tokens(frames: int, side: int) -> int:
+    """Count the positions a video takes in the decoder: of each frame a quarter of its patches, and one newline.
+
+    Args:
+        frames: Frames that the model sees.
+        side: Patches on a side of a frame.
+
+    Examples:
+        >>> video_tokens(32, side=27)
+        6273
+    """
+    return frames * math.ceil(side / 2) ** 2 + 1
