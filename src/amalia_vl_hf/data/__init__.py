@@ -1,6 +1,6 @@
 """Construction of datasets: what a dataset is (`dataset`, `rows`), and what all of them share.
 
 Shared are `languages`, `answer_formats`, `choices`, `prompts`, `typefaces` and `brazilian`, which refuses what is no
-European Portuguese. `building` makes the files of any dataset; `text`, `code`, `charts` and `invoices` are families,
-each with its pictures, words, prompts and datasets.
+European Portuguese. `building` makes the files of any dataset; `text`, `code`, `charts` and `invoices` are families
+that are drawn, each with its pictures, words, prompts and datasets; models write those of `photos`.
 """

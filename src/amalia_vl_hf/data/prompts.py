@@ -19,10 +19,18 @@ def read_prompt(dataset: str, step: str) -> Template:
     Raises:
         ValueError: The file does not begin with its version.
     """
-    text = _path(dataset, step).read_text(encoding="utf-8")
-    first, _, rest = text.partition("\n")
+    return read_prompt_file(_path(dataset, step))
+
+
+def read_prompt_file(path: Path) -> Template:
+    """Read a prompt, without its version.
+
+    Raises:
+        ValueError: The file does not begin with its version.
+    """
+    first, _, rest = path.read_text(encoding="utf-8").partition("\n")
     if not first.startswith(_VERSION):
-        raise ValueError(f"{_path(dataset, step)} must begin with a line {_VERSION!r} and a number, not {first!r}")
+        raise ValueError(f"{path} must begin with a line {_VERSION!r} and a number, not {first!r}")
     return Template(rest.strip())
 
 
