@@ -8,6 +8,8 @@ from transformers import (
     CONFIG_MAPPING,
     LlavaNextConfig,
     LlavaNextForConditionalGeneration,
+    LlavaOnevisionConfig,
+    LlavaOnevisionForConditionalGeneration,
     PreTrainedConfig,
     PreTrainedTokenizerFast,
     SiglipVisionConfig,
@@ -16,7 +18,7 @@ from transformers import (
 from amalia_vl_hf import AmaliaVLConfig, AmaliaVLForConditionalGeneration
 
 SPECIAL_TOKENS = ("<unk>", "<s>", "</s>", "<|im_start|>", "<|im_end|>")  # ids 0-4, as in AMALIA-9B
-IMAGE_TOKEN_ID = 100
+IMAGE_TOKEN_ID, VIDEO_TOKEN_ID = 100, 101
 PINPOINTS = [(32, 32), (32, 64), (64, 32), (64, 64), (32, 96), (96, 32)]  # px, of 32 px tiles: at most 4
 LETTERS = "▁abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZáàâãçéêíóôõúÁÉÍÓÚ0123456789.,;:!?-"
 MERGES = (
@@ -113,3 +115,26 @@ def tiny_llava_next(feature_layer: int = -1, text=None, vision=None, seed: int =
     )
     torch.manual_seed(seed)
     return LlavaNextForConditionalGeneration(config).eval()
+
+
+def tiny_llava_onevision(feature_layer: int = -1, text=None, vision=None, seed: int = 0, **changes: Any):
+    """Random stock LLaVA-OneVision model, whose checkpoint ours must read: images and videos."""
+    arguments = {
+        "image_token_index": IMAGE_TOKEN_ID,
+        "video_token_index": VIDEO_TOKEN_ID,
+        "image_grid_pinpoints": [list(size) for size in PINPOINTS],
+        **changes,
+    }
+    config = LlavaOnevisionConfig(
+        text_config=text or tiny_text_config("qwen2"),
+        vision_config=vision or tiny_vision_config(vision_use_head=False),
+        vision_feature_layer=feature_layer,
+        **arguments,
+    )
+    torch.manual_seed(seed)
+    return LlavaOnevisionForConditionalGeneration(config).eval()
+
+
+def tiny_video_config(**changes: Any):
+    """AMALIA-VL configuration of a model that takes videos, and pools images of more than two tiles."""
+    return tiny_config(**{"video_token_id": VIDEO_TOKEN_ID, "pool_above_tiles": 2, **changes})

@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save_file
 from transformers import (
     AutoConfig,
     AutoModelForImageTextToText,
-    LlavaOnevisionConfig,
-    LlavaOnevisionForConditionalGeneration,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
 )
 
 from amalia_vl_hf import AmaliaVLForConditionalGeneration, AmaliaVLModel
@@ -75,17 +75,17 @@ def test_nothing_that_the_whole_model_needs_is_ignored(tmp_path, source):
 
 
 def test_other_model_types_are_an_error(tmp_path):
-    config = LlavaOnevisionConfig(
+    config = LlavaConfig(
         text_config=tiny_text_config("qwen2"), vision_config=tiny_vision_config(), image_token_index=IMAGE_TOKEN_ID
     )
-    LlavaOnevisionForConditionalGeneration(config).save_pretrained(tmp_path)
+    LlavaForConditionalGeneration(config).save_pretrained(tmp_path)
     with pytest.raises(
-        ValueError, match=r"holds a model of type 'llava_onevision'.*reads 'amalia_vl' and 'llava_next'"
+        ValueError, match=r"a model of type 'llava'.*reads 'amalia_vl', 'llava_next' and 'llava_onevision'"
     ):
         AmaliaVLForConditionalGeneration.from_pretrained(tmp_path)
 
 
-@pytest.mark.parametrize("inputs", [{"pixel_values_videos": torch.ones(1)}, {"image_sizes": [3]}, {"nonsense": 3}])
+@pytest.mark.parametrize("inputs", [{"image_sizes_videos": [3]}, {"image_sizes": [3]}, {"nonsense": 3}])
 @pytest.mark.parametrize("kind", [tiny_model, lambda: tiny_model().model])
 def test_inputs_that_nothing_reads_are_an_error(inputs, kind):
     with pytest.raises(ValueError, match=f"nothing reads {next(iter(inputs))}"):

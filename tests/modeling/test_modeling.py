@@ -9,6 +9,7 @@ from transformers import StaticCache
 
 from amalia_vl_hf import AmaliaVLForConditionalGeneration
 from amalia_vl_hf.modeling.modeling_amalia_vl import split_tile_layouts
+from amalia_vl_hf.modeling.visual_packing_amalia_vl import pack_image
 from amalia_vl_hf.processing.tiling_amalia_vl import (
     generate_pinpoints,
     layout_for,
@@ -191,10 +192,9 @@ def test_features_are_as_many_as_the_processor_counts(tile, patch, max_tiles):
     rows = torch.tensor([layout for layout in layouts for _ in range(layout.num_tiles)])
     read = split_tile_layouts(rows, len(rows), side)
     with torch.device("meta"):
-        model = AmaliaVLForConditionalGeneration(config).model
         newline = torch.empty(32)
         for layout, own in zip(layouts, read, strict=True):
-            packed = model._pack_image(torch.empty(own.tiles, side**2, 32), own, newline)
+            packed = pack_image(torch.empty(own.tiles, side**2, 32), own, newline, side)
             assert packed.shape == (num_visual_tokens(layout, side), 32)
 
 

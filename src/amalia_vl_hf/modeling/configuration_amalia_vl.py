@@ -4,6 +4,7 @@ import copy
 import json
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -56,6 +57,15 @@ LLAVA_NEXT_DEFAULTS = {
     "vision_feature_select_strategy": "default",
     "tie_word_embeddings": False,
 }
+LLAVA_ONEVISION_DEFAULTS = {
+    **LLAVA_NEXT_DEFAULTS,
+    "image_token_index": 151646,
+    "video_token_index": 151647,
+    "vision_feature_layer": -1,
+    "vision_feature_select_strategy": "full",
+    "vision_aspect_ratio": "anyres_max_9",
+}
+LLAVA_ONEVISION_TOWER = {**SIGLIP2_SO400M_PATCH16_384, "patch_size": 14, "num_hidden_layers": 26}
 
 
 @strict
@@ -69,6 +79,9 @@ class AmaliaVLConfig(PreTrainedConfig):
         text_config: The decoder, any causal language model. Defaults to AMALIA-9B's shape.
         vision_config: A `siglip_vision_model`. Defaults to SigLIP2-SO400M-patch16-384.
         image_token_id: Id of `<image>`, of which the processor puts one for each visual token.
+        video_token_id: Id of `<video>`, likewise; None in a model that takes no videos.
+        pool_above_tiles: The grid of a large image, its padding cut, is pooled to about as many patches as so many
+            tiles have (`anyres_max_9` of LLaVA-OneVision: 9). None leaves every grid as it is, as LLaVA-NeXT does.
         connector_act: Activation between the connector's two linear layers.
         connector_bias: Whether these layers have biases.
         tie_word_embeddings: Whether `lm_head` shares the decoder's input embeddings.
@@ -77,8 +90,8 @@ class AmaliaVLConfig(PreTrainedConfig):
         image_std: Standard deviation of each channel, in parts of full scale.
 
     Raises:
-        ValueError: The tower is not a `siglip_vision_model`, or smaller than one patch; or pixels cannot be normalised
-            by `image_mean` and `image_std`.
+        ValueError: The tower is not a `siglip_vision_model`, or smaller than one patch; `<video>` is `<image>`; grids
+            cannot be pooled to `pool_above_tiles`, or pixels not normalised by `image_mean` and `image_std`.
 
     Example:
         ```python
@@ -97,6 +110,8 @@ class AmaliaVLConfig(PreTrainedConfig):
     text_config: Any = None
     vision_config: Any = None
     image_token_id: int = 128000
+    video_token_id: int | None = None
+    pool_above_tiles: int | None = None
     connector_act: str = "gelu"
     connector_bias: bool = True
     tie_word_embeddings: bool = False
@@ -116,6 +131,10 @@ class AmaliaVLConfig(PreTrainedConfig):
             raise ValueError(
                 f"a tile of {self.vision_config.image_size} px holds no patch of {self.vision_config.patch_size} px"
             )
+        if self.video_token_id == self.image_token_id:
+            raise ValueError(f"<image> and <video> have one id, {self.image_token_id}; each needs its own")
+        if self.pool_above_tiles is not None and self.pool_above_tiles < 1:
+            raise ValueError(f"pool_above_tiles is {self.pool_above_tiles}; a grid keeps 1 tile's patches or more")
         for name in ("image_mean", "image_std"):
             channels = getattr(self, name)
             if channels is not None and (len(channels) != 3 or not all(map(math.isfinite, channels))):
@@ -134,6 +153,12 @@ class AmaliaVLConfig(PreTrainedConfig):
         return self.vision_config.image_size // self.vision_config.patch_size
 
     @property
+    def slot_ids(self) -> dict[str, int]:
+        """Id of the token that stands for a visual token of each kind, "image" and, in a model of videos, "video"."""
+        videos = {} if self.video_token_id is None else {"video": self.video_token_id}
+        return {"image": self.image_token_id, **videos}
+
+    @property
     def num_hidden_layers(self) -> int:
         """Layers of the decoder, as `generate` reads and sets them to leave it early (`assistant_early_exit`)."""
         return self.text_config.num_hidden_layers
@@ -146,7 +171,10 @@ class AmaliaVLConfig(PreTrainedConfig):
     def get_config_dict(
         cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Reads a `config.json`; one of a `llava_next` checkpoint is translated, its pixels' mean and std beside."""
+        """Reads a `config.json`; that of a `llava_next` or `llava_onevision` checkpoint is translated.
+
+        The mean and std of the pixels come from beside it.
+        """
         options = {name: kwargs[name] for name in HUB_OPTIONS if name in kwargs}
         try:
             config_dict, kwargs = super().get_config_dict(pretrained_model_name_or_path, **kwargs)
@@ -154,12 +182,13 @@ class AmaliaVLConfig(PreTrainedConfig):
             raise ValueError(f"the config of {pretrained_model_name_or_path} has lists in one another") from error
         require_modest(config_dict, f"the config of {pretrained_model_name_or_path}")
         model_type = config_dict.get("model_type")
-        if model_type == "llava_next":
-            config_dict = from_llava_next(config_dict) | _normalisation(pretrained_model_name_or_path, options)
+        if model_type in TRANSLATIONS:
+            config_dict = TRANSLATIONS[model_type](config_dict)
+            config_dict |= _normalisation(pretrained_model_name_or_path, options)
         elif model_type != cls.model_type:
             raise ValueError(
                 f"{pretrained_model_name_or_path} holds a model of type {model_type!r}; {cls.__name__} reads "
-                f"{cls.model_type!r} and 'llava_next'"
+                f"{cls.model_type!r}, 'llava_next' and 'llava_onevision'"
             )
         return config_dict, kwargs
 
@@ -245,14 +274,54 @@ def from_llava_next(source: Mapping[str, Any]) -> dict[str, Any]:
         ValueError: The feature-select strategy is not "full", the feature layer is a list or outside the tower, or the
             tower is not SigLIP.
     """
-    source = {**LLAVA_NEXT_DEFAULTS, **source}
+    return _translated({**LLAVA_NEXT_DEFAULTS, **source}, tower="clip_vision_model", decoder="llama")
+
+
+def from_llava_onevision(source: Mapping[str, Any]) -> dict[str, Any]:
+    """Translates a `llava_onevision` config (TowerVideo) as [`from_llava_next`] does its own.
+
+    `vision_aspect_ratio`, of which only `anyres_max_N` is ever computed, becomes `pool_above_tiles`.
+
+    Args:
+        source: The `config.json` of a `llava_onevision` checkpoint, as written by transformers 4 or 5.
+
+    Returns:
+        As [`from_llava_next`], with `video_token_id`.
+
+    Raises:
+        ValueError: As [`from_llava_next`], or `vision_aspect_ratio` is another.
+    """
+    source = {**LLAVA_ONEVISION_DEFAULTS, **source}
+    source["vision_config"] = source.get("vision_config") or LLAVA_ONEVISION_TOWER
+    translated = _translated(source, tower=TOWER_MODEL_TYPE, decoder="qwen2")
+    text = translated["text_config"]
+    # The stock class ties where either config says so.
+    translated["tie_word_embeddings"] |= CONFIG_MAPPING[text["model_type"]](**text).tie_word_embeddings
+    return translated | {
+        "video_token_id": source.get("video_token_id", source["video_token_index"]),
+        "pool_above_tiles": _pooled_tiles(source["vision_aspect_ratio"]),
+    }
+
+
+def _pooled_tiles(aspect_ratio: Any) -> int:
+    match = re.fullmatch(r"anyres_max_(\d{1,4})", str(aspect_ratio))
+    if match is None or int(match[1]) < 1:
+        raise ValueError(
+            f"vision_aspect_ratio is {aspect_ratio!r}, but images can only be pooled as 'anyres_max_9' says, with any "
+            "number of tiles; no class of transformers computes another"
+        )
+    return int(match[1])
+
+
+def _translated(source: Mapping[str, Any], tower: str, decoder: str) -> dict[str, Any]:
+    """Translates what both formats share; `tower` and `decoder` are the types that silent parts have."""
     if (strategy := source["vision_feature_select_strategy"]) != "full":
         raise ValueError(
             f"vision_feature_select_strategy is {strategy!r}, but a SigLIP tower has no class token to drop: only "
             "'full' can be loaded (a config without the key means 'default')"
         )
     vision = dict(source.get("vision_config") or {})
-    vision_type = vision.get("model_type", "clip_vision_model")
+    vision_type = vision.setdefault("model_type", tower)
     if vision_type != TOWER_MODEL_TYPE:
         raise ValueError(
             f"the checkpoint's vision tower is a {vision_type!r}, but AMALIA-VL takes {TOWER_MODEL_TYPE!r}"
@@ -260,7 +329,7 @@ def from_llava_next(source: Mapping[str, Any]) -> dict[str, Any]:
     source_layers = CONFIG_MAPPING[TOWER_MODEL_TYPE](**vision).num_hidden_layers
     vision["num_hidden_layers"] = _feature_depth(source["vision_feature_layer"], source_layers)
     text = dict(source.get("text_config") or {})
-    text.setdefault("model_type", "llama")
+    text.setdefault("model_type", decoder)
     kept: dict[str, Any] = {
         key: source[key] for key in ("dtype", "torch_dtype", "quantization_config") if key in source
     }
@@ -277,6 +346,9 @@ def from_llava_next(source: Mapping[str, Any]) -> dict[str, Any]:
         "source_grid_pinpoints": source.get("image_grid_pinpoints"),
         **kept,
     }
+
+
+TRANSLATIONS = {"llava_next": from_llava_next, "llava_onevision": from_llava_onevision}
 
 
 def to_llava_next(config: AmaliaVLConfig, pinpoints: Sequence[Sequence[int]]) -> LlavaNextConfig:

@@ -37,8 +37,8 @@ def refuse_unknown_inputs(inputs: Mapping[str, Any]) -> None:
     unknown = sorted(name for name, value in inputs.items() if name not in KNOWN_INPUTS and value is not None)
     if unknown:
         raise ValueError(
-            f"nothing reads {', '.join(unknown)}; images come as pixel_values and tile_layouts of AmaliaVLProcessor: "
-            "are these another processor's, or is a name misspelt?"
+            f"nothing reads {', '.join(unknown)}; images come as pixel_values and tile_layouts of AmaliaVLProcessor, "
+            "videos as pixel_values_videos and video_frames: are these another processor's, or is a name misspelt?"
         )
 
 

@@ -1,4 +1,4 @@
-"""Raw grey levels for pixels: a quarter of the bytes between workers, host and GPU, normalised where they are used."""
+"""What pixels a tower takes; raw grey levels, a quarter of the bytes on the way to a GPU, are normalised here."""
 
 from typing import Any
 
@@ -20,6 +20,35 @@ def normalised(pixel_values: torch.Tensor, config: Any) -> torch.Tensor:
     full = levels.new_full((1, 1, 1), 255)
     mean, std = (levels.new_tensor(channels).view(3, 1, 1) for channels in (config.image_mean, config.image_std))
     return levels.div_(full).sub_(mean).div_(std)
+
+
+def require_pixels(pixels: torch.Tensor, config: Any, dtype: torch.dtype, name: str) -> None:
+    """Refuse pixels that the tower does not take.
+
+    Args:
+        pixels: `(tiles or frames, 3, S, S)`.
+        config: The model's.
+        dtype: The tower's.
+        name: Of the input, for the error.
+
+    Raises:
+        ValueError: They have another size, or are neither normalised nor raw grey levels.
+    """
+    vision = config.vision_config
+    expected = (vision.num_channels, vision.image_size, vision.image_size)
+    if tuple(pixels.shape[1:]) != expected:
+        raise ValueError(
+            f"{name} has shape {tuple(pixels.shape)}, but the tower takes {('tiles', *expected)}; "
+            "were the images prepared by another model's processor?"
+        )
+    raw = pixels.dtype == torch.uint8
+    if pixels.is_floating_point() or (raw and config.image_mean and config.image_std):
+        return
+    remedy = "; for raw pixels, write the model anew with `amalia-vl convert`, so that its config has image_mean "
+    raise ValueError(
+        f"{name} is {pixels.dtype}, but the tower takes normalised {dtype}; "
+        f"was normalisation left out?{remedy + 'and image_std' if raw else ''}"
+    )
 
 
 def take_normalisation(config: Any, image_processor: Any) -> None:
