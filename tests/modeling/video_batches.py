@@ -97,7 +97,7 @@ class VideoBatch:
 
     @property
     def stock_whole(self) -> dict[str, torch.Tensor]:
-        """Inputs of `LlavaOnevisionForConditionalGeneration`; the videos have one length, or it could not take them."""
+        """Inputs of `LlavaOnevisionForConditionalGeneration`, which only takes videos of one length."""
         inputs = {**self.text, **self._stock_images()}
         if self.videos:
             inputs["pixel_values_videos"] = torch.stack(self.videos)
