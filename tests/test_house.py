@@ -12,7 +12,7 @@ MOST_FILES = 16  # of Python, flat in a folder
 MOST_LINES = 0.4  # of the package, in a folder
 
 # What a room imports beside itself and what everybody may; a room within a room has arrows of its own.
-EVERYBODY = {"disk", "fields", "memory", "pages", "processing", "modeling"}
+EVERYBODY = {"disk", "fields", "memory", "pages", "quantisation", "processing", "modeling"}
 _DATA = {"asking", "variety", "translation", "sandbox", "samples"}
 ARROWS = {
     "cli": {"commands"},
@@ -47,6 +47,7 @@ ARROWS = {
     "pages": set(),
     "fields": set(),
     "memory": set(),
+    "quantisation": set(),
     "registration": set(),
     "disk": set(),
     "modeling": set(),

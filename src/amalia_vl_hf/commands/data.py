@@ -301,6 +301,6 @@ def _show_prompts(recipe: BuildRecipe) -> int:
 def _processor(model: str | None) -> Any:
     if model is None:
         return None
-    from ..processing.processing_amalia_vl import AmaliaVLProcessor
+    from ..samples.text_processor import load_processor_of
 
-    return AmaliaVLProcessor.from_pretrained(model, trust_remote_code=False)
+    return load_processor_of(model)

@@ -7,26 +7,22 @@ transformers wherever the two libraries are.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 from transformers import PreTrainedModel, ProcessorMixin
 
 from ..disk import new_directory, write_json
 from ..modeling.modeling_amalia_vl import AmaliaVLForConditionalGeneration
 from ..processing.processing_amalia_vl import AmaliaVLProcessor
+from ..quantisation import METHODS, check_layers, quantisation_settings
 from .checkpoints import find_source
 from .verify import QUESTION, Sample, pictures_of
 
-METHODS = ("int8", "nf4")
 RECORD = "quantisation.json"
-# Full names: short ones match nothing in bitsandbytes, silently.
-KEPT = ("model.vision_tower", "model.multi_modal_projector", "model.image_newline", "lm_head")
 NEW_TOKENS = 32
 
 
@@ -100,29 +96,6 @@ def quantise_checkpoint(
     return report
 
 
-def check_layers(model: PreTrainedModel) -> dict[str, int]:
-    """Hold every linear layer to where it stands: quantised in the decoder's blocks, and nowhere else.
-
-    Returns:
-        How many there are of each kind of weight, in the blocks.
-
-    Raises:
-        ValueError: One of them is not as it should be.
-    """
-    kinds: Counter[str] = Counter()
-    for name, layer in model.named_modules():
-        if not isinstance(layer, nn.Linear):
-            continue
-        plain = type(layer) is nn.Linear and type(layer.weight) is nn.Parameter
-        if plain == name.startswith("model.language_model.layers."):
-            raise ValueError(
-                f"{name} is {'not quantised' if plain else 'quantised'}; only the decoder's blocks should be"
-            )
-        if not plain:
-            kinds[type(layer.weight).__name__] += 1
-    return dict(kinds)
-
-
 @torch.inference_mode()
 def compare(
     original: PreTrainedModel, quantised: PreTrainedModel, processor: ProcessorMixin, samples: Sequence[Sample]
@@ -155,27 +128,14 @@ def compare(
 def _write(directory: Path, staging: Path, method: str) -> None:
     """Quantise while loading, and save before anything runs: bitsandbytes packs its weights anew for a CPU."""
     model = AmaliaVLForConditionalGeneration.from_pretrained(
-        directory, dtype="auto", quantization_config=_settings(method), device_map=_device(), trust_remote_code=False
+        directory,
+        dtype="auto",
+        quantization_config=quantisation_settings(method),
+        device_map=_device(),
+        trust_remote_code=False,
     )
     check_layers(model)
     model.save_pretrained(staging)
-
-
-def _settings(method: str) -> Any:
-    if method == "int8":
-        from torchao.quantization import Int8WeightOnlyConfig
-        from transformers import TorchAoConfig
-
-        return TorchAoConfig(Int8WeightOnlyConfig(), modules_to_not_convert=list(KEPT))
-    import bitsandbytes  # noqa: F401  transformers would say that it is missing in ten lines
-    from transformers import BitsAndBytesConfig
-
-    return BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_compute_dtype=torch.bfloat16,
-        llm_int8_skip_modules=list(KEPT),
-    )
 
 
 def _load(directory: Path) -> PreTrainedModel:

@@ -14,11 +14,9 @@ from typing import Any
 import torch
 from accelerate.utils import broadcast_object_list
 from datasets import Dataset
-from peft import LoraConfig
+from transformers import PreTrainedModel
 from trl import DPOConfig, SFTConfig
 
-from ..modeling.configuration_amalia_vl import AmaliaVLConfig
-from ..modeling.modeling_amalia_vl import AmaliaVLForConditionalGeneration
 from ..modeling.raw_pixels_amalia_vl import take_normalisation
 from ..processing.processing_amalia_vl import AmaliaVLProcessor
 from ..samples.loading import load_samples
@@ -28,12 +26,14 @@ from .batches.collation import ConversationCollator, Encoder, PreferenceCollator
 from .batches.packing import PackedBatchSampler, PackedConversationCollator, conversation_sizes, take_packed_rows
 from .batches.reference_log_probs import ReferenceLogProbs
 from .batches.row_plan import plan_rows
+from .batches.segments import use_installed_flash_attention
 from .batches.shared_prompt import SharedPromptCollator, share_prompts
+from .models import load_config, load_model, load_processor, lora_config
 from .origin import NEUTRAL, record_of
 from .progress import GroupedCollator, Meter, groups_of
-from .ranks import count_steps, uses_deepspeed, world_size
+from .ranks import count_save_steps, count_steps, uses_deepspeed, world_size
 from .recipe import Recipe, RecipeError
-from .stages import linear_layers
+from .stages import is_decoder_alone
 from .trainers import StageDPOTrainer, StageSFTTrainer
 
 Collator = Callable[[Sequence[Any]], dict[str, Any]]
@@ -51,6 +51,7 @@ def build_trainer(
             where it is left out.
     """
     build = _conversation_trainer if recipe.training_stage.method == "sft" else _preference_trainer
+    use_installed_flash_attention()
     with _recipes_precision(recipe):
         data = _Data.of(recipe)
         trainer = build(recipe, checkpoints, data, origin)
@@ -70,7 +71,7 @@ def _add_validation(trainer: StageSFTTrainer | StageDPOTrainer, recipe: Recipe, 
 
     if world_size() > 1:
         raise RecipeError(f"validation={recipe.validation} runs in one process, but there are {world_size()} ranks")
-    task = ValidationTask(str(recipe.validation), encoder, recipe.save_steps)
+    task = ValidationTask(str(recipe.validation), encoder, trainer.args.save_steps)
     task.trainer = trainer
     trainer.add_callback(task)
 
@@ -116,10 +117,11 @@ class _Data:
             processor.image_processor.resampler = recipe.resampler
         return Encoder(processor, recipe.training_stage.max_tiles, recipe.max_length, recipe.pixels)
 
-    def model(self, recipe: Recipe) -> AmaliaVLForConditionalGeneration:
-        """Load the model, able to normalise pixels as the processor does; saved, it still is."""
+    def model(self, recipe: Recipe) -> PreTrainedModel:
+        """Load the model; one that sees normalises pixels as the processor does, and still does when it is saved."""
         model = load_model(recipe)
-        take_normalisation(model.config, self.processor.image_processor)
+        if not is_decoder_alone(model):
+            take_normalisation(model.config, self.processor.image_processor)
         return model
 
     def collator(self, collator: Collator) -> Collator:
@@ -143,7 +145,7 @@ def _conversation_trainer(
     recipe: Recipe, checkpoints: Path, data: _Data, origin: Mapping[str, Any] | None
 ) -> StageSFTTrainer:
     # Before the model: ZeRO-3 spreads weights over the ranks while they are read, once it knows of the arguments.
-    args = SFTConfig(**_training_options(recipe, checkpoints))
+    args = SFTConfig(**_training_options(recipe, checkpoints, len(data.dataset)))
     encoder = data.encoder(recipe)
     if not recipe.packing:
         model = data.model(recipe)
@@ -162,7 +164,7 @@ def _preference_trainer(
     recipe: Recipe, checkpoints: Path, data: _Data, origin: Mapping[str, Any] | None
 ) -> StageDPOTrainer:
     losses = {"loss_type": list(recipe.loss), "loss_weights": list(recipe.loss.values())} if recipe.loss else {}
-    args = DPOConfig(**_training_options(recipe, checkpoints), beta=recipe.beta, **losses)
+    args = DPOConfig(**_training_options(recipe, checkpoints, len(data.dataset)), beta=recipe.beta, **losses)
     model = data.model(recipe)
     # Never left to TRL, which reads it from the path that the model's config names, whatever became of the model.
     # With adapters there is none: the reference is the model with its adapters turned off.
@@ -200,9 +202,7 @@ def _packed_rows(
     ranks = world_size()
     plan = plan_rows(
         lengths,
-        CostModel.of(AmaliaVLConfig.from_pretrained(recipe.model, trust_remote_code=False)).conversations(
-            lengths, tiles
-        ),
+        CostModel.of(load_config(recipe)).conversations(lengths, tiles),
         conversations=recipe.batch_size * recipe.accumulation * ranks,
         ranks=ranks,
         max_length=recipe.max_length,
@@ -221,35 +221,7 @@ def _content(recipe: Recipe, origin: Mapping[str, Any] | None) -> dict[str, Any]
     return {key: value for key, value in (shared[0] or {}).items() if key not in NEUTRAL}
 
 
-def load_model(recipe: Recipe) -> AmaliaVLForConditionalGeneration:
-    """Load the model that training begins with, in the type its weights are kept in.
-
-    Trained weights are kept in fp32 (bf16 is for the arithmetic); under adapters, which are fp32, the others in bf16.
-    """
-    frozen_in_bf16 = recipe.lora is not None and recipe.precision == "bf16"
-    dtype = torch.bfloat16 if frozen_in_bf16 else torch.float32
-    return AmaliaVLForConditionalGeneration.from_pretrained(recipe.model, dtype=dtype, trust_remote_code=False)
-
-
-def load_processor(recipe: Recipe) -> AmaliaVLProcessor:
-    """Load the processor that is saved with the trained model."""
-    return AmaliaVLProcessor.from_pretrained(recipe.model, trust_remote_code=False)
-
-
-def lora_config(recipe: Recipe, model: torch.nn.Module) -> LoraConfig | None:
-    """Say which layers of a model get adapters, and of what size; None when the recipe asks for none."""
-    if recipe.lora is None:
-        return None
-    return LoraConfig(
-        r=recipe.lora.rank,
-        lora_alpha=recipe.lora.alpha,
-        lora_dropout=recipe.lora.dropout,
-        target_modules=linear_layers(model, recipe.training_stage.trainable),
-        task_type="CAUSAL_LM",
-    )
-
-
-def _training_options(recipe: Recipe, checkpoints: Path) -> dict[str, Any]:
+def _training_options(recipe: Recipe, checkpoints: Path, samples: int) -> dict[str, Any]:
     stage = recipe.training_stage
     duration = {"max_steps": recipe.steps} if recipe.steps else {"num_train_epochs": recipe.epochs}
     return {
@@ -270,7 +242,7 @@ def _training_options(recipe: Recipe, checkpoints: Path) -> dict[str, Any]:
         "seed": recipe.seed,
         "logging_steps": recipe.log_steps,
         "logging_first_step": True,
-        "save_steps": recipe.save_steps,
+        "save_steps": count_save_steps(recipe, samples, world_size()),
         "save_total_limit": 2,
         "dataloader_num_workers": recipe.workers,
         "remove_unused_columns": False,  # the collator reads the dataset's own columns

@@ -23,7 +23,7 @@ from .recipe import TRAINING_LOG, Recipe, RecipeError
 Record = dict[str, Any]  # `origin`, and the `stamps` of the files that were hashed for it
 
 # Keys of a recipe from which the weights do not follow: a run may go on with others.
-NEUTRAL = ("output", "save_steps", "log_steps", "workers", "report_to", "validation")
+NEUTRAL = ("output", "save_steps", "save_epochs", "log_steps", "workers", "report_to", "validation")
 # What is read of a model's folder: weights, configurations, tokenizer, templates.
 _MODEL_FILES = (
     *("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", "*processor_config.json"),

@@ -22,17 +22,21 @@ class Sharing:
         ranks: Processes, over all machines.
         kind: `DDP` keeps all of it on every rank, `ZeRO-1` shares out the optimiser's states, `ZeRO-2` gradients as
             well, `ZeRO-3` and `FSDP` weights as well.
+        group: Ranks, those of a machine, that hold all of the model between them: FSDP2's hybrid sharding; ZeRO-3
+            (hpZ) spreads its states over all ranks, and keeps a second copy of the weights in each group. None: all.
     """
 
     ranks: int
     kind: Kind
+    group: int | None = None
 
     @property
     def shards(self) -> Mapping[str, int]:
         """Ranks over which weights, gradients and optimiser states are spread."""
         level = {"ZeRO-1": 1, "ZeRO-2": 2, "ZeRO-3": 3, "FSDP": 3}.get(self.kind, 0)
         parts = ("optimiser", "gradients", "weights")
-        return {part: self.ranks if index < level else 1 for index, part in enumerate(parts)}
+        sharers = self.group if self.group and self.kind == "FSDP" else self.ranks
+        return {part: sharers if index < level else 1 for index, part in enumerate(parts)}
 
 
 def planned_sharing(recipe: Recipe) -> Sharing:
@@ -47,9 +51,20 @@ def planned_sharing(recipe: Recipe) -> Sharing:
     kinds: Mapping[str, Kind] = {"FSDP": "FSDP", "MULTI_GPU": "DDP", "MULTI_CPU": "DDP"}
     kind: Kind = kinds.get(str(config.get("distributed_type")), "DDP" if ranks > 1 else "none")
     if config.get("distributed_type") == "DEEPSPEED":
+        zero = _zero_config(config.get("deepspeed_config", {}))
         stages: Mapping[int, Kind] = {1: "ZeRO-1", 2: "ZeRO-2", 3: "ZeRO-3"}
-        kind = stages.get(config.get("deepspeed_config", {}).get("zero_stage"), "DDP")
-    return Sharing(ranks, kind)
+        return Sharing(ranks, stages.get(zero.get("stage", 0), "DDP"), zero.get("zero_hpz_partition_size"))
+    group = config.get("parallelism_config", {}).get("parallelism_config_dp_shard_size")
+    return Sharing(ranks, kind, group)
+
+
+def _zero_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Read how ZeRO shares: from accelerate's config, or from DeepSpeed's own file that it names."""
+    if "deepspeed_config_file" not in config:
+        return {"stage": config.get("zero_stage")}
+    file = read_yaml(config["deepspeed_config_file"])  # JSON is YAML
+    zero: Mapping[str, Any] = file.get("zero_optimization", {})
+    return zero
 
 
 def _accelerate_config(path: str | None) -> Mapping[str, Any]:
@@ -99,6 +114,12 @@ def count_steps(recipe: Recipe, samples: int, ranks: int) -> int:
     """Count the optimiser steps of a whole run over `samples` samples; the last one of an epoch may be smaller."""
     batch = recipe.batch_size * recipe.accumulation * ranks
     return recipe.steps or math.ceil(math.ceil(samples / batch) * (recipe.epochs or 0))
+
+
+def count_save_steps(recipe: Recipe, samples: int, ranks: int) -> int:
+    """Count the optimiser steps between checkpoints; a share of an epoch is rounded, to one step at least."""
+    batch = recipe.batch_size * recipe.accumulation * ranks
+    return recipe.save_steps or max(1, round(math.ceil(samples / batch) * (recipe.save_epochs or 0)))
 
 
 def check_ranks(accelerator: Any) -> None:

@@ -20,9 +20,10 @@ _RESAMPLERS = ("pil", "torch")
 _PIXELS = ("float", "uint8")
 _REPORTS = ("tensorboard", "trackio", "wandb")
 _LOSSES = ("sigmoid", "hinge", "ipo", "bco_pair", "sft")  # of TRL's, those without further settings
+_QUANTISED = ("nf4",)
 _POSITIVE = (
     *("batch_size", "accumulation", "global_batch", "processes", "max_length", "log_steps", "save_steps"),
-    *("steps", "epochs", "beta", "max_grad_norm", "adam_eps"),
+    *("steps", "epochs", "save_epochs", "beta", "max_grad_norm", "adam_eps"),
 )
 _NOT_NEGATIVE = ("max_tiles", "workers", "weight_decay")
 
@@ -37,12 +38,15 @@ class Lora:
         dropout: Share of the adapters' inputs that is zeroed.
         targets: Modules whose linear layers get adapters; all else is frozen. The output head never gets one: TRL
             multiplies by its weight alone.
+        quantised: `nf4`: the decoder's frozen layers are kept in 4 bits (QLoRA, arXiv 2305.14314); needs the
+            `quantise` extra. The merged model is in bf16 again: those weights, dequantised, and the adapters.
     """
 
     rank: int
     alpha: float
     dropout: float = 0.0
     targets: tuple[str, ...] = ("connector", "decoder")
+    quantised: str | None = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,8 @@ class Recipe:
     """Everything one stage's training depends on.
 
     Args:
-        stage: `align`, `instruct` or `prefer`.
+        stage: `align`, `instruct` or `prefer`; `text_instruct` or `text_prefer`, which train the decoder on text, of
+            an AMALIA-VL or of a plain language model.
         model: Directory or Hub id of the model and processor to start from.
         data: JSONL file of samples; image paths in it are relative to its folder.
         images: Folder of the images that rows name by paths, where it is not that of the data.
@@ -69,7 +74,7 @@ class Recipe:
         beta: How strongly DPO holds the policy to the reference; `prefer` only, where it is required.
         seed: Of the data order and everything else drawn.
         log_steps: Steps between log entries.
-        save_steps: Steps between checkpoints to resume from.
+        save_steps: Steps between checkpoints to resume from; either this or `save_epochs`.
         workers: Processes that prepare batches beside the training one.
         adam_betas: AdamW's decay rates of the first and second moment.
         adam_eps: AdamW's.
@@ -94,6 +99,9 @@ class Recipe:
             of beside it; `prefer` with `shared_prompt` only.
         loss: Weights of the preference losses that are added up, by TRL's names; DPO's `sigmoid` alone when left out.
             MPO (arXiv 2411.10442) is `{sigmoid: 0.8, bco_pair: 0.2, sft: 1.0}`.
+        save_epochs: Share of an epoch between checkpoints, and between validations.
+        liger: Whether the decoder's norms, rotary embeddings and gated MLPs are Liger's kernels; needs a GPU and the
+            package liger-kernel.
         validation: YAML file of a task, as `amalia-vl eval run --task` takes it, that the model is put to before each
             checkpoint; one process only.
     """
@@ -110,8 +118,9 @@ class Recipe:
     max_length: int
     seed: int
     log_steps: int
-    save_steps: int
     workers: int
+    save_steps: int | None = None
+    save_epochs: float | None = None
     epochs: float | None = None
     steps: int | None = None
     images: str | None = None
@@ -135,6 +144,7 @@ class Recipe:
     shared_prompt: bool = False
     precompute_reference: bool = False
     loss: Mapping[str, float] = field(default_factory=dict)
+    liger: bool = False
     validation: str | None = None
 
     def __post_init__(self) -> None:
@@ -205,8 +215,13 @@ def _faults(recipe: Recipe) -> Iterable[str]:
     yield from _choice_faults(recipe)
     if recipe.lora is not None:
         yield from _lora_faults(recipe.lora, STAGES[recipe.stage])
+        if recipe.lora.quantised is not None and recipe.precision != "bf16":
+            yield f"lora.quantised={recipe.lora.quantised} computes in bf16, but precision={recipe.precision}"
     if (recipe.epochs is None) == (recipe.steps is None):
         yield f"give either epochs or steps, not epochs={recipe.epochs} and steps={recipe.steps}"
+    if (recipe.save_steps is None) == (recipe.save_epochs is None):
+        saves = f"save_steps={recipe.save_steps} and save_epochs={recipe.save_epochs}"
+        yield f"save_steps is missing; or give save_epochs, not {saves}"
     if not 0 <= recipe.max_bad_share < 1:
         yield f"max_bad_share is a share of the samples, 0 <= max_bad_share < 1, not {recipe.max_bad_share}"
     if not 0 <= recipe.warmup < 1:
@@ -278,6 +293,8 @@ def _lora_faults(lora: Lora, stage: Stage) -> Iterable[str]:
             yield f"lora.{name} must be positive, not {getattr(lora, name)}"
     if not 0 <= lora.dropout < 1:
         yield f"lora.dropout is a share, 0 <= dropout < 1, not {lora.dropout}"
+    if lora.quantised is not None and lora.quantised not in _QUANTISED:
+        yield unknown("lora.quantised", lora.quantised, _QUANTISED)
     if not lora.targets:
         yield "lora.targets names no module, so there is nothing to train"
     for module in lora.targets:

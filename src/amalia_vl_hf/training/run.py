@@ -16,10 +16,10 @@ from peft import PeftModel
 from transformers.integrations import unset_hf_deepspeed_config
 
 from ..disk import put_in_place, sole_writer, write_json
-from ..modeling.modeling_amalia_vl import AmaliaVLForConditionalGeneration
 from .building import build_trainer
 from .checkpoints import COMPLETE, complete_checkpoint, newest_sound, not_finite, whole_checkpoints
 from .estimate import describe_training
+from .models import load_to_merge
 from .origin import Record, read_record, record_of, require_same, require_same_model
 from .ranks import check_batch, check_ranks, world_size
 from .recipe import TRAINING_LOG, Recipe, RecipeError
@@ -161,6 +161,8 @@ def _publish(trainer: StageSFTTrainer | StageDPOTrainer, recipe: Recipe, record:
     if record is not None:
         shutil.rmtree(finished, ignore_errors=True)  # left by a kill, perhaps of another recipe
     trainer.accelerator.wait_for_everyone()
+    if trainer.is_fsdp_enabled:  # checkpoints may be sharded, the model that is published is whole
+        trainer.accelerator.state.fsdp_plugin.set_state_dict_type("FULL_STATE_DICT")
     trainer.save_model(str(finished / ADAPTER if recipe.lora else finished))
     if record is not None:
         if recipe.lora:
@@ -182,8 +184,7 @@ def _publish(trainer: StageSFTTrainer | StageDPOTrainer, recipe: Recipe, record:
 def _merge(trainer: StageSFTTrainer | StageDPOTrainer, recipe: Recipe, finished: Path) -> None:
     """Write the model with the saved adapters added to its weights, so that it loads like any other."""
     unset_hf_deepspeed_config()  # else ZeRO-3 would spread the weights over ranks that are not here
-    base = AmaliaVLForConditionalGeneration.from_pretrained(recipe.model, dtype="auto", trust_remote_code=False)
-    merged = PeftModel.from_pretrained(base, finished / ADAPTER).merge_and_unload()
+    merged = PeftModel.from_pretrained(load_to_merge(recipe), finished / ADAPTER).merge_and_unload()
     if name := not_finite(merged.named_parameters()):
         raise StoppedError(f"{name} is not finite once the adapters are merged into {recipe.model}")
     merged.save_pretrained(finished)

@@ -1,4 +1,4 @@
-"""The paper's three training stages as data, and what a stage does to a model's parameters."""
+"""The paper's three training stages and AMALIA's two as data, and what a stage does to a model's parameters."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from torch import nn
+from transformers import PreTrainedConfig
 
 # Name prefixes of the three parts of the model that the paper trains at different rates (section 5).
 MODULES: Mapping[str, tuple[str, ...]] = {
@@ -49,7 +50,11 @@ INSTRUCT = Stage(
 )
 PREFER = Stage("prefer", "dpo", {"tower": 1e-6, "connector": 1e-6, "decoder": 1e-6}, schedule="cosine", max_tiles=12)
 
-STAGES: Mapping[str, Stage] = {stage.name: stage for stage in (ALIGN, INSTRUCT, PREFER)}
+# AMALIA's own post-training (AMALIA paper, sections 4.2 and 4.3): the decoder alone, on text. DPO there is linear.
+TEXT_INSTRUCT = Stage("text_instruct", "sft", {"decoder": 1e-5}, schedule="cosine", max_tiles=0)
+TEXT_PREFER = Stage("text_prefer", "dpo", {"decoder": 1e-6}, schedule="linear", max_tiles=0)
+
+STAGES: Mapping[str, Stage] = {stage.name: stage for stage in (ALIGN, INSTRUCT, PREFER, TEXT_INSTRUCT, TEXT_PREFER)}
 
 
 def module_of(parameter_name: str) -> str:
@@ -68,10 +73,17 @@ def module_of(parameter_name: str) -> str:
     raise ValueError(f"parameter {parameter_name} belongs to none of the modules {', '.join(MODULES)}")
 
 
+def is_decoder_alone(model: nn.Module) -> bool:
+    """Tell a plain language model, all of which is a decoder, from one that sees."""
+    config = getattr(model, "config", None)
+    return isinstance(config, PreTrainedConfig) and not hasattr(config, "vision_config")
+
+
 def named_parameters_by_module(model: nn.Module) -> Iterator[tuple[str, str, nn.Parameter]]:
     """Yield module, parameter name and parameter; tied parameters once, as `named_parameters` does."""
+    alone = is_decoder_alone(model)
     for name, parameter in model.named_parameters():
-        yield module_of(name), name, parameter
+        yield "decoder" if alone else module_of(name), name, parameter
 
 
 def count_parameters(model: nn.Module, trained: bool = False) -> dict[str, int]:
@@ -94,15 +106,18 @@ def linear_layers(model: nn.Module, modules: tuple[str, ...]) -> str:
     Raises:
         ValueError: One of the modules has no linear layer.
     """
+    alone = is_decoder_alone(model)
     layers: dict[str, set[str]] = {module: set() for module in modules}
     for name, layer in model.named_modules():
-        if isinstance(layer, nn.Linear) and name != "lm_head" and (module := module_of(f"{name}.")) in layers:
+        if not isinstance(layer, nn.Linear) or name == "lm_head":
+            continue
+        if (module := "decoder" if alone else module_of(f"{name}.")) in layers:
             layers[module].add(name.rpartition(".")[2])
     if empty := [module for module, names in layers.items() if not names]:
         raise ValueError(f"modules {empty} have no linear layer to adapt; there are {layers}")
     # A module's first prefix is its submodule, with a dot at the end: `model.multi_modal_projector.`.
-    patterns = (rf"{re.escape(MODULES[module][0])}(.*\.)?({'|'.join(sorted(layers[module]))})" for module in modules)
-    return "|".join(patterns)
+    prefixes = {module: "" if alone else re.escape(MODULES[module][0]) for module in modules}
+    return "|".join(rf"{prefixes[module]}(.*\.)?({'|'.join(sorted(layers[module]))})" for module in modules)
 
 
 def freeze(model: nn.Module, trainable: tuple[str, ...]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,27 +27,33 @@ class CostModel(NamedTuple):
     pair: float  # the decoder's attention, FLOPs a squared token, half of which causality spares
 
     @classmethod
-    def of(cls, config: AmaliaVLConfig) -> CostModel:
-        """Count the multiplications and additions of a model's matrices.
+    def of(cls, config: Any) -> CostModel:
+        """Count the multiplications and additions of a model's matrices; a language model alone sees no tile.
 
         AMALIA-VL: 0.54 TFLOPs a tile, 16.2 GFLOPs a token, 344 kFLOPs a squared token.
         """
-        vision, text = config.vision_config, config.text_config
-        patches, d_vision, d_text = config.patches_per_side**2, vision.hidden_size, text.hidden_size
-        block = 2 * patches * (4 * d_vision**2 + 2 * d_vision * vision.intermediate_size) + 4 * patches**2 * d_vision
-        embedding = 2 * patches * d_vision * vision.num_channels * vision.patch_size**2
-        connector = 2 * patches * (d_vision * d_text + d_text**2)
+        text = getattr(config, "text_config", config)
         d_head = head_size(text)
-        heads = 2 * d_text * d_head * (text.num_attention_heads + text.num_key_value_heads)
+        heads = 2 * text.hidden_size * d_head * (text.num_attention_heads + text.num_key_value_heads)
         return cls(
-            tile=vision.num_hidden_layers * block + embedding + connector,
-            token=2.0 * text.num_hidden_layers * (heads + 3 * d_text * text.intermediate_size),
+            tile=_tile_cost(config) if isinstance(config, AmaliaVLConfig) else 0.0,
+            token=2.0 * text.num_hidden_layers * (heads + 3 * text.hidden_size * text.intermediate_size),
             pair=2.0 * text.num_hidden_layers * text.num_attention_heads * d_head,
         )
 
     def conversations(self, lengths: Indices, tiles: Indices) -> Costs:
         """Cost of each conversation of `lengths` tokens, visual ones included, and `tiles` tiles."""
         return self.tile * tiles + self.token * lengths + self.pair * lengths.astype(np.float64) ** 2
+
+
+def _tile_cost(config: AmaliaVLConfig) -> float:
+    """Count the FLOPs of tower and connector over a tile."""
+    vision, d_text = config.vision_config, config.text_config.hidden_size
+    patches, d_vision = config.patches_per_side**2, vision.hidden_size
+    block = 2 * patches * (4 * d_vision**2 + 2 * d_vision * vision.intermediate_size) + 4 * patches**2 * d_vision
+    embedding = 2 * patches * d_vision * vision.num_channels * vision.patch_size**2
+    connector = 2 * patches * (d_vision * d_text + d_text**2)
+    return float(vision.num_hidden_layers * block + embedding + connector)
 
 
 def longest_first(costs: Sequence[float], sizes: Sequence[int], bins: int, capacity: int) -> list[list[int]] | None:

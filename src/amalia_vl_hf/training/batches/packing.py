@@ -18,9 +18,9 @@ import torch
 from datasets import Dataset
 from torch.utils.data import Sampler
 from tqdm import tqdm  # type: ignore[import-untyped]
+from transformers import PreTrainedModel
 
 from ...disk import whole_file
-from ...modeling.modeling_amalia_vl import AmaliaVLForConditionalGeneration
 from ...samples.lengths import measure
 from .balance import Indices
 from .collation import ConversationCollator, Encoder, Sample
@@ -28,14 +28,14 @@ from .row_plan import Rows
 from .segments import segment_lengths, use_segmented_attention
 
 
-def take_packed_rows(model: AmaliaVLForConditionalGeneration) -> None:
+def take_packed_rows(model: PreTrainedModel) -> None:
     """Make a model train on the rows of [`PackedConversationCollator`].
 
     Its decoder attends within segments, and it hands TRL's head the tokens alone that predict a word of an answer. On
     a GPU that head picks them by itself; on a CPU it would score all tokens.
     """
     use_segmented_attention(model)
-    model.model.register_forward_hook(_keep_scored, with_kwargs=True)
+    model.base_model.register_forward_hook(_keep_scored, with_kwargs=True)
 
 
 def _keep_scored(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:

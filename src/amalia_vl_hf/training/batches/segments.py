@@ -7,6 +7,7 @@ causal call a segment, or one call of a variable-length kernel on a GPU.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,12 +15,15 @@ from itertools import accumulate
 from typing import Any, NamedTuple, cast
 
 import torch
+import torch.nn.attention
 from packaging.version import Version
 from torch.nn.functional import dropout as drop
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
+
+logger = logging.getLogger(__name__)
 
 IMPLEMENTATION = "segmented"
 
@@ -63,7 +67,27 @@ def use_segmented_attention(model: PreTrainedModel) -> None:
     `forward` then takes `segments`, a tuple of [`Segment`] that covers the one row of the batch. Without it attention
     is the ordinary causal one, so generation and evaluation go on working.
     """
-    model.set_attn_implementation({"text_config": IMPLEMENTATION})
+    sees = hasattr(model.config, "text_config")  # else all of it is a decoder
+    model.set_attn_implementation({"text_config": IMPLEMENTATION} if sees else IMPLEMENTATION)
+
+
+def use_installed_flash_attention() -> str | None:
+    """Let torch's flash attention, also the one over segments, be that of an installed package: FA4, else FA3.
+
+    Returns:
+        Its name; None where there is no GPU or no such package, and torch's own stays.
+    """
+    if not torch.cuda.is_available():
+        return None
+    for name in ("FA4", "FA3"):
+        try:
+            torch.nn.attention.activate_flash_attention_impl(name)
+        except (ImportError, AttributeError, RuntimeError, ValueError) as error:
+            logger.debug("no %s: %s", name, error)
+        else:
+            logger.warning("attention by %s", name)
+            return name
+    return None
 
 
 def segment_lengths(lengths: Sequence[int]) -> tuple[Segment, ...]:
