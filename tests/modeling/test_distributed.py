@@ -1,4 +1,4 @@
-"""Two real ranks on gloo: one may hold only text. They end, and give what one process gives."""
+"""Two real ranks on gloo: one may hold only text, or what the other lacks. They end as one process does."""
 
 import json
 import os
@@ -13,17 +13,21 @@ import torch
 from torch.distributed.fsdp import fully_shard
 from torch.multiprocessing import start_processes
 
-from tests.modeling.batches import Batch
-from tests.tiny import tiny_model
+from tests.modeling.video_batches import VideoBatch
+from tests.tiny import tiny_model, tiny_video_config
 
-SAMPLES = [[[(60, 60)], [(20, 90)]], [[], []]]  # rank 0 has images, rank 1 only text
+# Of each step, what each rank has: images beside text only, videos beside images, both beside text only.
+STEPS = [
+    [[[(60, 60)], [(20, 90)]], [[], []]],
+    [[[3], [2, 4]], [[(60, 60)], []]],
+    [[[], []], [[3, (20, 90)], [(70, 30), 1]]],
+]
 LENGTHS = [6, 6]
-STEPS = 3
 
 
-def rank_batch(rank):
+def rank_batch(step, rank):
     """Every rank supervises as many tokens, so that the mean of the ranks' losses is the loss of all."""
-    batch = Batch(SAMPLES[rank], LENGTHS, seed=rank)
+    batch = VideoBatch(STEPS[step][rank], LENGTHS, seed=rank)
     labels = torch.full_like(batch.input_ids, -100)
     labels[:, -5:] = batch.input_ids[:, -5:]
     return {**batch.ours, "labels": labels}
@@ -49,17 +53,17 @@ def work(rank, directory):
     os.environ["RANK"] = str(rank)
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo")
-    model = tiny_model()
+    model = tiny_model(tiny_video_config())
     optimizer = connector_only(model)
     parallel = torch.nn.parallel.DistributedDataParallel(model)
-    for _ in range(STEPS):
+    for step in range(len(STEPS)):
         optimizer.zero_grad()
-        parallel(**rank_batch(rank)).loss.backward()
+        parallel(**rank_batch(step, rank)).loss.backward()
         optimizer.step()
     result = {
         "weights": [parameter.tolist() for parameter in model.model.multi_modal_projector.parameters()],
         "newline": model.model.image_newline.weight.tolist(),
-        "evaluation": evaluate(gathering(model), [rank_batch(rank)])[0],
+        "evaluation": evaluate(gathering(model), [rank_batch(step, rank) for step in range(len(STEPS))]),
     }
     (Path(directory) / f"{rank}.json").write_text(json.dumps(result))
     torch.distributed.destroy_process_group()
@@ -94,19 +98,19 @@ def ranks(tmp_path_factory):
 @pytest.fixture(scope="module")
 def single():
     """The same steps in one process: gradients of both batches, averaged."""
-    model = tiny_model()
+    model = tiny_model(tiny_video_config())
     optimizer = connector_only(model)
-    for _ in range(STEPS):
+    for step in range(len(STEPS)):
         optimizer.zero_grad()
         for rank in range(2):
-            (model(**rank_batch(rank)).loss / 2).backward()
+            (model(**rank_batch(step, rank)).loss / 2).backward()
         optimizer.step()
     return model
 
 
 def test_training_with_a_text_only_rank_matches_one_process(ranks, single):
     assert ranks[0]["weights"] == ranks[1]["weights"]
-    before = tiny_model().model.multi_modal_projector
+    before = tiny_model(tiny_video_config()).model.multi_modal_projector
     for parameter, expected, start in zip(
         ranks[0]["weights"], single.model.multi_modal_projector.parameters(), before.parameters(), strict=True
     ):
@@ -118,7 +122,7 @@ def test_training_with_a_text_only_rank_matches_one_process(ranks, single):
 
 
 def test_evaluation_with_a_text_only_rank_matches_one_process(ranks, single):
-    expected = evaluate(single, [rank_batch(rank) for rank in range(2)])
+    expected = [evaluate(single, [rank_batch(step, rank) for step in range(len(STEPS))]) for rank in range(2)]
     actual = [rank["evaluation"] for rank in ranks]
     torch.testing.assert_close(torch.tensor(actual), torch.tensor(expected), atol=1e-5, rtol=0)
 
