@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +17,11 @@ from .concepts import normalised
 
 NEAR = 0.95  # cosine from which on two images are one; ours, of SigLIP2's embeddings
 BLOCK = 2_048  # images held to those that were kept, at once
+SKETCH = 128  # numbers that two images are compared by first
+SLACK = 0.08  # of cosine: whoever is as near by the first comparison is compared by all numbers; 9 deviations at .95
 
-Vectors = NDArray[np.floating]
 Numbers = NDArray[np.int64]
+Vectors = NDArray[np.floating]
 
 
 def water_fill(available: Sequence[int], total: int) -> list[int]:
@@ -91,7 +94,7 @@ def draw_images(
     concepts: NDArray[np.uint8],
     order: NDArray[np.uint64],
     total: int,
-    embeddings: Vectors | None = None,
+    embeddings: Vectors | EmbeddingFile | None = None,
     near: float = NEAR,
     kinds: int = 60,
 ) -> ImageDraw:
@@ -147,7 +150,7 @@ class _Pool:
     """
 
     rows: Numbers
-    embeddings: Vectors | None
+    embeddings: Vectors | EmbeddingFile | None
     threshold: float
     kept: list[int] = field(default_factory=list)
     near_ones: int = 0
@@ -155,7 +158,7 @@ class _Pool:
 
     def fill(self, quota: int) -> None:
         """Keep images until there are as many as wanted, or none is left to look at."""
-        earlier = [] if self.embeddings is None or not self.kept else [self._vectors(np.asarray(self.kept))]
+        earlier = [] if self.embeddings is None or not self.kept else [_sketch(self._vectors(np.asarray(self.kept)))]
         while len(self.kept) < quota and self.looked_at < len(self.rows):
             rows = self.rows[self.looked_at : self.looked_at + min(BLOCK, quota - len(self.kept))]
             self.looked_at += len(rows)
@@ -172,11 +175,44 @@ class _Pool:
         if self.embeddings is None:
             return np.ones(len(rows), bool)
         vectors, fresh = self._vectors(rows), np.ones(len(rows), bool)
-        for kept in earlier:
-            fresh &= (vectors @ kept.T).max(axis=1, initial=-1) < self.threshold
+        sketches, kept = _sketch(vectors), 0
+        for others in earlier:
+            for place, other in np.argwhere(sketches @ others.T >= self.threshold - SLACK).tolist():
+                if fresh[place]:
+                    (vector,) = self._vectors(np.asarray(self.kept[kept + other : kept + other + 1]))
+                    fresh[place] = vectors[place] @ vector < self.threshold
+            kept += len(others)
         alike = vectors @ vectors.T >= self.threshold
-        for place in np.flatnonzero(alike.sum(axis=1) > 1):
-            fresh[place] &= not (alike[place, :place] & fresh[:place]).any()
+        for row in np.flatnonzero(alike.sum(axis=1) > 1):
+            fresh[row] &= not (alike[row, :row] & fresh[:row]).any()
         self.near_ones += int((~fresh).sum())
-        earlier.append(vectors[fresh])
+        earlier.append(sketches[fresh])
         return fresh
+
+
+def _sketch(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Project unit vectors to a few random directions; cosines stay, but for about (1 - cosine^2) / sqrt(SKETCH)."""
+    if vectors.shape[1] <= SKETCH:
+        return vectors
+    directions = np.random.default_rng(0).normal(size=(vectors.shape[1], SKETCH)).astype(np.float32)
+    return normalised(vectors @ directions)
+
+
+class EmbeddingFile:
+    """A `.npy` file of embeddings, of which only what is read takes memory, and only while it is used.
+
+    Args:
+        path: Of a matrix, `(images, size)`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.shape = np.load(path, mmap_mode="r").shape
+        if len(self.shape) != 2:
+            raise ValueError(f"{path} holds no matrix of embeddings but an array of {len(self.shape)} axes")
+
+    def __len__(self) -> int:
+        return int(self.shape[0])
+
+    def __getitem__(self, rows: slice | Numbers) -> Vectors:
+        return np.array(np.load(self.path, mmap_mode="r")[rows])  # mapped anew: the pages go when this is done

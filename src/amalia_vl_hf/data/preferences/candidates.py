@@ -1,0 +1,92 @@
+"""AnswerCandidate answers to a prompt: the policy's own, and small edits of them by another model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+from ...evaluation.metrics import distance
+from .rules import AnswerRule
+
+AnswerOrigin = Literal["policy", "edit"]
+ORIGINS: tuple[AnswerOrigin, ...] = ("policy", "edit")
+MOST_EDITED = 0.3  # normalised edit distance of an edit to what it was made of; ours, the paper says "small"
+LOWEST, HIGHEST = 1, 10  # scores of a judge
+
+
+class AnswerCandidate(NamedTuple):
+    """One answer to a prompt.
+
+    Args:
+        text: The answer.
+        origin: Who wrote it.
+        score: Of a judge or a reward model; None where it has none.
+        right: What a rule says; None where there is no rule.
+    """
+
+    text: str
+    origin: AnswerOrigin
+    score: float | None = None
+    right: bool | None = None
+
+
+def from_records(records: Sequence[Mapping[str, Any]]) -> list[AnswerCandidate]:
+    """Read candidates as items hold them."""
+    return [AnswerCandidate(**record) for record in records]
+
+
+def own_candidates(texts: Sequence[str]) -> list[AnswerCandidate]:
+    """Make candidates of a policy's answers, each once."""
+    return [AnswerCandidate(text, "policy") for text in dict.fromkeys(text.strip() for text in texts) if text]
+
+
+def edited_candidates(
+    own: Sequence[AnswerCandidate], edits: Sequence[str | None], most: float = MOST_EDITED
+) -> list[AnswerCandidate]:
+    """Make candidates of edits, those that changed something, and not much; none that is there already.
+
+    Args:
+        own: What was edited.
+        edits: The edit of each, None where there is none.
+        most: Largest edit distance, as a share of the longer text.
+    """
+    there = {candidate.text for candidate in own}
+    made: dict[str, AnswerCandidate] = {}
+    for before, after in zip(own, edits, strict=True):
+        text = (after or "").strip()
+        if text and text not in there and edit_share(before.text, text) <= most:
+            made.setdefault(text, AnswerCandidate(text, "edit"))
+    return list(made.values())
+
+
+def edit_share(before: str, after: str) -> float:
+    """Give the edit distance of two texts as a share of the longer one."""
+    return distance(before, after) / max(len(before), len(after), 1)
+
+
+def checked_by_rule(candidates: Sequence[AnswerCandidate], rule: AnswerRule | None) -> list[AnswerCandidate]:
+    """Check candidates by their prompt's rule, before any judge.
+
+    Wrong ones have the lowest score, and right ones the highest where nothing is left to judge. What the rule cannot
+    read is wrong where the question asks for that alone, and is left out elsewhere: it may be right.
+    """
+    if rule is None:
+        return list(candidates)
+    checked = []
+    for candidate in candidates:
+        right = rule.check(candidate.text)
+        if right is None and not rule.alone:
+            continue
+        score = float(LOWEST) if not right else float(HIGHEST) if rule.bare else None
+        checked.append(candidate._replace(right=bool(right), score=score))
+    return checked
+
+
+def read_score(answer: str) -> int | None:
+    """Read the last line of a judge's answer, `Nota: 7`; None where it is another, or no score from 1 to 10."""
+    lines = [line for text in answer.splitlines() if (line := text.strip(" *_`."))]
+    label, colon, value = lines[-1].partition(":") if lines else ("", "", "")
+    value = value.strip(" *_`").removesuffix("/10").strip()
+    if label.strip(" *_`").lower() != "nota" or not colon or not value.isdecimal():
+        return None
+    return int(value) if LOWEST <= int(value) <= HIGHEST else None
