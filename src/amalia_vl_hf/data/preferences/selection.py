@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from ..dataset import RejectedError
-from .candidates import AnswerOrigin, AnswerCandidate
+from .candidates import AnswerCandidate, AnswerOrigin
 
 MARGIN = 2.0  # between the scores of a pair, at least; ours
 LENGTH_RATIO = (0.9, 1.1)  # mean of chosen to rejected; ours
