@@ -87,6 +87,7 @@ def _add_mix(steps: Commands) -> None:
     parser.add_argument("mixture", metavar="MIXTURE", help="YAML file, or name of one of the package's")
     parser.add_argument("--out", required=True, metavar="MANIFEST", help="parquet file to write")
     _add_measuring(parser, "measures lengths and finds faulty samples")
+    parser.add_argument("--without", nargs="+", default=[], metavar="NAME", help="datasets or categories to leave out")
     parser.add_argument("--workers", type=int, default=0, metavar="N", help="processes that measure (%(default)s)")
 
 
@@ -201,7 +202,7 @@ def _mix(arguments: argparse.Namespace) -> int:
     from ..samples.mixture import draw_mixture, load_mixture
 
     logging.basicConfig(format="%(message)s")  # each sample that is left out is said
-    mixture = load_mixture(arguments.mixture)
+    mixture = load_mixture(arguments.mixture).without(arguments.without)
     processor = _processor(arguments.model)
     ruler = partial(measure, processor=processor, max_tiles=arguments.max_tiles) if processor else None
     with logging_redirect_tqdm():  # above the bar, not on its line

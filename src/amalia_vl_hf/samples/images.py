@@ -33,7 +33,7 @@ def located(cell: Any, root: Path) -> Any:
     if len(str(cell)) > _LONGEST or "\0" in str(cell):
         raise ValueError(f"no such image: a path of {len(str(cell))} characters, {str(cell)[:60]!r}...")
     path = root / cell
-    if not path.resolve().is_relative_to(_home(root)):
+    if not path.resolve().is_relative_to(_home(root.absolute())):
         raise ValueError(
             f"{cell} is outside {root}; if that is meant, name the folder of the images: `images` in a mixture or a "
             "recipe, --images of data check"
