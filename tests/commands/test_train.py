@@ -18,7 +18,7 @@ def test_train_trains_and_says_where(amalia, picture, tmp_path, capsys):
     assert "stage      align (sft), at most 0 tiles an image" in capsys.readouterr().out
     assert not output.exists()
     assert cli.main(["train", RECIPE, *values]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == f"trained: {output}"
+    assert capsys.readouterr().out.splitlines()[-1] == f"trained: {output}; report {output / 'report.html'}"
     assert (output / "training.json").is_file()
 
 

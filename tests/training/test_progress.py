@@ -12,7 +12,8 @@ from amalia_vl_hf.samples.loading import load_samples
 from amalia_vl_hf.samples.manifest import write_manifest
 from amalia_vl_hf.samples.sources import Source
 from amalia_vl_hf.training.batches.segments import segment_lengths
-from amalia_vl_hf.training.progress import GROUPS, GroupedCollator, Meter, groups_of, scored_of_each
+from amalia_vl_hf.training.progress import GROUPS, GroupedCollator, Meter, groups_of, log_line, scored_of_each
+from amalia_vl_hf.training.recipe import RecipeError
 from amalia_vl_hf.training.report import write_training_report
 from amalia_vl_hf.training.run import build_trainer, train
 from tests.tiny import IMAGE_TOKEN_ID
@@ -127,5 +128,26 @@ def test_a_curve_lies_within_its_drawing_and_says_its_scale():
         assert all(0 <= x <= 300 and 0 <= y <= 120 for x, y in points[name])
         assert "a &amp; b" in drawn
     assert points["falling"][0][1] < points["falling"][1][1], "SVG counts downwards"
-    assert points["negative"][0][1] == 120
-    assert "from 0.000 to 2.1e-05: first 2e-05, last 2e-05" in curve("one", "rate", [2e-5], "#000")
+    assert points["negative"][0][1] == 120, "the lowest tick"
+    assert "from 0.000 to 2e-05: first 2e-05, last 2e-05" in curve("one", "rate", [2e-5], "#000")
+
+
+def test_a_log_entry_is_one_line_of_numbers():
+    entry = {"loss": 0.51234, "loss/OCR": 1.0, "learning_rate": 1e-5, "learning_rate/tower": 1.0, "seconds": 2.5}
+    assert log_line(entry, 3, 40) == "step 3/40  loss 0.5123  learning_rate 1e-05  seconds 2.5"
+    assert log_line({"validation/x": 71.0}, 4, 40) == "step 4/40  validation/x 71"
+    assert log_line({"train_runtime": 1.0, "train_loss": 2.0}, 40, 40) == ""
+
+
+def test_the_log_is_lines_alone_where_nobody_looks(recipe_for, capfd):
+    train(recipe_for("2_instruct", "steps=2"))
+    out, err = capfd.readouterr()
+    assert [line.split("  ")[0] for line in out.splitlines() if line.startswith("step ")] == ["step 1/2", "step 2/2"]
+    assert "2/2 [" not in err, "no bar in a file"
+
+
+@pytest.mark.parametrize("tracker", ["wandb", "trackio"])
+def test_a_tracker_that_is_not_installed_is_missed_before_the_model_is_loaded(recipe_for, tracker):
+    recipe = recipe_for("2_instruct", "model=/nowhere", f"report_to=[{tracker}]")
+    with pytest.raises(RecipeError, match=f"report_to names {tracker}, which is not installed: pip install {tracker}"):
+        train(recipe)

@@ -16,7 +16,7 @@ from amalia_vl_hf.training import building
 from amalia_vl_hf.training import validation as validation_module
 from amalia_vl_hf.training.batches.collation import Encoder
 from amalia_vl_hf.training.building import load_model, load_processor
-from amalia_vl_hf.training.run import build_trainer, train
+from amalia_vl_hf.training.run import _answers, build_trainer, train
 from amalia_vl_hf.training.validation import ValidationTask
 
 
@@ -52,9 +52,11 @@ def test_figures_are_logged_before_each_checkpoint_and_the_weights_stay(recipe_f
     entries = [entry for entry in log if "validation/pontos" in entry]
     assert [entry["step"] for entry in entries] == [2, 4]
     assert all(entry["validation/loss"] > 0 for entry in entries)
+    assert [entry["step"] for entry in log if "loss" in entry] == [1, 2, 3, 4], "validation takes no step's own entry"
     page = (output / "report.html").read_text(encoding="utf-8")
     assert "<b>validation/pontos</b>" in page
     assert "<b>validation/loss</b>" in page
+    assert page.count("<dt>before</dt>") == page.count("<dt>after</dt>") == page.count("<img") == 5
 
 
 def test_the_last_figure_is_what_evaluation_makes_of_the_trained_model(recipe_for, task, tmp_path):
@@ -97,6 +99,19 @@ def test_figures_outlive_a_kill_with_their_checkpoint(recipe_for, task, tmp_path
         assert [entry["step"] for entry in state["log_history"] if "validation/pontos" in entry] == list(
             range(1, step + 1)
         )
+
+
+def test_answers_of_before_outlive_a_stop(recipe_for, task, tmp_path):
+    recipe = recipe_for("2_instruct", "steps=2", "save_steps=1", f"validation={task}")
+    (tmp_path / "checkpoints").mkdir()
+    first = build_trainer(recipe, tmp_path / "checkpoints")
+    first.train()
+    again = build_trainer(recipe, tmp_path / "checkpoints")
+    again.train(resume_from_checkpoint=str(tmp_path / "checkpoints" / "checkpoint-1"))
+    shown, expected = _answers(again), _answers(first)
+    assert [answer.before for answer in shown] == [answer.before for answer in expected]
+    assert [answer.after for answer in shown] == [answer.after for answer in expected]
+    assert None not in [answer.before for answer in shown]
 
 
 def test_what_cannot_be_validated_is_refused_before_training(recipe_for, task, tmp_path, monkeypatch):

@@ -57,11 +57,12 @@ def _train_here(recipe: Recipe, dry_run: bool) -> None:
 
     if not torch.accelerator.is_available():
         os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else DeepSpeed, where installed, warns that there is none
-    from ..training.run import describe_training, train
+    from ..training.run import WRITTEN, describe_training, train
 
     if dry_run:
         print(describe_training(recipe))
         return
     output = train(recipe)
     if os.environ.get("RANK", "0") == "0":  # one line, however many processes there are
-        print(f"trained: {output}")
+        parts = [f"{name} {output / place}" for name, place in WRITTEN.items() if (output / place).exists()]
+        print(f"trained: {'; '.join((str(output), *parts))}")

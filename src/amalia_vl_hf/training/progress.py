@@ -115,14 +115,47 @@ class Meter:
         return {"dropped": every, **{f"dropped/{source}": count for source, count in counts.items()}}
 
 
+# What of a log entry is said while training; `training.json` and the report have the rest.
+_SAID = ("loss", "validation/", "rewards/accuracies", "rewards/margins", "grad_norm", "learning_rate")
+_SAID_LAST = ("tokens_per_second", "dropped", "epoch", "seconds")
+
+
+def log_line(entry: Mapping[str, Any], step: int, steps: int) -> str:
+    """Put a log entry into one line for people; empty where it says nothing of training.
+
+    Args:
+        entry: Of the trainer's log.
+        step: It was logged after.
+        steps: Of the whole run.
+    """
+    if "loss" not in entry and not any(name.startswith("validation/") for name in entry):
+        return ""
+    said = [
+        name for start in _SAID for name in entry if name == start or (start[-1] == "/" and name.startswith(start))
+    ]
+    numbers = [f"{name} {entry[name]:.4g}" for name in (*said, *_SAID_LAST) if name in entry]
+    return "  ".join((f"step {step}/{steps}", *numbers))
+
+
 class BarFromHere(ProgressCallback):
-    """A progress bar that a resumed run begins where it goes on, so that its speed is the run's own."""
+    """A progress bar that a resumed run begins where it goes on, so that its speed is the run's own.
+
+    Log entries are lines above it; where nobody looks at a terminal there are the lines alone.
+    """
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Draw the bar up to the step that is done."""
         if state.is_world_process_zero:
-            self.training_bar = tqdm(total=state.max_steps, initial=state.global_step, dynamic_ncols=True)
+            self.training_bar = tqdm(
+                total=state.max_steps, initial=state.global_step, dynamic_ncols=True, disable=None, unit="step"
+            )
         self.current_step = state.global_step
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        """Say what was logged, in one line."""
+        line = log_line(logs or {}, state.global_step, state.max_steps)
+        if state.is_world_process_zero and line:
+            tqdm.write(line)
 
 
 def scored_of_each(batch: Mapping[str, Any], log_probs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -6,10 +6,13 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..disk import write_file
-from ..pages import curve, page
+from ..pages import curve, page, picture
+
+if TYPE_CHECKING:
+    from .validation import ShownAnswer
 
 Log = Sequence[Mapping[str, Any]]
 
@@ -27,22 +30,44 @@ _CURVES = (
     ("visual_share", "share of tokens that come from images", "#1565c0"),
     ("dropped", "samples replaced so far", "#b3261e"),
 )
+_STYLE = """
+article img { max-width: 100%; max-height: 16rem; display: block; margin: 0 auto .4rem; }
+dt { color: #666; } dd { margin: 0 0 .4rem; white-space: pre-wrap; overflow-wrap: anywhere; }
+"""
 
 
-def write_training_report(path: Path, log_history: Log, origin: Mapping[str, Any]) -> None:
+def write_training_report(
+    path: Path, log_history: Log, origin: Mapping[str, Any], answers: Sequence[ShownAnswer] = ()
+) -> None:
     """Write the page.
 
     Args:
         path: Of the page.
         log_history: Entries of the trainer's log.
         origin: The recipe and what else the weights follow from.
+        answers: Of the validation task, before training and after it.
     """
     recipe = "\n".join(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in origin.items())
     body = (
         f"<p>{escape(_summary(log_history))}</p>\n<div class=curves>{''.join(_curves(log_history))}</div>\n"
-        f"<h2>Recipe</h2><pre>{escape(recipe)}</pre>"
+        f"{_answer_cards(answers)}<h2>Recipe</h2><pre>{escape(recipe)}</pre>"
     )
-    write_file(path, page(f"{Path(origin['output']).name}: stage {origin['stage']}", body))
+    write_file(path, page(f"{Path(origin['output']).name}: stage {origin['stage']}", body, _STYLE))
+
+
+def _answer_cards(answers: Sequence[ShownAnswer]) -> str:
+    """Show questions with both answers; where there are none, say how to get them."""
+    if not answers:
+        return "<p>With <code>validation: TASK.yaml</code> answers before and after training would stand here.</p>"
+    return f"<h2>Answers before and after</h2><div class=cards>{''.join(map(_answer_card, answers))}</div>"
+
+
+def _answer_card(shown: ShownAnswer) -> str:
+    pictures = "".join(picture(image, shown.question) for image in shown.images)
+    before = "not known any more" if shown.before is None else shown.before
+    rows = (("reference", shown.reference), ("before", before), ("after", shown.after))
+    lines = "".join(f"<dt>{name}</dt><dd>{escape(text) or '(nothing)'}</dd>" for name, text in rows)
+    return f"<article>{pictures}<p>{escape(shown.question)}</p><dl>{lines}</dl></article>"
 
 
 def _curves(log_history: Log) -> Iterator[str]:
@@ -50,7 +75,9 @@ def _curves(log_history: Log) -> Iterator[str]:
     for start, what, colour in _CURVES:
         for name in names:
             if name == start or (start.endswith("/") and name.startswith(start)):
-                yield curve(name, what, [float(entry[name]) for entry in log_history if name in entry], colour)
+                entries = [entry for entry in log_history if name in entry]
+                steps = [int(entry.get("step", number)) for number, entry in enumerate(entries)]
+                yield curve(name, what, [float(entry[name]) for entry in entries], colour, steps)
 
 
 def _summary(log_history: Log) -> str:

@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +26,29 @@ from .ranks import check_batch, check_ranks, world_size
 from .recipe import TRAINING_LOG, Recipe, RecipeError
 from .report import write_training_report
 from .trainers import StageDPOTrainer, StageSFTTrainer, StoppedError
+from .validation import ShownAnswer, ValidationTask
 
-__all__ = ["TRAINING_LOG", "build_trainer", "describe_training", "train"]
+__all__ = ["TRAINING_LOG", "WRITTEN", "build_trainer", "describe_training", "train"]
 
 logger = logging.getLogger(__name__)
 
 REPORT = "report.html"
 ADAPTER = "adapter"  # folder of the trained adapters, beside the model they are merged into
+WRITTEN = {"adapter": ADAPTER, "report": REPORT}  # what an output may hold beside the model, for who looks for it
 _ORIGIN = "recipe.json"  # beside the checkpoints: what they were trained by
 _LOCK = ".lock"  # there as well: of the run that is writing them
 # What a run leaves beside its checkpoints that the next one makes again, whatever its recipe.
-_MADE_AGAIN = (_ORIGIN, _LOCK, "final", "reference", "runs", "lengths-*.npz", ".*.partial", "README.md")
+_MADE_AGAIN = (
+    _ORIGIN,
+    _LOCK,
+    "final",
+    "reference",
+    "runs",
+    "lengths-*.npz",
+    "answers_before.json",
+    ".*.partial",
+    "README.md",
+)
 
 
 def train(recipe: Recipe) -> Path:
@@ -55,6 +68,7 @@ def train(recipe: Recipe) -> Path:
         StoppedError: Weights, a loss or a gradient are not finite.
     """
     check_batch(recipe, world_size())
+    require_trackers(recipe)
     output = Path(recipe.output)
     partial = output.with_name(f"{output.name}.partial")
     if (output / TRAINING_LOG).is_file():
@@ -70,6 +84,18 @@ def train(recipe: Recipe) -> Path:
         if earlier:
             require_same(record, earlier, partial)
         return _train(recipe, output, partial, record)
+
+
+def require_trackers(recipe: Recipe) -> None:
+    """Miss a tracker before anything slow is loaded.
+
+    Raises:
+        RecipeError: The recipe reports to one that is not installed.
+    """
+    missing = [name for name in recipe.report_to if find_spec(name) is None]
+    if missing:
+        names = " ".join(missing)
+        raise RecipeError(f"report_to names {names}, which is not installed: pip install {names}, or leave it out")
 
 
 def _finished(recipe: Recipe, output: Path, partial: Path) -> Path:
@@ -173,12 +199,18 @@ def _publish(trainer: StageSFTTrainer | StageDPOTrainer, recipe: Recipe, record:
         history = [_finite(entry) for entry in trainer.state.log_history]
         seconds = history[-1]["seconds"]
         write_json(finished / TRAINING_LOG, {**record, "seconds": seconds, "log_history": history})
-        write_training_report(finished / REPORT, history, record["origin"])
+        write_training_report(finished / REPORT, history, record["origin"], _answers(trainer))
         with suppress(OSError):
             Path(recipe.output).rmdir()  # an empty one, which holds nothing to lose
         put_in_place(finished, Path(recipe.output))
         shutil.rmtree(partial, ignore_errors=True)  # a rerun that finds the output may be removing it as well
     trainer.accelerator.wait_for_everyone()
+
+
+def _answers(trainer: StageSFTTrainer | StageDPOTrainer) -> list[ShownAnswer]:
+    """Give what the validation task's questions were answered, where the recipe has one."""
+    callbacks = trainer.callback_handler.callbacks
+    return [shown for callback in callbacks if isinstance(callback, ValidationTask) for shown in callback.shown()]
 
 
 def _merge(trainer: StageSFTTrainer | StageDPOTrainer, recipe: Recipe, finished: Path) -> None:
