@@ -2,6 +2,7 @@ import json
 import shutil
 
 import pytest
+from huggingface_hub import constants
 
 from amalia_vl_hf import cli
 
@@ -30,6 +31,20 @@ def test_ask_names_a_file_that_is_no_image(amalia, tmp_path, refusal):
 
 def test_ask_names_a_model_that_is_not_there(picture, tmp_path, refusal):
     assert "nowhere" in refusal("ask", picture, "Que cor?", "--model", str(tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize("command", ["ask", "inspect", "serve", "chat"])
+def test_offline_a_hub_model_says_what_its_cache_lacks(command, picture, refusal, monkeypatch, tmp_path):
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    words = {
+        "ask": [picture, "Que cor?", "--model"],
+        "inspect": [picture, "--model"],
+        "serve": [],
+        "chat": ["--model"],
+    }
+    said = refusal(command, *words[command], "amalia-llm/AMALIA-VL-DPO")
+    assert "the cache in" in said
+    assert "lacks its config.json, tokenizer_config.json; with a network: hf download amalia-llm/AMALIA-VL-DPO" in said
 
 
 def test_ask_without_a_model_says_how_to_get_one(picture, tmp_path, refusal, monkeypatch):

@@ -122,7 +122,7 @@ def test_images_by_path_and_bytes(processor, image, tmp_path):
         (1, ["<image>", "b <image>"], "sample 1 has 1 <image> slots but 0 images remain.*literal <image>"),
         (1, "<image> e <image>", "sample 0 has 2 <image> slots but 1 images remain"),
         (3, ["<image>", "<image>"], "sample 1 has 1 <image> slots but 2 images remain"),
-        (1, "a", "sample 0 has 0 <image> slots but 1 images remain.*a turn lack its image"),
+        (1, "a", "sample 0 has 0 <image> slots but 1 images remain.*put <image> into the text once for each image"),
         ([1, 1], ["<image>", "<image><image>"], "sample 1 has 2 <image> slots but 1 images; "),
         ([1, 0, 1], ["<image>", "<image>", "a"], "sample 1 has 1 <image> slots but 0 images; "),
         ([1, 1], ["<image><image>"], "1 texts but 2 lists of images"),

@@ -1,5 +1,6 @@
-"""The estimate of memory, held to laws and to what torch really keeps."""
+"""The estimate of memory, held to laws and to what torch really keeps; and what a dry run says of the data."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -145,3 +146,42 @@ def test_sharing_is_read_from_the_accelerate_config(recipe_for, tmp_path):
     config.write_text("processes: 2\n", encoding="utf-8")
     with pytest.raises(RecipeError, match=r"config\.yaml names no distributed_type; was it written by"):
         planned_sharing(recipe_for("2_instruct", f"accelerate={config}"))
+
+
+def lines(text, start):
+    return [line for line in text.splitlines() if line.startswith(start)]
+
+
+def test_sound_data_are_counted_with_their_longest(recipe_for):
+    text = describe_training(recipe_for("2_instruct", "steps=4", "save_steps=2"))
+    (line,) = lines(text, "data ")
+    assert line.startswith("data       8 of 8 samples looked at can be trained on; longest ")
+    assert lines(text, "saved") == ["saved      every 2 steps"]
+
+
+def test_a_run_without_a_checkpoint_before_its_end_says_so(recipe_for):
+    text = describe_training(recipe_for("2_instruct", "steps=4", "save_steps=100"))
+    assert lines(text, "saved") == ["saved      at the end only: 100 steps between"]
+
+
+@pytest.mark.parametrize(("name", "other"), [("2_instruct", "dpo"), ("3_prefer", "sft")])
+def test_data_of_another_stage_are_refused(recipe_for, samples, name, other):
+    with pytest.raises(
+        RecipeError, match=r"none of 8 samples can be trained on in stage .*; is it the data of another"
+    ):
+        describe_training(recipe_for(name, f"data={samples[other]}"))
+
+
+def test_missing_images_and_long_samples_are_named(recipe_for, samples, pictures):
+    rows = [json.loads(line) for line in samples["sft"].read_text(encoding="utf-8").splitlines()]
+    rows[1]["images"] = ["nowhere.png"]
+    mixed = pictures / "mixed_faults.jsonl"
+    mixed.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    text = describe_training(recipe_for("2_instruct", f"data={mixed}"))
+    assert "data       7 of 8 samples looked at can be trained on" in text
+    assert "nowhere.png" in text
+    assert "the first of them ends the run" in text
+    assert "the first of them ends the run" not in describe_training(
+        recipe_for("2_instruct", f"data={mixed}", "max_bad_share=0.5")
+    )
+    assert "tokens, more than 100" in describe_training(recipe_for("2_instruct", "max_length=100"))

@@ -17,6 +17,7 @@ Run = Callable[[argparse.Namespace], int | None]  # an exit code, or None for 0
 
 BEGINS_AGAIN = "the same command begins again"
 GOES_ON = "the same command goes on where it was"
+_NEEDED = ("config.json", "tokenizer_config.json")  # of every model; its weights may be in one file or in several
 
 
 class Parser(argparse.ArgumentParser):
@@ -64,7 +65,19 @@ def require_model(name: str) -> None:
     """Hold a name to what names a model: a directory that is there, or what may be a Hub id.
 
     Raises:
-        UsageError: It is neither, a mistyped path most likely.
+        UsageError: It is neither, a mistyped path most likely; or there is no network, and the cache lacks the model.
     """
-    if not Path(name).is_dir() and not re.fullmatch(r"\w[\w.-]*/[\w.-]+", name):
+    if Path(name).is_dir():
+        return
+    if not re.fullmatch(r"\w[\w.-]*/[\w.-]+", name):
         raise UsageError(f"there is no directory {name}, and a Hub id is written organisation/name")
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    if not constants.HF_HUB_OFFLINE:
+        return
+    missing = [file for file in _NEEDED if not isinstance(try_to_load_from_cache(name, file), str)]
+    if missing:
+        raise UsageError(
+            f"there is no directory {name}, HF_HUB_OFFLINE forbids to ask the Hub, and the cache in "
+            f"{constants.HF_HUB_CACHE} lacks its {', '.join(missing)}; with a network: hf download {name}"
+        )

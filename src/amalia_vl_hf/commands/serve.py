@@ -47,13 +47,13 @@ def add(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Serve until SIGTERM or Ctrl-C."""
-    require_model(arguments.model)
     engine = arguments.engine
     if engine == "auto":
         engine = "transformers" if find_spec("vllm") is None else "vllm"
     if engine == "vllm" and find_spec("vllm") is None:
         raise UsageError("vLLM is not installed here; leave --engine out, or see docs/serve.md")
     with listen(arguments.host, arguments.port) as listener:
+        require_model(arguments.model)
         if engine == "vllm":
             listener.close()  # it listens itself; that the port is free has been seen
             print(_welcome(engine, arguments.model, arguments.host, arguments.port), flush=True)

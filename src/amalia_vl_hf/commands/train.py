@@ -28,7 +28,11 @@ def add(commands: Commands) -> None:
     parser = add_command(commands, "train", purpose, EXAMPLES, run, after_stop)
     parser.add_argument("recipe", metavar="RECIPE", help="YAML file, or name of one of the package's")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="values in the place of the recipe's")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be trained and what it takes, and stop")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="look at the data, say what would be trained and what it takes, and stop",
+    )
     parser.add_argument(
         "--launch",
         metavar="OPTIONS",

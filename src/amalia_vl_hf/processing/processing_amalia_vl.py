@@ -375,10 +375,12 @@ class AmaliaVLProcessor(ProcessorMixin):
         shown = self.shown_token or self.image_token
         for sample, (wanted, given) in enumerate(zip(slots, counts, strict=True)):
             if given != wanted:
+                remedy = (
+                    f"put {shown} into the text once for each image" if given > wanted else "lacks a turn its image?"
+                )
                 raise ValueError(
                     f"sample {sample} has {wanted} {shown} slots but {given} images"
-                    f"{'' if nested else ' remain for it'}; does its text hold a literal {shown}, "
-                    "or does a turn lack its image?"
+                    f"{'' if nested else ' remain for it'}; does its text hold a literal {shown}? {remedy}"
                 )
 
     def _process_images(self, images: Any, **kwargs: Any) -> tuple[BatchFeature, list[str]]:

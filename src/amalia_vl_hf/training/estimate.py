@@ -20,21 +20,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
+from datasets import Dataset
 from peft import get_peft_model
 from transformers import PreTrainedConfig
 
 from ..memory import decoder_layer_numbers, kept_numbers, tower_layer_numbers
 from ..processing.tiling_amalia_vl import TileLayout, num_visual_tokens
 from ..quantisation import NF4_BYTES, in_blocks
+from ..samples.checking import DROPPED, SampleCheck, check
 from ..samples.loading import load_samples
-from .models import empty_model, load_config, lora_config, text_config_of
+from .models import empty_model, load_config, load_processor, lora_config, text_config_of
 from .ranks import Sharing, check_batch, count_save_steps, count_steps, planned_sharing
-from .recipe import Recipe
+from .recipe import Recipe, RecipeError, require_trackers
 from .stages import count_parameters, freeze
 
 GIB = 2**30
 CARDS = (24, 48, 64, 80, 141)  # GiB, as their makers call them
 FREE = 0.1  # of a card, for what the estimate leaves out
+LOOKED_AT = 100  # samples, evenly over all of them: images are decoded, and this is to take seconds
+_NAMED = 3  # findings
+_ENDS = tuple(kind for kind in DROPPED if kind != "duplicate")  # what training stops at
 _AHEAD = 2  # batches that a worker of torch's DataLoader prepares
 
 
@@ -58,15 +63,18 @@ def describe_training(recipe: Recipe) -> str:
     """Say what training by a recipe would do and take, without loading a weight.
 
     Raises:
-        RecipeError: The ranks do not give the global batch that the recipe names.
+        RecipeError: The ranks do not give the global batch that the recipe names, no sample can be trained on, or a
+            tracker is not installed.
     """
+    require_trackers(recipe)
     sharing = planned_sharing(recipe)
     model = model_without_weights(recipe)
-    samples = len(load_samples(recipe.data, recipe.training_stage.method, False, recipe.images))
+    data = load_samples(recipe.data, recipe.training_stage.method, False, recipe.images)
     return "\n".join(
         [
             *_stage_lines(recipe, model),
-            *_batch_lines(recipe, sharing, samples),
+            *_data_lines(recipe, data),
+            *_batch_lines(recipe, sharing, len(data)),
             *_packing_lines(recipe, sharing),
             *_memory_lines(estimate_memory(recipe, model, sharing), sharing),
             *_shared_memory_lines(recipe, sharing),
@@ -130,6 +138,40 @@ def _activations(recipe: Recipe, config: PreTrainedConfig) -> float:
     return float(numbers * (2 if recipe.precision == "bf16" else 4))
 
 
+def _data_lines(recipe: Recipe, samples: Dataset) -> Iterator[str]:
+    """Say what a share of the samples looks like to the stage.
+
+    Args:
+        recipe: The stage, its lengths and tiles.
+        samples: All of them, opened so that faulty rows say so.
+
+    Raises:
+        RecipeError: None of those that were looked at can be trained on.
+    """
+    looked_at = list(_look(recipe, samples))
+    findings = [finding for one in looked_at for finding in one.findings if finding.kind in _ENDS]
+    usable = len(looked_at) - len(findings)
+    if not usable:
+        raise RecipeError(
+            f"{recipe.data}: none of {len(looked_at)} samples can be trained on in stage {recipe.stage}; the first: "
+            f"{findings[0].reason}"
+        )
+    lengths = [one.size[0] for one in looked_at if one.size]
+    longest = f"; longest {max(lengths):,} of at most {recipe.max_length:,} tokens" if lengths else ""
+    yield f"data       {usable} of {len(looked_at)} samples looked at can be trained on{longest}"
+    for finding in findings[:_NAMED]:
+        yield f"           {finding.kind}: {finding.reason}"
+    if findings and not recipe.max_bad_share:
+        yield "           the first of them ends the run: `amalia-vl data check` lists all, or allow max_bad_share"
+
+
+def _look(recipe: Recipe, samples: Dataset) -> Iterator[SampleCheck]:
+    count = min(LOOKED_AT, len(samples))
+    chosen = samples.select([len(samples) * number // count for number in range(count)])
+    stage = recipe.training_stage
+    return check(chosen, stage.method, load_processor(recipe), stage.max_tiles, recipe.max_length)
+
+
 def _stage_lines(recipe: Recipe, model: torch.nn.Module) -> Iterator[str]:
     stage = recipe.training_stage
     tiles = "text" if recipe.stage.startswith("text_") else f"at most {stage.max_tiles} tiles an image"
@@ -151,7 +193,8 @@ def _batch_lines(recipe: Recipe, sharing: Sharing, samples: int) -> Iterator[str
     factors = f"{recipe.batch_size} a device x {recipe.accumulation} accumulated x {sharing.ranks} devices"
     yield f"batch      {batch} = {factors}"
     yield f"steps      {steps} over {samples} samples, schedule {stage.schedule}, warm-up {recipe.warmup:g}"
-    yield f"saved      every {count_save_steps(recipe, samples, sharing.ranks)} steps"
+    saved = count_save_steps(recipe, samples, sharing.ranks)
+    yield f"saved      every {saved} steps" if saved < steps else f"saved      at the end only: {saved} steps between"
     config, step = load_config(recipe), batch * recipe.max_length
     image = ""
     if hasattr(config, "vision_config"):

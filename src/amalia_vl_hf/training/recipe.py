@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +196,18 @@ def recipe_from(values: Mapping[str, Any]) -> Recipe:
     """
     recipe: Recipe = read_fields(Recipe, values)
     return recipe
+
+
+def require_trackers(recipe: Recipe) -> None:
+    """Miss a tracker before anything slow is loaded.
+
+    Raises:
+        RecipeError: The recipe reports to one that is not installed.
+    """
+    missing = [name for name in recipe.report_to if find_spec(name) is None]
+    if missing:
+        names = " ".join(missing)
+        raise RecipeError(f"report_to names {names}, which is not installed: pip install {names}, or leave it out")
 
 
 def _trainable(recipe: Recipe) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from .estimate import describe_training
 from .models import load_to_merge
 from .origin import Record, read_record, record_of, require_same, require_same_model
 from .ranks import check_batch, check_ranks, world_size
-from .recipe import TRAINING_LOG, Recipe, RecipeError
+from .recipe import TRAINING_LOG, Recipe, RecipeError, require_trackers
 from .report import write_training_report
 from .trainers import StageDPOTrainer, StageSFTTrainer, StoppedError
 from .validation import ShownAnswer, ValidationTask
@@ -84,18 +83,6 @@ def train(recipe: Recipe) -> Path:
         if earlier:
             require_same(record, earlier, partial)
         return _train(recipe, output, partial, record)
-
-
-def require_trackers(recipe: Recipe) -> None:
-    """Miss a tracker before anything slow is loaded.
-
-    Raises:
-        RecipeError: The recipe reports to one that is not installed.
-    """
-    missing = [name for name in recipe.report_to if find_spec(name) is None]
-    if missing:
-        names = " ".join(missing)
-        raise RecipeError(f"report_to names {names}, which is not installed: pip install {names}, or leave it out")
 
 
 def _finished(recipe: Recipe, output: Path, partial: Path) -> Path:
