@@ -122,7 +122,7 @@ def read_fields(kind: type, values: Mapping[str, Any], prefix: str = "") -> Any:
 
     Args:
         kind: The dataclass; its fields are `str`, `bool`, `int`, `float`, tuples, mappings from `str`, dataclasses,
-            or one of these `| None`.
+            `Any`, or one of these `| None`.
         values: As YAML gives them. It reads `1e-3` as text, so numbers with a fraction may come as text.
         prefix: Of the keys' names in errors.
 
@@ -183,6 +183,8 @@ def shown(value: Any) -> str:
 
 
 def _typed(name: str, value: Any, hint: Any) -> Any:
+    if hint is Any:
+        return value
     kind = get_origin(hint)
     if kind in (Union, types.UnionType):
         return None if value is None else _typed(name, value, get_args(hint)[0])
@@ -194,12 +196,21 @@ def _typed(name: str, value: Any, hint: Any) -> Any:
         return tuple(_typed(f"{name}[{label}]", entry, get_args(hint)[0]) for label, entry in pairs)
     if kind is not None or is_dataclass(hint):  # a mapping
         if not isinstance(value, dict):
-            what = "key: value" if is_dataclass(hint) else f"name: {_WORDS[get_args(hint)[1]]}"
+            what = "key: value" if is_dataclass(hint) else f"name: {_WORDS.get(get_args(hint)[1], 'value')}"
             raise ValueError(f"{name} must hold `{what}` lines, not {shown(value)}")
         if is_dataclass(hint):
-            return read_fields(hint, value, prefix=f"{name}.")  # type: ignore[arg-type]
+            return _nested(name, value, hint)  # type: ignore[arg-type]
         return {str(key): _typed(f"{name}.{key}", entry, get_args(hint)[1]) for key, entry in value.items()}
     return _PLAIN[hint](name, value)
+
+
+def _nested(name: str, value: Mapping[str, Any], kind: type) -> Any:
+    try:
+        return read_fields(kind, value, prefix=f"{name}.")
+    except RecipeError:
+        raise
+    except ValueError as error:  # of the dataclass itself, which does not know what it is here
+        raise RecipeError(f"{name}: {error}") from error
 
 
 def _exactly(kind: type[Any]) -> Callable[[str, Any], Any]:

@@ -5,6 +5,7 @@ An answer says by whom and how it was made: JSON of the request's body, but for 
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import sys
@@ -23,6 +24,7 @@ FIELDS = {
     "max_tokens": int,
     "seed": int,
 }
+OPTIONAL = {"chat_template_kwargs": dict, "top_k": int, "response_format": dict, "repetition_penalty": float}
 GREETING = "Olá"  # what the client asks to see whether anybody is answered; counted apart
 ANSWER = object()  # to a fault's question what to say: the right answer
 
@@ -45,13 +47,15 @@ class Fault(NamedTuple):
     pause: float = 0.0
 
 
-Script = Callable[[str, int], Fault | None]  # the last message's text, how often it was asked before -> what to say
+Script = Callable[[Any, int], Fault | None]  # the last message's content, how often it was asked before -> what to say
 
 
-def completion(text: Any, finish_reason: str = "stop") -> dict[str, Any]:
-    """Make a body as OpenAI's chat completions have it."""
-    message = {"role": "assistant", "content": text}
-    usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
+def completion(
+    text: Any, finish_reason: str = "stop", tokens: tuple[int, int] = (1, 1), **message: Any
+) -> dict[str, Any]:
+    """Make a body as OpenAI's chat completions have it; `message` is said beside the content: reasoning."""
+    message = {"role": "assistant", "content": text, **message}
+    usage = {"prompt_tokens": tokens[0], "completion_tokens": tokens[1], "total_tokens": sum(tokens)}
     return {
         "object": "chat.completion",
         "choices": [{"index": 0, "message": message, "finish_reason": finish_reason}],
@@ -81,6 +85,7 @@ class ModelServer:
         key: That requests must bring, where there is one.
         host: Where it listens; only 127.0.0.1 is loopback to datatrove.
         port: A free one by default.
+        keep_bodies: Whether `bodies` has what was asked, pictures included.
     """
 
     def __init__(
@@ -90,6 +95,7 @@ class ModelServer:
         key: str | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
+        keep_bodies: bool = False,
     ) -> None:
         self.models = models
         self.script = script or (lambda _text, _count: None)
@@ -97,6 +103,10 @@ class ModelServer:
         self.asked: Counter[str] = Counter()  # by body, whatever was said
         self.paths: Counter[str] = Counter()
         self.greetings = 0
+        self.posts = 0  # whatever was asked, and whatever was said
+        self.tokens = [0, 0]  # of prompts and completions, as the server counts them
+        self.keep_bodies = keep_bodies
+        self.bodies: list[dict[str, Any]] = []  # where they are kept, in the order they came
         self.at_once = self.most_at_once = 0
         self.lock = threading.Lock()
         server = self
@@ -115,7 +125,10 @@ class ModelServer:
                     send(self, Fault(404, error(f"no {self.path} here")))
 
             def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"]))
+                length = int(self.headers["Content-Length"])
+                body = self.rfile.read(length)
+                if len(body) < length:  # whoever asked was stopped on the way
+                    return
                 with server.lock:
                     server.paths[self.path] += 1
                     server.at_once += 1
@@ -153,6 +166,15 @@ class ModelServer:
         """Decide what to say to a request."""
         if path != "/v1/chat/completions":
             return Fault(404, error(f"no {path} here"))
+        said = self._say(raw, authorization)
+        usage = said.body.get("usage", {}) if isinstance(said.body, dict) and said.status == 200 else {}
+        with self.lock:
+            self.posts += 1
+            self.tokens[0] += usage.get("prompt_tokens", 0)
+            self.tokens[1] += usage.get("completion_tokens", 0)
+        return said
+
+    def _say(self, raw: bytes, authorization: str | None) -> Fault:
         if self.key and authorization != f"Bearer {self.key}":
             return Fault(401, error(f"Incorrect API key provided: {authorization}"))
         body = json.loads(raw)
@@ -160,11 +182,14 @@ class ModelServer:
             return problem
         text = body["messages"][-1]["content"]
         with self.lock:
-            before = self.asked[raw.decode()]
+            if self.keep_bodies:
+                self.bodies.append(body)
+            name = raw.decode()
+            before = self.asked[name]
             if text == GREETING:
                 self.greetings += 1
             else:
-                self.asked[raw.decode()] += 1
+                self.asked[name] += 1
         said = self.script(text, before) or Fault()
         if said.body is not ANSWER:
             return said
@@ -175,15 +200,34 @@ class ModelServer:
         """Find what is wrong with a body."""
         if missing := FIELDS.keys() - body.keys():
             return Fault(400, error(f"missing: {', '.join(sorted(missing))}"))
-        if unknown := body.keys() - FIELDS.keys():
+        if unknown := body.keys() - FIELDS.keys() - OPTIONAL.keys():
             return Fault(400, error(f"unknown: {', '.join(sorted(unknown))}"))
-        if wrong := [name for name, kind in FIELDS.items() if type(body[name]) is not kind]:
+        kinds = {**FIELDS, **{name: kind for name, kind in OPTIONAL.items() if name in body}}
+        if wrong := [name for name, kind in kinds.items() if type(body[name]) is not kind]:
             return Fault(400, error(f"of another type: {', '.join(wrong)}"))
         if body["model"] not in self.models:
             return Fault(404, error(f"The model `{body['model']}` does not exist"))
         if any(message.keys() != {"role", "content"} for message in body["messages"]) or not body["messages"]:
             return Fault(400, error("messages have role and content"))
+        contents = [message["content"] for message in body["messages"]]
+        parts = [part for content in contents if isinstance(content, list) for part in content]
+        if any(part.get("type") not in ("text", "image_url") or len(part) != 2 for part in parts):
+            return Fault(400, error("parts are text or image_url"))
         return None
+
+
+def text_of(content: Any) -> str:
+    """Give the text of a message's content."""
+    if isinstance(content, str):
+        return content
+    return "".join(part["text"] for part in content if part["type"] == "text")
+
+
+def pictures_of(body: dict[str, Any]) -> list[bytes]:
+    """Give the bytes of the pictures that a request shows within it."""
+    contents = [message["content"] for message in body["messages"] if isinstance(message["content"], list)]
+    urls = [part["image_url"]["url"] for content in contents for part in content if part["type"] == "image_url"]
+    return [base64.b64decode(url.partition(",")[2]) for url in urls if url.startswith("data:image/")]
 
 
 def send(request: BaseHTTPRequestHandler, said: Fault) -> None:

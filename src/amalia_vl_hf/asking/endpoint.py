@@ -8,19 +8,22 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-import os
 import random
-import re
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Any, NamedTuple, NoReturn
-from urllib.parse import urlsplit
+from functools import lru_cache
+from typing import Any, NoReturn, Protocol
 
 # The HTTP client that huggingface_hub itself stands on.
 from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
+
+from .pictures import Locate, UnreadablePictureError, has_pictures, write_body
+from .replies import Reply, Usage, parse, read_reply, read_usage
+from .roles import Endpoint
+
+__all__ = ["CallMeter", "Client", "Endpoint", "EndpointError", "Reply"]
 
 TRIES = 6  # that a request is given for failures that may be its own
 PAUSES = (0.5, 30.0)  # s, before the second try and at most; doubled each time
@@ -32,78 +35,22 @@ BAD_REQUEST = (400, 413, 422)  # what is asked is wrong, not how or whom
 LATER = (408, 409, 425, 429)  # and every 5xx: another try may do
 BUSY = (429, 503)  # say nothing about the request, so they cost it no try
 SHOWN = 300  # characters of what a server says
-ENDINGS = {"length": "cut short at the token limit", "content_filter": "held back by the server's content filter"}
 GREETING = [{"role": "user", "content": "Olá"}]  # a question that every model can answer
+WRITERS = 2  # bodies with pictures that are written at once: each takes several times its size meanwhile
 
 
-@dataclass(frozen=True)
-class Endpoint:
-    """A model, and how answers are drawn from it.
+class CallMeter(Protocol):
+    """Whoever counts what is sent, and what comes back."""
 
-    The key, where the server wants one, is read from the environment variable `OPENAI_API_KEY` and kept nowhere.
+    def sent(self, name: str) -> None:
+        """Count one try of the request of that name; it is on its way now."""
 
-    Args:
-        url: OpenAI-compatible address, with or without its `/v1`.
-        model: Its name there.
-        temperature: Of the sampling, 0 for the likeliest token.
-        top_p: Probability that the tokens drawn from make up.
-        max_tokens: Of an answer.
-        seed: Of the sampling, where the server has one.
-        parallel: Requests at once.
-    """
-
-    url: str
-    model: str
-    temperature: float = 0.7
-    top_p: float = 1.0
-    max_tokens: int = 2048
-    seed: int = 0
-    parallel: int = 16
-
-    def __post_init__(self) -> None:
-        _check_url(self.url)
-        if not self.model:
-            raise ValueError(f"{self.url}: no model is named")
-        sampling = f"temperature {self.temperature}, top_p {self.top_p}, {self.max_tokens} tokens"
-        if not (0 <= self.temperature < math.inf and 0 < self.top_p <= 1 and self.max_tokens >= 1):
-            raise ValueError(f"{sampling}: needed are temperature >= 0, 0 < top_p <= 1 and at least 1 token")
-        if self.parallel < 1:
-            raise ValueError(f"{self.parallel} requests at once: needed is 1 or more")
-
-    @property
-    def base(self) -> str:
-        """Give the address that `/chat/completions` follows: one without a version gets `/v1`."""
-        url = self.url.rstrip("/")
-        return url if re.search(r"/v\d[^/]*(/|$)", urlsplit(url).path) else f"{url}/v1"
-
-    def record(self) -> dict[str, Any]:
-        """Give what decides on answers; it is sent with each request, word for word."""
-        return {
-            "model": self.model,
-            "temperature": float(self.temperature),
-            "top_p": float(self.top_p),
-            "max_tokens": self.max_tokens,
-            "seed": self.seed,
-        }
+    def heard(self, name: str, usage: Usage, seconds: float) -> None:
+        """Count the tokens of an answer to it, whether or not that can be used."""
 
 
 class EndpointError(OSError):
     """The server does not answer, or answers nobody: the run ends, and what it has got is kept."""
-
-
-class Reply(NamedTuple):
-    """What came back for a request.
-
-    Args:
-        text: The answer, None where there is none.
-        problem: Why there is none.
-        words: What the model did say, where that is no whole answer: cut at the token limit, or nothing at all. None
-            where it said nothing that is meant for the user.
-    """
-
-    text: str | None
-    problem: str | None = None
-    words: str | None = None
 
 
 class _FailedTryError(Exception):
@@ -130,16 +77,23 @@ class Client:
 
     Args:
         endpoint: What is asked.
+        locate: Gives the files of pictures that messages name by their ids.
+        meter: Who counts.
     """
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, locate: Locate | None = None, meter: CallMeter | None = None) -> None:
         self.endpoint = endpoint
-        self.key = _key()
+        self.locate = locate
+        self.meter = meter
+        self.key = endpoint.secret()
+        self.timeout = endpoint.timeout or TIMEOUT
         self.http = httpx.AsyncClient(
             headers={"Authorization": f"Bearer {self.key}"} if self.key else {},
-            timeout=httpx.Timeout(TIMEOUT, connect=CONNECT),
+            timeout=httpx.Timeout(self.timeout, connect=CONNECT),
             limits=httpx.Limits(max_connections=None),  # whoever asks keeps to `parallel`
+            verify=_certificates(),
         )
+        self.writing = asyncio.Semaphore(WRITERS)
         self.answered_at = -math.inf
         self.away_since = math.inf
         self.proving = asyncio.Lock()
@@ -149,11 +103,12 @@ class Client:
         """Close the connections."""
         await self.http.aclose()
 
-    async def ask(self, payload: Mapping[str, Any]) -> Reply:
+    async def ask(self, payload: Mapping[str, Any], name: str = "") -> Reply:
         """Ask until there is an answer, or a reason why there is none.
 
         Args:
             payload: The request's body: messages, model and sampling.
+            name: Of the request, for the meter.
 
         Raises:
             EndpointError: The server is the reason. Only the first to see it raises; the others wait to be cancelled.
@@ -161,29 +116,36 @@ class Client:
         failures = tries = 0
         while failures < TRIES:
             try:
-                return await self._try(payload)
+                return await self._try(payload, name)
+            except UnreadablePictureError as error:
+                return Reply(None, self._clean(str(error)))
             except _RefusedRequestError as refusal:
                 if self.answered_at == -math.inf:
-                    await self._prove(payload, -math.inf)
+                    await self._prove(payload, -math.inf, name)
                 return Reply(None, f"refused with {refusal}")
             except _FailedTryError as failure:
                 failures, tries, last = failures + (not failure.busy), tries + 1, failure
                 if failures < TRIES:
                     await self._pause(failure, tries)
-        await self._prove(payload, time.monotonic())
+        await self._prove(payload, time.monotonic(), name)
         return Reply(None, f"no answer after {tries} tries, the last: {last}")
 
-    async def _try(self, payload: Mapping[str, Any]) -> Reply:
+    async def _try(self, payload: Mapping[str, Any], name: str) -> Reply:
+        content = await self._write(payload)
+        if self.meter:
+            self.meter.sent(name)
+        begun = time.monotonic()
         try:
-            async with asyncio.timeout(TIMEOUT):
-                status, headers, body = await self._send("POST", "/chat/completions", payload)
+            async with asyncio.timeout(self.timeout):
+                status, headers, body = await self._send("POST", "/chat/completions", content)
         except TimeoutError:
-            raise _FailedTryError(f"no whole answer within {TIMEOUT:g} s") from None
+            raise _FailedTryError(f"no whole answer within {self.timeout:g} s") from None
         except httpx.RequestError as error:
             absent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
             raise _FailedTryError(self._clean(f"{type(error).__name__}: {error}"), busy=absent) from error
+        del content  # a picture, perhaps
         if status == 200:
-            reply = _read(body)
+            reply = self._read(body, name, time.monotonic() - begun)
             self.answered_at, self.away_since = time.monotonic(), math.inf
             return reply
         answer = f"{status}: {self._excerpt(body)}"
@@ -194,11 +156,28 @@ class Client:
             raise _FailedTryError(answer, busy=status in BUSY, wait=_seconds(headers.get("Retry-After", "")))
         await self._end(f"answers {answer}; {await self._advice()}")
 
+    async def _write(self, payload: Mapping[str, Any]) -> bytes:
+        """Write the body; with pictures in a thread of its own, few at a time."""
+        if not has_pictures(payload):
+            return write_body(payload, self.endpoint.images, None)
+        async with self.writing:
+            return await asyncio.to_thread(write_body, payload, self.endpoint.images, self.locate)
+
+    def _read(self, body: bytes, name: str, seconds: float) -> Reply:
+        try:
+            said = parse(body)
+            if self.meter:
+                self.meter.heard(name, read_usage(said), seconds)
+            return read_reply(said, self.endpoint.thinking)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise _FailedTryError(f"an answer of another form: {type(error).__name__}: {error}"[:SHOWN]) from error
+
     async def _send(
-        self, method: str, path: str, payload: Mapping[str, Any] | None = None
+        self, method: str, path: str, content: bytes | None = None
     ) -> tuple[int, Mapping[str, str], bytes]:
         """Exchange one message with the server: status, headers and body."""
-        async with self.http.stream(method, self.endpoint.base + path, json=payload) as response:
+        kind = {"Content-Type": "application/json"} if content is not None else {}
+        async with self.http.stream(method, self.endpoint.base + path, content=content, headers=kind) as response:
             body = bytearray()
             async for piece in response.aiter_bytes():
                 body += piece
@@ -217,18 +196,19 @@ class Client:
         pause = min(first * 2 ** min(tries - 1, 30), longest) * random.uniform(0.5, 1)  # noqa: S311
         await asyncio.sleep(pause if failure.wait is None else min(failure.wait, LONGEST_WAIT))
 
-    async def _prove(self, payload: Mapping[str, Any], since: float) -> None:
+    async def _prove(self, payload: Mapping[str, Any], since: float, name: str) -> None:
         """Find out whether the server still answers anybody, or end the run: it is not the request's fault then.
 
         Args:
             payload: What got no answer; the same is asked with other messages.
             since: Time of this process after which an answer to another request is proof enough.
+            name: Of the request that wants to know.
         """
         async with self.proving:
             begun, tries = time.monotonic(), 0
             while self.answered_at <= since:
                 try:
-                    await self._try({**payload, "messages": GREETING, "max_tokens": 16})
+                    await self._try({**payload, "messages": GREETING, "max_tokens": 16}, name)
                 except _RefusedRequestError as refusal:
                     await self._end(f"refuses any request with {refusal}; {await self._advice()}")
                 except _FailedTryError as failure:
@@ -246,11 +226,8 @@ class Client:
 
     async def _advice(self) -> str:
         """Say what to check when the server wants none of what it is asked."""
-        key = "is set" if self.key else "is not set"
-        return (
-            f"check the address, the model {self.endpoint.model}, and OPENAI_API_KEY, which {key}; "
-            f"{await self._listing()}"
-        )
+        key = f"{self.endpoint.key or 'the key'}, which {'is set' if self.key else 'is not set'}"
+        return f"check the address, the model {self.endpoint.model}, and {key}; {await self._listing()}"
 
     async def _listing(self) -> str:
         """Say which models the server has."""
@@ -278,45 +255,10 @@ class Client:
         return "".join(letter for letter in " ".join(text.split()) if letter.isprintable())[:SHOWN]
 
 
-def _key() -> str:
-    """Read the key; one that is no header would be shown in the HTTP client's error."""
-    key = os.environ.get("OPENAI_API_KEY", "").strip()
-    if not (key.isascii() and key.isprintable()):
-        raise ValueError("OPENAI_API_KEY holds characters that no key has")
-    return key
-
-
-def _check_url(url: str) -> None:
-    """Hold an address to what requests can be sent to."""
-    try:
-        parts = urlsplit(url)
-        httpx.URL(url)
-    except (ValueError, httpx.InvalidURL) as error:
-        raise ValueError(f"{url} is no address: {error}") from error
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"{url} is no address of a server; it begins with http:// or https://")
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise ValueError(f"{parts.scheme}://{parts.hostname}...: a key belongs into OPENAI_API_KEY, not into the url")
-
-
-def _read(body: bytes) -> Reply:
-    """Read an answer as OpenAI's chat completions give it."""
-    try:
-        choice = json.loads(body)["choices"][0]
-        message = choice["message"]
-        text: str = message["content"] or ""
-        text.encode()  # half of a surrogate pair is JSON, but no text
-        problem = ENDINGS.get(choice["finish_reason"])
-        reasoned = bool(message.get("reasoning_content") or message.get("reasoning"))
-        silent = (
-            message["content"] is not None and choice["finish_reason"] == "stop" and not (text.strip() or reasoned)
-        )
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise _FailedTryError(f"an answer of another form: {type(error).__name__}: {error}"[:SHOWN]) from error
-    if problem is None and not text.strip():
-        problem = "answer without text"
-    words = text if silent or (text.strip() and choice["finish_reason"] == "length") else None
-    return Reply(None, problem, words) if problem else Reply(text)
+@lru_cache(maxsize=1)
+def _certificates() -> Any:
+    """Load whom to trust once, not once a shard: it takes 0.1 s."""
+    return httpx.create_ssl_context()
 
 
 def _seconds(retry_after: str) -> float | None:

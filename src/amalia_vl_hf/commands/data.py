@@ -8,14 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..data.dataset import FAMILIES
+from ..data.dataset import FAMILIES, WRITTEN
 from .arguments import GOES_ON, add_command
 from .failures import UsageError
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from ..asking.inference import Endpoint
+    from ..asking.roles import Endpoint
     from ..data.building.recipe import BuildRecipe
     from ..samples.checking import CheckReport
     from .arguments import Commands
@@ -28,19 +28,22 @@ MIX = """\
 FILTER = "  amalia-vl data filter conversas.jsonl conversas_pt_pt.jsonl"
 BUILD = """\
   amalia-vl data build pt-render-text --out data/pt-render-text --count 50000 --workers 8 --preview 50
-  amalia-vl data build sepic --out data/sepic --count 44300 --endpoint http://localhost:8000 --model M --dry-run"""
+  amalia-vl data build sepic --out data/sepic --count 44300 --endpoint http://localhost:8000 --model M --dry-run
+  amalia-vl data build pt-caps --recipe mine.yaml --out data/pt-caps --retry-failed roles.captioner.parallel=64"""
+COST = "  amalia-vl data cost data/sepic"
 
 
 def add(commands: Commands) -> None:
     """Add the command with its steps."""
     purpose = "Fetch, check and mix training data."
-    parser = add_command(commands, "data", purpose, "\n".join((FETCH, CHECK, FILTER, BUILD, MIX)))
+    parser = add_command(commands, "data", purpose, "\n".join((FETCH, CHECK, FILTER, BUILD, COST, MIX)))
     steps = parser.add_subparsers(title="steps", required=True, metavar="STEP")
     _add_fetch(steps)
     _add_check(steps)
     _add_mix(steps)
     _add_filter(steps)
     _add_build(steps)
+    _add_cost(steps)
 
 
 def _add_fetch(steps: Commands) -> None:
@@ -103,16 +106,21 @@ def _add_filter(steps: Commands) -> None:
 
 
 def _add_build(steps: Commands) -> None:
-    purpose = "Draw a dataset of pictures with questions; the same command goes on where it was killed."
+    purpose = "Build a dataset, drawn or written by models; the same command goes on where it was killed."
     parser = add_command(steps, "build", purpose, BUILD, _build, GOES_ON)
-    *names, last = FAMILIES
+    *names, last = *FAMILIES, *WRITTEN
     parser.add_argument("name", metavar="NAME", help=f"{', '.join(names)} or {last}")
+    parser.add_argument(
+        "words", metavar="KEY=VALUE", nargs="*", help="in the place of the recipe's: settings.levels=2"
+    )
+    parser.add_argument("--recipe", metavar="FILE", help="YAML with its roles, who is asked what, and its numbers")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for parquet files, card and plan")
-    parser.add_argument("--count", type=int, required=True, metavar="N", help="samples to draw")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is drawn (%(default)s)")
+    parser.add_argument("--count", type=int, metavar="N", help="samples to draw; may grow when a build goes on")
+    parser.add_argument("--seed", type=int, metavar="N", help="of all that is drawn (0)")
+    parser.add_argument("--until", metavar="STAGE", help="the last stage that is run")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="files made at once (%(default)s)")
     parser.add_argument("--preview", type=int, default=0, metavar="K", help="samples on an HTML sheet (%(default)s)")
-    parser.add_argument("--shard-size", type=int, default=500, metavar="N", help="samples a file (%(default)s)")
+    parser.add_argument("--shard-size", type=int, metavar="N", help="samples a file (500)")
     parser.add_argument("--fonts", metavar="DIR", help="fonts to draw with, beside the package's own")
     parser.add_argument(
         "--texts", metavar="FILE", help="texts to draw: .txt, one a line, or .parquet with text, image"
@@ -122,6 +130,7 @@ def _add_build(steps: Commands) -> None:
         "--invoices", metavar="DIR", help="annotated invoices: FATURA, its folder invoices_dataset_final"
     )
     parser.add_argument("--licence", metavar="NAME", help="of what is given with those three, for provenance")
+    parser.add_argument("--retry-failed", action="store_true", help="ask again for what got no answer before")
     _add_model(parser)
     parser.add_argument("--executor", choices=("local", "slurm", "ray"), default="local", help="where (%(default)s)")
     parser.add_argument("--partition", metavar="NAME", help="of Slurm")
@@ -135,7 +144,15 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     model.add_argument("--temperature", type=float, default=0.7, metavar="X", help="of its answers (%(default)s)")
     model.add_argument("--max-tokens", type=int, default=2048, metavar="N", help="of an answer (%(default)s)")
     model.add_argument("--parallel", type=int, default=16, metavar="N", help="requests a worker (%(default)s)")
-    model.add_argument("--dry-run", action="store_true", help="show what would be asked, and how often; ask nothing")
+    model.add_argument(
+        "--dry-run", action="store_true", help="show what would be asked, how often and for how much; ask nothing"
+    )
+
+
+def _add_cost(steps: Commands) -> None:
+    purpose = "Say what a build's models were asked, and what that took, by step and role: calls, tokens, money."
+    parser = add_command(steps, "cost", purpose, COST, _cost)
+    parser.add_argument("folder", metavar="DIR", help="folder of the build")
 
 
 def _fetch(arguments: argparse.Namespace) -> int:
@@ -234,34 +251,68 @@ def _filter(arguments: argparse.Namespace) -> int:
 
 def _build(arguments: argparse.Namespace) -> int:
     from ..data.building.executors import SlurmJob
-    from ..data.building.recipe import INPUTS, OWN_LICENCE, BuildRecipe
     from ..data.building.run import build
 
+    recipe = _recipe(arguments)
+    if arguments.dry_run:
+        return _show_prompts(recipe, Path(arguments.out))
+    slurm = SlurmJob(arguments.partition, arguments.time) if arguments.partition else None
+    made = build(
+        recipe,
+        Path(arguments.out),
+        arguments.executor,
+        arguments.workers,
+        slurm,
+        arguments.preview,
+        arguments.until,
+        arguments.retry_failed,
+    )
+    if made is None:
+        print("Slurm builds the shards; the same command says how far it is, and finishes the folder")
+        return 0
+    if arguments.until:
+        print(f"{made.made} items are there after {arguments.until}; the same command without --until goes on")
+    else:
+        whole = f"{made.made} samples" if recipe.is_written else f"{made.made} of {recipe.count} samples"
+        print(f"{whole} are in {arguments.out}, every one checked")
+    if made.rejected or made.yields:
+        print(made.table())
+    return 0 if made.made else 1
+
+
+def _recipe(arguments: argparse.Namespace) -> BuildRecipe:
+    """Make the recipe of the arguments, or read it from its file."""
+    from ..data.building.recipe import INPUTS, OWN_LICENCE, BuildRecipe, load_build
+
+    numbers = {name: getattr(arguments, name) for name in ("count", "seed", "shard_size")}
     given = {name: getattr(arguments, name) for name in INPUTS}
+    if arguments.recipe:
+        return load_build(arguments.recipe, _words(arguments, numbers, given))
+    if arguments.words or arguments.name in WRITTEN or arguments.count is None:
+        lacking = "--count" if arguments.count is None and arguments.name in FAMILIES else "--recipe FILE"
+        raise UsageError(f"{arguments.name} needs {lacking}")
     texts = [name for name in ("texts", "functions", "invoices") if given[name]]
     if bool(texts) != (arguments.licence is not None):
         named = f"--{texts[0]}" if texts else "--texts, --functions or --invoices"
         raise UsageError(f"{named} and --licence go together: what samples are made of, and the licence it is under")
-    recipe = BuildRecipe(
+    return BuildRecipe(
         name=arguments.name,
         count=arguments.count,
-        seed=arguments.seed,
-        shard_size=arguments.shard_size,
+        seed=arguments.seed or 0,
+        shard_size=500 if arguments.shard_size is None else arguments.shard_size,
         licence=arguments.licence or OWN_LICENCE,
         endpoint=_endpoint(arguments),
         **given,
     )
-    if arguments.dry_run:
-        return _show_prompts(recipe)
-    slurm = SlurmJob(arguments.partition, arguments.time) if arguments.partition else None
-    made = build(recipe, Path(arguments.out), arguments.executor, arguments.workers, slurm, arguments.preview)
-    if made is None:
-        print("Slurm builds the shards; the same command says how far it is, and finishes the folder")
-        return 0
-    print(f"{made.made} of {recipe.count} samples are in {arguments.out}, every one checked")
-    if made.rejected:
-        print(made.table())
-    return 0 if made.made else 1
+
+
+def _words(arguments: argparse.Namespace, numbers: dict[str, Any], given: dict[str, Any]) -> list[str]:
+    """Give the arguments as words over the recipe; models are the recipe's own."""
+    if arguments.endpoint or arguments.model:
+        raise UsageError("--recipe says whom to ask; leave --endpoint and --model out")
+    said = {**numbers, **given, "licence": arguments.licence}
+    named = [f"{name}={value}" for name, value in said.items() if value is not None]
+    return [f"dataset={arguments.name}", *named, *arguments.words]
 
 
 def _endpoint(arguments: argparse.Namespace) -> Endpoint | None:
@@ -269,33 +320,46 @@ def _endpoint(arguments: argparse.Namespace) -> Endpoint | None:
         raise UsageError("--endpoint and --model go together: a server, and the model's name there")
     if arguments.endpoint is None:
         return None
-    from ..asking.inference import Endpoint
+    from ..asking.roles import Endpoint
 
     return Endpoint(
         url=arguments.endpoint,
         model=arguments.model,
         temperature=arguments.temperature,
         max_tokens=arguments.max_tokens,
-        seed=arguments.seed,
+        seed=arguments.seed or 0,
         parallel=arguments.parallel,
     )
 
 
-def _show_prompts(recipe: BuildRecipe) -> int:
-    """Show what the first step asks for the first sample; later steps need its answers."""
-    from ..data.building.shards import materials_of
-    from ..data.building.stages import prompts_of
+def _show_prompts(recipe: BuildRecipe, out: Path) -> int:
+    """Show what each step would ask first, how much it would ask, and what that costs."""
+    from ..data.building.estimate import estimate
+    from ..data.building.pipeline import Pipeline
+    from ..fields import printable
 
-    for number, step in enumerate(recipe.steps, 1):
-        print(
-            f"step {number}, {step.name}: up to {recipe.count} requests to {recipe.endpoint and recipe.endpoint.model}"
-        )
-    if not recipe.steps:
+    plans = list(estimate(Pipeline(recipe, out)))
+    if not plans:
         print(f"{recipe.name} asks no model here; {recipe.count} samples would be drawn")
         return 0
-    for index, asked in prompts_of(recipe, Path(), recipe.steps[0], 0, materials_of(recipe)):
-        print(f"sample {index}: {asked}" if isinstance(asked, Exception) else asked[0]["content"])
-        break
+    for number, plan in enumerate(plans, 1):
+        print("\n".join(map(printable, plan.shown(number, recipe.name).split("\n"))))
+    calls, money = sum(plan.calls for plan in plans), sum(plan.money for plan in plans)
+    tokens = sum(plan.prompt + plan.completion for plan in plans)
+    print(f"in all: {calls:.0f} requests, {tokens:.0f} tokens, money {money:.2f}")
+    return 0
+
+
+def _cost(arguments: argparse.Namespace) -> int:
+    from ..data.building.cost import cost_table, read_costs
+    from ..data.building.pipeline import RECORD
+    from ..fields import printable
+
+    folder = Path(arguments.folder)
+    if not (folder / RECORD).is_file():
+        raise UsageError(f"{folder} holds no build")
+    costs = read_costs(folder)
+    print("\n".join(map(printable, cost_table(costs).split("\n"))) if costs else f"no model was asked in {folder}")
     return 0
 
 

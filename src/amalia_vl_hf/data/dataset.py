@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from random import Random
+from types import ModuleType
 from typing import Any, NamedTuple, Protocol, cast
 
 from .languages import Language
@@ -21,6 +22,8 @@ FAMILIES = {
     "sepic": "code",
     "simple-code-ocr": "code",
 }
+# Those that models write, by a recipe: `steps.WrittenDataset` says what such a module is.
+WRITTEN: dict[str, str] = {}
 
 DatasetRow = dict[str, Any]
 
@@ -134,11 +137,20 @@ class RenderedDataset(Protocol):
 
 
 def import_dataset(name: str) -> RenderedDataset:
-    """Import the module that makes a dataset.
+    """Import the module that makes a rendered dataset.
 
     Raises:
         ValueError: There is none of that name.
     """
-    if name not in FAMILIES:
-        raise ValueError(f"no dataset {name}; there are {', '.join(FAMILIES)}")
-    return cast(RenderedDataset, import_module(f"{__package__}.{FAMILIES[name]}.{name.replace('-', '_')}"))
+    return cast(RenderedDataset, import_family(name, FAMILIES))
+
+
+def import_family(name: str, families: Mapping[str, str]) -> ModuleType:
+    """Import the module of a dataset, out of its family's folder.
+
+    Raises:
+        ValueError: There is none of that name.
+    """
+    if name not in families:
+        raise ValueError(f"no dataset {name}; there are {', '.join(families) or 'none'}")
+    return import_module(f"{__package__}.{families[name]}.{name.replace('-', '_')}")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 
-from .dataset import FAMILIES, ModelStep
+from .dataset import FAMILIES, WRITTEN, ModelStep
 
 FOLDER = Path(__file__).parent
 _VERSION = "versão: "  # begins the first line, for people; the model does not get it
@@ -36,13 +36,19 @@ def read_prompt_file(path: Path) -> Template:
 
 def prompt_hash(dataset: str, steps: Sequence[ModelStep]) -> str:
     """Hash the prompts of the steps, SHA-256; nothing where no model is asked."""
-    if not steps:
+    return prompts_hash(dataset, [step.name for step in steps])
+
+
+def prompts_hash(dataset: str, names: Sequence[str]) -> str:
+    """Hash prompt files, SHA-256; nothing where there are none."""
+    if not names:
         return ""
     digest = hashlib.sha256()
-    for step in steps:
-        digest.update(_path(dataset, step.name).read_bytes())
+    for name in names:
+        digest.update(_path(dataset, name).read_bytes())
     return digest.hexdigest()
 
 
 def _path(dataset: str, step: str) -> Path:
-    return FOLDER / FAMILIES[dataset] / "prompts" / dataset / f"{step}.md"
+    family = FAMILIES.get(dataset) or WRITTEN[dataset]
+    return FOLDER / family / "prompts" / dataset / f"{step}.md"

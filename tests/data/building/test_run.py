@@ -143,8 +143,17 @@ def test_a_wrong_answer_is_never_written(built, tmp_path):
 
 
 def test_another_plan_does_not_go_on_in_a_folder(built):
-    with pytest.raises(ValueError, match="was begun with count 10 and not 11, seed 3 and not 4; name another folder"):
-        build(BuildRecipe("pt-render-text", count=11, seed=4, shard_size=2), built)
+    with pytest.raises(ValueError, match="was begun with count 10 and not 9, seed 3 and not 4; name another folder"):
+        build(BuildRecipe("pt-render-text", count=9, seed=4, shard_size=2), built)
+
+
+def test_a_count_that_grows_adds_to_what_is_there(built, tmp_path):
+    assert build(replace(RECIPE, count=5), tmp_path).made == 5
+    first = next((tmp_path / "data").glob("train-00000-*"))
+    before = first.stat().st_mtime_ns
+    assert build(RECIPE, tmp_path).made == 10
+    assert shards(tmp_path) == shards(built)
+    assert (tmp_path / "data" / "train-00000-of-00005.parquet").stat().st_mtime_ns == before
 
 
 def test_a_folder_in_which_a_kill_left_nothing_but_half_a_record_is_begun_again(tmp_path):
@@ -211,7 +220,7 @@ def test_a_task_that_fails_ends_the_build_with_its_reason(tmp_path, capsys):
 
 def test_a_task_that_ends_without_its_shard_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr("amalia_vl_hf.data.building.shards.write_shard", lambda recipe, out, shard: None)
-    with pytest.raises(RuntimeError, match=r"5 of 5 shards are missing in .*; see .*logs"):
+    with pytest.raises(RuntimeError, match=r"5 of 5 shards are missing in .*; see .*logs/rows"):
         build(RECIPE, tmp_path)
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -18,18 +19,18 @@ from amalia_vl_hf import cli
 from amalia_vl_hf.asking.inference import Endpoint
 from amalia_vl_hf.data import prompts
 from amalia_vl_hf.data.brazilian import BRAZILIAN
+from amalia_vl_hf.data.building.pipeline import PROGRESS, STAGES, Pipeline
 from amalia_vl_hf.data.building.recipe import BuildRecipe
-from amalia_vl_hf.data.building.run import ShardTask, build
-from amalia_vl_hf.data.building.shards import materials_of
-from amalia_vl_hf.data.building.stages import NO_ANSWER, ask_model, prompts_of
+from amalia_vl_hf.data.building.rendered import as_steps
+from amalia_vl_hf.data.building.run import build, progress
 from amalia_vl_hf.data.dataset import FAMILIES, DrawnSample, Exchange, ModelStep, RejectedError, import_dataset
 from amalia_vl_hf.data.prompts import prompt_hash, read_prompt
 from amalia_vl_hf.data.rows import exchange, png, truth_of
+from amalia_vl_hf.data.steps import NO_ANSWER, Item
 from amalia_vl_hf.data.text.text_pictures import Image
 from amalia_vl_hf.variety import judge
 
 from ...asking.model_server import Fault, ModelServer, completion
-from ..rows import MATERIALS
 
 COUNT = 12
 ASKING = [dataset for dataset in map(import_dataset, FAMILIES) if dataset.STEPS]
@@ -161,13 +162,18 @@ def test_answers_are_kept_when_a_shard_is_lost(toy, server, tmp_path):
 
 
 @pytest.mark.parametrize("changes", [{"temperature": 0.1}, {"model": "other"}, {"max_tokens": 7}])
-def test_another_model_or_sampling_does_not_go_on_in_a_folder(toy, server, tmp_path, changes):
-    build(with_model(toy, server), tmp_path / "out")
-    asked = server.requests
-    other = replace(toy, endpoint=replace(Endpoint(server.url, "amalia"), **changes))
-    with pytest.raises(ValueError, match=r"was begun with endpoint .*; name another folder"):
+def test_another_model_or_sampling_is_asked_anew_and_the_first_is_not_forgotten(toy, tmp_path, changes):
+    with ModelServer(("amalia", "other"), script=say) as server:
+        first = with_model(toy, server)
+        build(first, tmp_path / "out")
+        asked, rows = server.requests, rows_of(tmp_path / "out")
+        other = replace(toy, endpoint=replace(Endpoint(server.url, "amalia"), **changes))
         build(other, tmp_path / "out")
-    assert server.requests == asked
+        assert server.requests == 2 * asked
+        assert {row["model"] for row in rows_of(tmp_path / "out")} == {other.endpoint.model}
+        build(first, tmp_path / "out")
+        assert server.requests == 2 * asked
+        assert rows_of(tmp_path / "out") == rows
 
 
 def test_a_server_that_is_not_there_ends_the_build_and_says_so(toy, tmp_path, monkeypatch, capsys):
@@ -211,27 +217,23 @@ def test_the_bar_counts_answers_before_their_shard_is_complete(toy, tmp_path):
 
     with ModelServer(script=slow) as server:
         recipe = with_model(toy, server)
-        task = ShardTask(recipe, tmp_path / "out", "colour")
         building = threading.Thread(target=build, args=(recipe, tmp_path / "out"))
         building.start()
         started = time.monotonic()
-        while task.samples() < 2 and time.monotonic() - started < 30:
+        path = tmp_path / "out" / STAGES / "colour" / PROGRESS
+        while progress(path) < 3 and time.monotonic() - started < 30:
             time.sleep(0.01)
-        assert (task.samples(), task.done()) == (2, 0)
+        assert progress(path) == 2 + 1, "answered, and nothing to ask"
+        assert Pipeline(recipe, tmp_path / "out").stale("colour") == {0, 1}
         goes_on.set()
         building.join(60)
-    assert task.samples() == COUNT
+    assert progress(path) == COUNT
 
 
 def test_half_an_endpoint_is_refused(toy, tmp_path, capsys):
     words = ["data", "build", "toy", "--out", str(tmp_path / "out"), "--count", "3", "--model", "m"]
     assert cli.main(words) == 2
     assert "--endpoint and --model go together" in capsys.readouterr().err
-
-
-def test_a_step_without_a_model_is_an_error(toy, tmp_path):
-    with pytest.raises(ValueError, match="toy: the step colour asks a model, and the plan names none"):
-        ask_model(toy, tmp_path, TOY.STEPS[0], 0, MATERIALS)
 
 
 def test_a_prompt_without_its_version_is_an_error(toy):
@@ -243,8 +245,11 @@ def test_a_prompt_without_its_version_is_an_error(toy):
 @pytest.mark.parametrize("dataset", ASKING, ids=lambda dataset: dataset.NAME)
 def test_the_prompts_of_the_package_are_filled_and_european(dataset):
     recipe = BuildRecipe(dataset.NAME, 8, 0, endpoint=Endpoint("http://127.0.0.1:1", "m"))
-    asked = [said for _, said in prompts_of(recipe, None, dataset.STEPS[0], 0, materials_of(recipe))]
-    texts = [said[0]["content"] for said in asked if not isinstance(said, RejectedError)]
+    texts = []
+    for number in range(8):
+        with suppress(RejectedError):
+            (request,) = as_steps(recipe)[0].ask(Item(f"{number:08}"))
+            texts.append(request.text)
     assert len(set(texts)) > 1
     for step in dataset.STEPS:
         assert judge(read_prompt(dataset.NAME, step.name).template).is_pt_pt

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from ...disk import write_file
-from ..dataset import DatasetRow, RenderedDataset
+from ..dataset import DatasetRow, Exchange
 from ..languages import ENGLISH_NAMES
 from ..rows import exchanges
 from .recipe import BuildRecipe
@@ -57,51 +57,69 @@ pre {{ white-space: pre-wrap; font: inherit; margin: .3em 0; }}
 </html>
 """
 _SAMPLE = """\
-<article><img alt="" src="data:image;base64,{picture}"><div><small>{index}: {task}</small>
+<article>{picture}<div><small>{index}: {task}</small>
 {exchanges}</div></article>"""
+_PICTURE = '<img alt="" src="data:image;base64,{picture}">'
 _EXCHANGE = '<pre>{question}</pre><pre class="answer">{answer}</pre>'
 
 
 def write_card(path: Path, recipe: BuildRecipe, files: Sequence[Path], tally: Tally) -> None:
     """Write the dataset card, with how many samples each task has, and how many were rejected."""
-    columns = [pq.read_table(file, columns=["task", "language"]) for file in files]
-    tasks = Counter(task.as_py() for table in columns for task in table["task"])
-    languages = sorted({language.as_py() for table in columns for language in table["language"]})
+    tasks = Counter(_column(files, "task"))
+    languages = sorted(_column(files, "language").keys() & ENGLISH_NAMES.keys())
+    model = recipe.provenance()["model"]
     card = _CARD.format(
-        title=recipe.dataset.TITLE,
+        title=recipe.title,
         languages=", ".join(languages),
-        summary=recipe.dataset.SUMMARY,
+        summary=recipe.written.SUMMARY if recipe.is_written else recipe.dataset.SUMMARY,
         licence=recipe.licence.lower(),
         size=_size(tally.made),
         count=tally.made,
-        names=" and ".join(ENGLISH_NAMES[language] for language in languages),
+        names=" and ".join(ENGLISH_NAMES[language] for language in languages),  # type: ignore[index]
         generator=recipe.generator,
         seed=recipe.seed,
-        model=f" A model, `{recipe.endpoint.model}`, wrote parts of them." if recipe.endpoint else "",
+        model=f" A model, `{model}`, wrote parts of them." if model else "",
         tasks="\n".join(f"| {task} | {count} |" for task, count in sorted(tasks.items())),
         rejected=f"\nNot made, of {recipe.count}:\n\n```\n{tally.table()}\n```\n" if tally.rejected else "",
     )
     write_file(path, card)
 
 
-def write_sheet(path: Path, dataset: RenderedDataset, files: Sequence[Path], count: int) -> None:
+def _column(files: Sequence[Path], name: str) -> Counter[str]:
+    """Count the values of a column, where the files have it."""
+    counts: Counter[str] = Counter()
+    for file in files:
+        if name in pq.read_schema(file).names:
+            counts.update(value.as_py() for value in pq.read_table(file, columns=[name])[name])
+    return counts
+
+
+def write_sheet(path: Path, title: str, files: Sequence[Path], count: int) -> None:
     """Write a page with the first samples, pictures inside."""
     batches = (batch for file in files for batch in pq.ParquetFile(file).iter_batches(batch_size=20))
     rows = (row for batch in batches for row in batch.to_pylist())
     samples = "\n".join(_sample(row) for row in islice(rows, count))
-    write_file(path, _SHEET.format(title=html.escape(dataset.TITLE), samples=samples))
+    write_file(path, _SHEET.format(title=html.escape(title), samples=samples))
 
 
 def _sample(row: DatasetRow) -> str:
+    pictures = [cell["bytes"] for cell in row.get("images") or () if cell["bytes"]]
     return _SAMPLE.format(
-        picture=base64.b64encode(row["images"][0]["bytes"]).decode(),
-        index=row["index"],
-        task=html.escape(row["task"]),
+        picture="".join(_PICTURE.format(picture=base64.b64encode(encoded).decode()) for encoded in pictures),
+        index=row.get("index", ""),
+        task=html.escape(row.get("task", "")),
         exchanges="\n".join(
             _EXCHANGE.format(question=html.escape(question), answer=html.escape(answer))
-            for question, answer in exchanges(row)
+            for question, answer in _said(row)
         ),
     )
+
+
+def _said(row: DatasetRow) -> list[Exchange]:
+    """Give the conversation of a row, or what else it holds: a preference's prompt and answers, for one."""
+    if "messages" in row:
+        return exchanges(row)
+    return [Exchange(name, str(row[name])) for name in row if name not in ("images", "truth")]
 
 
 def _size(count: int) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import multiprocessing
+import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext
@@ -19,6 +20,7 @@ from datatrove.executor import LocalPipelineExecutor, RayPipelineExecutor, Slurm
 from datatrove.executor.base import PipelineExecutor
 from loguru import logger as datatrove_logger
 
+from .pipeline import Pipeline
 from .shards import ShardTask
 
 LOGS = "logs"
@@ -72,20 +74,21 @@ def _start_server(context: ForkServerContext) -> None:
     first.join()
 
 
-def executors(
-    name: str, workers: int, slurm: SlurmJob | None
-) -> Callable[[ShardTask, PipelineExecutor | None], PipelineExecutor]:
-    """Give what makes datatrove's executor of a task, after another one."""
+MakeExecutor = Callable[[ShardTask, Collection[int], PipelineExecutor | None], PipelineExecutor]
+
+
+def executors(name: str, workers: int, slurm: SlurmJob | None) -> MakeExecutor:
+    """Give what makes datatrove's executor of a task, for the shards that it has not made yet, after another one."""
     if name == "slurm":
         if slurm is None:
             raise ValueError("Slurm needs to know where: --partition NAME")
         if shutil.which("sbatch") is None:
             raise ValueError("no sbatch here: Slurm takes tasks from one of its login nodes")
-        return lambda task, before: SlurmPipelineExecutor(
-            **_arguments(task),
+        return lambda task, stale, before: SlurmPipelineExecutor(
+            **_arguments(task, stale),
             workers=workers,
             depends=before,
-            job_name=f"{task.recipe.name}-{task.name}",
+            job_name=f"{task.recipe.name}-{task.stage}",
             time=slurm.time,
             partition=slurm.partition,
             env_command=f'export PATH="{Path(sys.executable).parent}:$PATH"',  # where datatrove's launcher is
@@ -94,15 +97,19 @@ def executors(
     if name == "ray":
         if importlib.util.find_spec("ray") is None:
             raise ValueError("ray is not installed: pip install ray")
-        return lambda task, before: RayPipelineExecutor(**_arguments(task), workers=workers)
-    return lambda task, before: LocalExecutor(**_arguments(task), workers=workers)
+        # One after the other is how the build runs them here: datatrove looks at a dependency every two minutes.
+        return lambda task, stale, _: RayPipelineExecutor(**_arguments(task, stale), workers=workers)
+    return lambda task, stale, _: LocalExecutor(**_arguments(task, stale), workers=workers)
 
 
-def _arguments(task: ShardTask) -> dict[str, Any]:
-    """Give what every executor of a task needs: one task a shard, and those done are skipped."""
-    task = ShardTask(task.recipe, task.out.absolute(), task.step)
-    logs = task.out / LOGS / task.name
-    for shard in range(task.recipe.shards):  # a shard that was lost is made again
-        if not task.product(shard).exists():
-            (logs / "completions" / f"{shard:05}").unlink(missing_ok=True)
-    return {"pipeline": [task], "tasks": task.recipe.shards, "logging_dir": str(logs)}
+def _arguments(task: ShardTask, stale: Collection[int]) -> dict[str, Any]:
+    """Give what every executor of a task needs: one task a shard, or one for all; those done are skipped."""
+    task = replace(task, out=task.out.absolute())
+    everything = Pipeline(task.recipe, task.out).sees_all(task.stage)
+    logs = task.out / LOGS / task.stage
+    completed = logs / "completions"
+    for entry in list(os.scandir(completed)) if completed.is_dir() else []:
+        # What datatrove saw end once never runs again; a shard that was lost, or is of another prompt, has to.
+        if everything or (entry.name.isdecimal() and int(entry.name) in stale):
+            (completed / entry.name).unlink(missing_ok=True)
+    return {"pipeline": [task], "tasks": 1 if everything else task.recipe.shards, "logging_dir": str(logs)}

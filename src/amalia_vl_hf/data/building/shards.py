@@ -1,9 +1,11 @@
-"""One shard of a build: its samples are drawn, written, read back and checked before it appears under its name."""
+"""One shard of a build: its rows are drawn or taken, written, read back and checked before they appear."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,83 +14,137 @@ import pyarrow.parquet as pq
 
 from ...disk import whole_file
 from ..brazilian import refuse_brazilian
-from ..code.functions import read_functions
 from ..dataset import DatasetRow, Materials, RejectedError
-from ..invoices.fatura import read_invoices
 from ..rows import FEATURES, write_row
-from ..text.passages import read_passages, write_passage
-from ..typefaces import find_typefaces
-from .recipe import INPUTS, BuildRecipe
-from .stages import answers_of, answers_path, answers_under_way, ask_model, read_answers
+from ..steps import Item, Rejected
+from .materials import materials_of
+from .pipeline import ROWS, STAGES, Pipeline, counted, outcome_line, outcomes_of, put_stage
+from .recipe import BuildRecipe
+from .stages import run_stage, settling
 from .tally import write_rejected
 
 ROW_GROUP = 100  # rows; trainers read one at a time
+HELD = 2**23  # bytes of images in memory at most, where rows are written with those of the manifest
 
 
 @dataclass(frozen=True)
 class ShardTask:
-    """One step of datatrove: asks a model for the shard whose number is the task's rank, or draws it.
+    """One step of datatrove: makes a stage's file of the shard whose number is the task's rank, or of all shards.
 
     Args:
         recipe: What is built.
         out: Its folder.
-        step: Name of the step that asks a model; None: draw.
+        stage: Its name.
+        again: Whether what got no answer before is asked again.
     """
 
     recipe: BuildRecipe
     out: Path
-    step: str | None = None
-
-    @property
-    def name(self) -> str:
-        """Name it in logs and on the progress bar."""
-        return self.step or "rows"
-
-    def product(self, shard: int) -> Path:
-        """Name the file that is there when a shard is done."""
-        return answers_path(self.out, self.step, shard) if self.step else self.recipe.shard_path(self.out, shard)
-
-    def done(self) -> int:
-        """Count the shards that are done."""
-        return sum(self.product(shard).exists() for shard in range(self.recipe.shards))
-
-    def samples(self) -> int:
-        """Count the samples that are done, or answered for."""
-        whole = self.done() * self.recipe.shard_size
-        under_way = answers_under_way(self.out, self.step) if self.step else 0
-        return min(whole + under_way, self.recipe.count)
+    stage: str = ROWS
+    again: bool = False
 
     def __call__(self, data: Any, rank: int, world_size: int) -> None:
-        """Ask for the shard's answers; or write the shard, read it back, and let it appear if every row is right."""
-        if self.step is None:
+        """Do it, if it is not done."""
+        if self.stage == ROWS:
             write_shard(self.recipe, self.out, rank)
-            return
-        (step,) = (step for step in self.recipe.steps if step.name == self.step)
-        ask_model(self.recipe, self.out, step, rank, materials_of(self.recipe))
+        else:
+            run_stage(Pipeline(self.recipe, self.out), self.stage, rank, self.again)
 
 
 def write_shard(recipe: BuildRecipe, out: Path, shard: int) -> None:
-    """Draw, write and check one shard.
+    """Draw or take the rows of one shard, write and check them.
 
     Raises:
         ValueError: A row, as it was written, is not what its picture shows.
     """
-    materials, answers = materials_of(recipe), read_answers(out, shard, recipe.steps)
-    rows, rejected = [], {}
-    for index in recipe.rows(shard):
+    pipeline = Pipeline(recipe, out)
+    if not pipeline.stale(ROWS, among=[shard]):
+        return
+    source = pipeline.wanted(ROWS)[shard]
+    items = list(pipeline.items(ROWS, [shard]))
+    rejected: list[Rejected] = []
+    with settling(pipeline, ROWS) as settled:
+        groups = _groups(recipe, shard, _settling(items, settled), rejected)
+        first = next(groups)  # where samples cannot be made at all, no file is begun
+        path = recipe.shard_path(out, shard)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as scratch:  # a process that outlived a killed build may write the same shard
+            _write_rows(recipe, chain([first], groups), scratch)
+            check_shard(recipe, scratch)
+    write_rejected(recipe, out, shard, [*_earlier(pipeline, shard), *rejected])
+    counts = counted(len(items), len(items) - len(rejected), rejected)
+    lines = [json.dumps(counts, ensure_ascii=False), *map(outcome_line, rejected)]
+    put_stage(out / STAGES / ROWS, shard, source, "".join(f"{line}\n" for line in lines).encode())
+
+
+def _settling(items: Iterable[Item], settled: Callable[[], None]) -> Iterator[Item]:
+    for item in items:
+        yield item
+        settled()
+
+
+def _groups(
+    recipe: BuildRecipe, shard: int, items: Iterable[Item], rejected: list[Rejected]
+) -> Iterator[list[DatasetRow]]:
+    """Give the rows of items as they are written; those of a rendered dataset all at once, as they always were."""
+    if recipe.is_written:
+        return _grouped(_taken(recipe, shard, items, rejected))
+    return iter([[row for item in items if (row := _drawn(recipe, item, rejected)) is not None]])
+
+
+def _write_rows(recipe: BuildRecipe, groups: Iterable[list[DatasetRow]], path: Path) -> None:
+    schema = recipe.written.FEATURES.arrow_schema if recipe.is_written else FEATURES.arrow_schema
+    with pq.ParquetWriter(path, schema) as writer:
+        for rows in groups:
+            writer.write_table(pa.Table.from_pylist(rows, schema=schema), row_group_size=ROW_GROUP)
+
+
+def _drawn(recipe: BuildRecipe, item: Item, rejected: list[Rejected]) -> DatasetRow | None:
+    try:
+        row = draw_row(recipe, item.root, materials_of(recipe)._replace(answers=item.data))
+        refuse_brazilian(row)
+    except RejectedError as error:
+        rejected.append(item.rejected(error.reason, error.detail))
+        return None
+    return row
+
+
+def _taken(recipe: BuildRecipe, shard: int, items: Iterable[Item], rejected: list[Rejected]) -> Iterator[DatasetRow]:
+    """Take the rows of items, filled in and with their images."""
+    provenance = {"source": recipe.written.TITLE, "language": "pt", "task": "", "truth": "", **recipe.provenance()}
+    columns = set(recipe.written.FEATURES)
+    for item in items:
         try:
-            row = draw_row(recipe, index, materials._replace(answers=answers_of(answers, index)))
-            refuse_brazilian(row)
+            row = recipe.written.row(item, recipe)
         except RejectedError as error:
-            rejected[index] = error
-        else:
-            rows.append(row)
-    write_rejected(out, shard, rejected)
-    path = recipe.shard_path(out, shard)
-    path.parent.mkdir(exist_ok=True)
-    with whole_file(path) as scratch:  # a process that outlived a killed build may write the same shard
-        pq.write_table(pa.Table.from_pylist(rows, schema=FEATURES.arrow_schema), scratch, row_group_size=ROW_GROUP)
-        check_shard(recipe, scratch)
+            rejected.append(item.rejected(error.reason, error.detail))
+            continue
+        filled = {"index": item.root, **{name: provenance[name] for name in provenance if name in columns}, **row}
+        filled["images"] = _pictures(recipe, shard, row.get("images", []))
+        yield {name: value for name, value in filled.items() if name in columns}
+
+
+def _pictures(recipe: BuildRecipe, shard: int, images: list[str]) -> list[dict[str, Any]]:
+    """Give the cells of images, by the manifest."""
+    if not images:
+        return []
+    paths = recipe.manifest.paths(images, recipe.rows(shard))
+    if recipe.embed_images:
+        return [{"bytes": paths[image].read_bytes(), "path": paths[image].name} for image in images]
+    return [{"bytes": None, "path": str(paths[image])} for image in images]
+
+
+def _grouped(rows: Iterable[DatasetRow]) -> Iterator[list[DatasetRow]]:
+    """Group rows as they are written: few enough for a reader, and for the memory."""
+    group: list[DatasetRow] = []
+    held = 0
+    for row in rows:
+        group.append(row)
+        held += sum(len(cell["bytes"] or b"") for cell in row.get("images", []))
+        if len(group) == ROW_GROUP or held > HELD:
+            yield group
+            group, held = [], 0
+    yield group  # the last may be empty: the file has its columns nevertheless
 
 
 def draw_row(recipe: BuildRecipe, index: int, materials: Materials) -> DatasetRow:
@@ -107,22 +163,17 @@ def check_shard(recipe: BuildRecipe, path: Path) -> None:
     Raises:
         ValueError: A row is wrong; the first one is named, with its faults.
     """
-    for batch in pq.ParquetFile(path).iter_batches(ROW_GROUP):
+    dataset = recipe.written if recipe.is_written else recipe.dataset
+    size = 10 if recipe.is_written else ROW_GROUP  # images of any size are among them
+    for batch in pq.ParquetFile(path).iter_batches(size):
         for row in batch.to_pylist():
-            if faults := recipe.dataset.faults(row):
-                raise ValueError(f"{recipe.name}, sample {row['index']} of seed {recipe.seed}: {'; '.join(faults)}")
+            if faults := dataset.faults(row):
+                name = row.get("index", "")
+                raise ValueError(f"{recipe.name}, sample {name} of seed {recipe.seed}: {'; '.join(faults)}")
 
 
-def materials_of(recipe: BuildRecipe) -> Materials:
-    """Open what samples are made from."""
-    return _materials(*(getattr(recipe, name) for name in INPUTS))
-
-
-@lru_cache(maxsize=1)
-def _materials(fonts: str | None, texts: str | None, functions: str | None, invoices: str | None) -> Materials:
-    return Materials(
-        typefaces=find_typefaces(Path(fonts) if fonts else None),
-        passages=read_passages(Path(texts)) if texts else write_passage,
-        functions=read_functions(Path(functions)) if functions else None,
-        invoices=read_invoices(Path(invoices)) if invoices else None,
-    )
+def _earlier(pipeline: Pipeline, shard: int) -> Iterator[Rejected]:
+    """Read what earlier stages rejected of a shard."""
+    for name in pipeline.names[:-1]:
+        if file := pipeline.files(name).get(shard):
+            yield from (outcome for outcome in outcomes_of(file.path) if isinstance(outcome, Rejected))

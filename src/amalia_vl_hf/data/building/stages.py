@@ -1,97 +1,252 @@
-"""The part of a build that asks a model: a prompt for each sample, and a file of answers for each step and shard."""
+"""One stage of a build on one shard, or on all: a model is asked, answers are read, items are worked on."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple
 
-from ...disk import write_file
-from ..dataset import Materials, ModelStep, RejectedError
-from ..prompts import read_prompt
-from .recipe import BuildRecipe
+from ...asking.inference import ModelAnswer, ModelRequest, answer_all
+from ...asking.pictures import Locate
+from ...asking.replies import AGAIN
+from ...asking.roles import Endpoint
+from ..dataset import RejectedError
+from ..steps import NO_ANSWER, AskAgainError, Item, Outcome, Rejected, Step, StepAnswer, StepRequest
+from .gathering import work_on_all
+from .pipeline import ASKED, PROGRESS, SOURCE, STAGES, Pipeline, write_stage
 
-ANSWERS, REQUESTS = "answers", "asked"  # folders: what samples are made of, and what `asking` keeps of it
-NO_ANSWER = "the model gave no answer"
-
-StepAnswer = str | RejectedError  # what came back for a sample, or why nothing did
-ChatMessages = list[dict[str, Any]]
-
-
-def answers_path(out: Path, step: str, shard: int) -> Path:
-    """Name the file with a step's answers for a shard."""
-    return out / ANSWERS / step / f"{shard:05}.json"
+Settled = Callable[[], None]
 
 
-def answers_under_way(out: Path, step: str) -> int:
-    """Count the answers to a step that belong to shards that are not complete."""
-    from ...asking.inference import under_way
+class _Slot(NamedTuple):
+    """One answer that is wanted: of which item, request and candidate, at which attempt."""
 
-    return under_way(out / ANSWERS / step / REQUESTS)
-
-
-def ask_model(recipe: BuildRecipe, out: Path, step: ModelStep, shard: int, materials: Materials) -> None:
-    """Ask for every sample of a shard, or go on asking; the file of answers appears when it is complete."""
-    from ...asking.inference import ModelRequest, answer_all  # an HTTP client, which only these steps need
-
-    if recipe.endpoint is None:
-        raise ValueError(f"{recipe.name}: the step {step.name} asks a model, and the plan names none")
-    answers: dict[int, StepAnswer] = {}
-    requests = []
-    for index, messages in prompts_of(recipe, out, step, shard, materials):
-        if isinstance(messages, RejectedError):
-            answers[index] = messages
-        else:
-            requests.append(ModelRequest(str(index), messages))
-    path = answers_path(out, step.name, shard)
-    for answer in answer_all(requests, recipe.endpoint, path.parent / REQUESTS, f"{shard:05}"):
-        rejection = RejectedError(NO_ANSWER, answer.problem or "")
-        answers[int(answer.id)] = rejection if answer.text is None else answer.text
-    lines = {
-        index: {"reason": answer.reason, "detail": answer.detail} if isinstance(answer, RejectedError) else answer
-        for index, answer in sorted(answers.items())
-    }
-    write_file(path, json.dumps(lines, ensure_ascii=False, indent=0))
+    item: int
+    request: int
+    candidate: int
+    attempt: int = 1
 
 
-def prompts_of(
-    recipe: BuildRecipe, out: Path, step: ModelStep, shard: int, materials: Materials
-) -> Iterator[tuple[int, ChatMessages | RejectedError]]:
-    """Write the messages of every sample of a shard, or say why there is nothing to ask."""
-    template = read_prompt(recipe.name, step.name)
-    earlier = read_answers(out, shard, recipe.steps[: recipe.steps.index(step)])
-    for index in recipe.rows(shard):
-        try:
-            answers = answers_of(earlier, index)
-            slots = step.ask(recipe.rng(index), index, materials._replace(answers=answers))
-        except RejectedError as error:
-            yield index, error
-        else:
-            yield index, [{"role": "user", "content": template.substitute(slots)}]
-
-
-def read_answers(out: Path, shard: int, steps: Sequence[ModelStep]) -> dict[str, dict[int, StepAnswer]]:
-    """Read a model's answers for a shard, by the step's name and the sample's number."""
-    answers: dict[str, dict[int, StepAnswer]] = {}
-    for step in steps:
-        lines = json.loads(answers_path(out, step.name, shard).read_text(encoding="utf-8"))
-        answers[step.name] = {
-            int(index): RejectedError(**line) if isinstance(line, dict) else line for index, line in lines.items()
-        }
-    return answers
-
-
-def answers_of(answers: Mapping[str, Mapping[int, StepAnswer]], index: int) -> dict[str, str]:
-    """Give the answers for a sample by the step's name.
+def run_stage(pipeline: Pipeline, name: str, shard: int, again: bool = False) -> None:
+    """Make a stage's file of a shard, or of all shards where it sees all; what is there already is left.
 
     Raises:
-        RejectedError: A step has none.
+        RuntimeError: The stage before has not made what this one needs.
+        EndpointError: The model's server stays away.
     """
-    texts: dict[str, str] = {}
-    for step, by_index in answers.items():
-        answer = by_index[index]
-        if isinstance(answer, RejectedError):
-            raise answer
-        texts[step] = answer
-    return texts
+    step = pipeline.step(name)
+    everything = pipeline.sees_all(name)
+    if not pipeline.stale(name, again, None if everything else [shard]):
+        return
+    source = _wanted(pipeline, name, shard)
+    with settling(pipeline, name) as settled:
+        if step is not None and everything:
+            work_on_all(pipeline, step, source, settled)
+            return
+        items = list(pipeline.items(name, [shard])) if name != SOURCE else []
+        outcomes = _outcomes(pipeline, name, shard, items, again, settled)
+    write_stage(pipeline.out / STAGES / name, shard, source, len(items) or len(outcomes), outcomes)
+
+
+def _outcomes(
+    pipeline: Pipeline, name: str, shard: int, items: list[Item], again: bool, settled: Settled
+) -> list[Outcome]:
+    recipe, step = pipeline.recipe, pipeline.step(name)
+    if step is None:
+        rows = recipe.rows(shard)
+        entries = recipe.written.source(recipe).read(rows.start, rows.stop)
+        return [Item(f"{rows.start + number:08}", data) for number, data in enumerate(entries)]
+    if step.work is not None:
+        return list(step.work(items))
+    return _Asking(pipeline, step, shard, items).run(again, settled)
+
+
+def requests_of(step: Step, item: Item) -> list[StepRequest]:
+    """List what a step asks of an item.
+
+    Raises:
+        RejectedError: There is nothing to ask.
+    """
+    if step.ask is None:
+        raise ValueError(f"step {step.name} asks nobody")
+    return list(step.ask(item))
+
+
+def messages_of(request: StepRequest) -> list[dict[str, Any]]:
+    """Write a request as chat messages; pictures are named by their ids, and come before the text."""
+    messages: list[dict[str, Any]] = [{"role": "system", "content": request.system}] if request.system else []
+    for user, assistant in request.earlier:
+        messages += [{"role": "user", "content": user}, {"role": "assistant", "content": assistant}]
+    content: Any = request.text
+    if request.images:
+        pictures = [{"type": "image", "image": image} for image in request.images]
+        content = [*pictures, {"type": "text", "text": request.text}]
+    return [*messages, {"role": "user", "content": content}]
+
+
+class _Asking:
+    """A step that asks a model, on one shard.
+
+    Args:
+        pipeline: Of the build.
+        step: The step.
+        shard: Number of the shard.
+        items: What it gets.
+    """
+
+    def __init__(self, pipeline: Pipeline, step: Step, shard: int, items: Sequence[Item]) -> None:
+        self.pipeline, self.step, self.shard, self.items = pipeline, step, shard, items
+        self.requests: dict[int, list[StepRequest]] = {}
+        self.outcomes: dict[int, list[Outcome]] = {}
+        self.answers: dict[tuple[int, int, int], StepAnswer] = {}
+
+    @property
+    def role(self) -> Endpoint:
+        recipe = self.pipeline.recipe
+        endpoint = recipe.roles.get(self.step.role or "") or recipe.endpoint
+        if endpoint is None:
+            raise ValueError(f"{recipe.name}: the step {self.step.name} asks a model, and the plan names none")
+        return endpoint
+
+    def run(self, again: bool, settled: Settled) -> list[Outcome]:
+        """Ask for every item, as often as the role allows, and read the answers."""
+        for number, item in enumerate(self.items):
+            try:
+                self.requests[number] = requests_of(self.step, item)
+            except RejectedError as error:
+                self._reject(number, error)
+                settled()
+        slots = [
+            _Slot(number, place, candidate)
+            for number, requests in self.requests.items()
+            for place, request in enumerate(requests)
+            for candidate in range(request.candidates)
+        ]
+        self._check_candidates()
+        count = _Countdown((self.items[slot.item].id for slot in slots), settled)
+        attempts = dict.fromkeys(self.requests, 1)
+        unread = set(self.requests)
+        while unread:
+            cut = self._ask(slots, again, count) if slots else []
+            waiting = {slot.item for slot in cut}
+            slots = cut
+            for number in sorted(unread - waiting):
+                unread.discard(number)
+                if self._read(number, attempts[number] < self.role.attempts):
+                    continue
+                attempts[number] += 1
+                unread.add(number)
+                slots = [*slots, *self._slots(number, attempts[number])]
+        return [outcome for number in range(len(self.items)) for outcome in self.outcomes[number]]
+
+    def _ask(self, slots: Sequence[_Slot], again: bool, count: _Countdown) -> list[_Slot]:
+        """Ask, and give what is to be asked again: answers that were cut short, or that were none."""
+        requests = [self._model_request(slot) for slot in slots]
+        answers = answer_all(
+            requests,
+            self.role,
+            self.pipeline.out / ASKED / self.step.name,
+            f"{self.shard:05}",
+            locate=self._locate(),
+            asking={"step": self.step.name, "role": self.step.role},
+            again=again,
+            settled=count.settled,
+        )
+        for slot, answer in zip(slots, answers, strict=True):
+            self.answers[slot[:3]] = self._answer(slot, answer)
+        return [
+            slot._replace(attempt=slot.attempt + 1)
+            for slot, answer in zip(slots, answers, strict=True)
+            if answer.problem in AGAIN and slot.attempt < self.role.attempts
+        ]
+
+    def _read(self, number: int, may_ask_again: bool) -> bool:
+        """Read an item's answers; False where it is to be asked again."""
+        item = self.items[number]
+        answers = [self.answers[slot[:3]] for slot in self._slots(number, 1)]
+        try:
+            if self.step.read is not None:
+                self.outcomes[number] = list(self.step.read(item, answers))
+        except AskAgainError as error:
+            if may_ask_again:
+                return False
+            self._reject(number, error)
+        except RejectedError as error:
+            self._reject(number, error)
+        return True
+
+    def _slots(self, number: int, attempt: int) -> list[_Slot]:
+        requests = enumerate(self.requests[number])
+        return [_Slot(number, place, c, attempt) for place, request in requests for c in range(request.candidates)]
+
+    def _model_request(self, slot: _Slot) -> ModelRequest:
+        request = self.requests[slot.item][slot.request]
+        name = f"{self.items[slot.item].id} {slot.request} {slot.candidate}"
+        return ModelRequest(name, messages_of(request), slot.attempt, slot.candidate, request.candidates)
+
+    def _answer(self, slot: _Slot, answer: ModelAnswer) -> StepAnswer:
+        candidates = self.requests[slot.item][slot.request].candidates
+        seed = self.role.record(slot.attempt, slot.candidate, candidates)["seed"]
+        return StepAnswer(answer.text, answer.problem, answer.reasoning, slot.request, seed)
+
+    def _reject(self, number: int, error: RejectedError) -> None:
+        failed = error.reason == NO_ANSWER
+        self.outcomes[number] = [Rejected(self.items[number].id, error.reason, error.detail, failed)]
+
+    def _locate(self) -> Locate | None:
+        """Find the images that are asked about: in the manifest's rows of this shard, as a rule."""
+        ids = {image for requests in self.requests.values() for request in requests for image in request.images}
+        if not ids:
+            return None
+        return self.pipeline.recipe.manifest.paths(ids, self.pipeline.recipe.rows(self.shard)).__getitem__
+
+    def _check_candidates(self) -> None:
+        most = max((request.candidates for requests in self.requests.values() for request in requests), default=1)
+        if most > 1 and self.role.temperature == 0:
+            raise ValueError(f"step {self.step.name} wants {most} candidates, and at temperature 0 they are one")
+
+
+class _Countdown:
+    """Tells when all that is asked of an item has its answer, so that each item counts once.
+
+    Args:
+        items: Id of the item of each request.
+        settled: What is told.
+    """
+
+    def __init__(self, items: Iterable[str], settled: Settled) -> None:
+        self.left = Counter(items)
+        self.tell = settled
+
+    def settled(self, name: str) -> None:
+        """Count an answer, by the id of its request."""
+        item = name.partition(" ")[0]
+        self.left[item] -= 1
+        if self.left[item] == 0:
+            self.tell()
+
+
+def _wanted(pipeline: Pipeline, name: str, shard: int) -> str:
+    source = pipeline.wanted(name).get(shard)
+    if source is None:
+        raise RuntimeError(f"{name} needs shard {shard} of {pipeline.before(name)}, which is not there")
+    return source
+
+
+@contextmanager
+def settling(pipeline: Pipeline, name: str) -> Iterator[Settled]:
+    """Give what is called for each item that is settled: a byte in a file, whose size says how far the stage is."""
+    folder = pipeline.out / STAGES / name
+    folder.mkdir(parents=True, exist_ok=True)
+    file = os.open(folder / PROGRESS, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+
+    def settled() -> None:
+        with suppress(OSError):  # it is for people to look at
+            os.write(file, b".")
+
+    try:
+        yield settled
+    finally:
+        os.close(file)

@@ -4,46 +4,105 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow.parquet as pq
 
 from ...disk import write_file
-from ..dataset import RejectedError
+from ..steps import Rejected
+from .pipeline import SOURCE, Pipeline, StageCount, count_of
+from .recipe import BuildRecipe
 
 REJECTED = "rejected"
+FAR_OFF = 0.15  # between a step's yield and the paper's
+
+
+class StageYield(NamedTuple):
+    """What a stage made of its items, all shards together.
+
+    Args:
+        name: Of the stage.
+        items: What became of them.
+        paper: Share of the items that stay, in the paper, where it says so.
+    """
+
+    name: str
+    items: StageCount
+    paper: float | None = None
+
+    @property
+    def share(self) -> float:
+        """Give the share of the items that were not rejected."""
+        return 1 - self.items.rejected.total() / max(self.items.given, 1)
+
+    @property
+    def warning(self) -> str | None:
+        """Say that it is far from the paper's."""
+        if self.paper is None or not self.items.given or abs(self.share - self.paper) <= FAR_OFF:
+            return None
+        return f"{self.name} keeps {self.share:.0%} of its items, in the paper {self.paper:.0%}"
 
 
 class Tally(NamedTuple):
-    """How many samples there are, and how often there was which reason not to make one."""
+    """How many samples there are, and how often there was which reason not to make one.
+
+    Args:
+        made: Rows; where a build stopped at a stage, its items.
+        rejected: Reasons.
+        yields: What each stage made, of a dataset that models write.
+    """
 
     made: int
     rejected: Counter[str]
+    yields: tuple[StageYield, ...] = ()
 
     def table(self) -> str:
-        """Write it for people: samples made, then reasons, the most frequent first."""
+        """Write it for people: samples made, then reasons, the most frequent first; then the stages."""
         reasons = [(count, f"  {reason}") for reason, count in self.rejected.most_common()]
         lines = [(self.made, "made"), (self.rejected.total(), "rejected"), *reasons]
-        return "\n".join(f"{count:>8}  {name}" for count, name in lines)
+        table = [f"{count:>8}  {name}" for count, name in lines]
+        for entry in self.yields:
+            items = entry.items
+            table.append(f"{entry.name:<24} {items.given:>9} -> {items.made:>9}, {items.rejected.total()} rejected")
+        return "\n".join([*table, *(f"far off: {entry.warning}" for entry in self.yields if entry.warning)])
 
 
-def write_rejected(out: Path, shard: int, rejected: Mapping[int, RejectedError]) -> None:
+def write_rejected(recipe: BuildRecipe, out: Path, shard: int, rejected: Iterable[Rejected]) -> None:
     """Write which samples of a shard were not made, and why; a shard without any has an empty file."""
     path = out / REJECTED / f"{shard:05}.jsonl"
-    path.parent.mkdir(exist_ok=True)
-    lines = [
-        json.dumps({"index": index, "reason": error.reason, "detail": error.detail}, ensure_ascii=False)
-        for index, error in rejected.items()
-    ]
-    write_file(path, "".join(f"{line}\n" for line in lines))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = []
+    for entry in rejected:
+        name = {"id": entry.id} if recipe.is_written else {"index": int(entry.id)}
+        line = {**name, "reason": entry.reason, "detail": entry.detail}
+        lines.append((entry.id, json.dumps(line, ensure_ascii=False)))
+    write_file(path, "".join(f"{line}\n" for _, line in sorted(lines)))
 
 
-def read_tally(out: Path, files: Sequence[Path]) -> Tally:
+def read_tally(pipeline: Pipeline, files: Sequence[Path]) -> Tally:
     """Count the rows of the shards, and the reasons beside them."""
-    lines = [line for path in sorted((out / REJECTED).glob("*.jsonl")) for line in path.open(encoding="utf-8")]
-    return Tally(
-        made=sum(pq.read_metadata(file).num_rows for file in files),
-        rejected=Counter(json.loads(line)["reason"] for line in lines),
+    yields = stage_yields(pipeline)
+    rejected = sum((entry.items.rejected for entry in yields), Counter[str]())
+    made = sum(pq.read_metadata(file).num_rows for file in files)
+    return Tally(made, rejected, yields if pipeline.recipe.is_written else ())
+
+
+def stage_yields(pipeline: Pipeline, until: str | None = None) -> tuple[StageYield, ...]:
+    """Count what each stage made, up to one."""
+    names = pipeline.names
+    names = names[: names.index(until) + 1] if until else names
+    return tuple(_stage_yield(pipeline, name) for name in names if name != SOURCE)
+
+
+def _stage_yield(pipeline: Pipeline, name: str) -> StageYield:
+    counts = [count_of(file.path) for shard, file in pipeline.files(name).items() if shard < pipeline.recipe.shards]
+    whole = StageCount(
+        given=sum(count.given for count in counts),
+        made=sum(count.made for count in counts),
+        failed=sum(count.failed for count in counts),
+        rejected=sum((count.rejected for count in counts), Counter[str]()),
     )
+    step = pipeline.step(name)
+    return StageYield(name, whole, step.paper_yield if step else None)
