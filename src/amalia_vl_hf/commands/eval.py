@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,18 +22,22 @@ RUN = """\
   amalia-vl eval run --task faturas.yaml --model runs/mine --out runs/eval/faturas"""
 SCORE = "  amalia-vl eval score runs/eval/amalia-vl-dpo"
 COMPARE = "  amalia-vl eval compare runs/eval/sft runs/eval/dpo"
+TRANSLATE = """\
+  amalia-vl eval translate MME/ MME-PT/ --task mme_pt --endpoint http://localhost:8000 --model M
+  amalia-vl eval translate in.jsonl out.jsonl --endpoint URL --model M --repair-endpoint URL2 --repair-model M2"""
 REPORT = "  amalia-vl eval report runs/eval/amalia-vl-dpo"
 
 
 def add(commands: Commands) -> None:
     """Add the command with its steps."""
     purpose = "Measure a model on the paper's benchmarks, or on a task of your own."
-    parser = add_command(commands, "eval", purpose, "\n".join((RUN, SCORE, COMPARE, REPORT)))
+    parser = add_command(commands, "eval", purpose, "\n".join((RUN, SCORE, COMPARE, REPORT, TRANSLATE)))
     steps = parser.add_subparsers(title="steps", required=True, metavar="STEP")
     _add_run(steps)
     _add_score(steps)
     _add_compare(steps)
     _add_report(steps)
+    _add_translate(steps)
 
 
 def _add_run(steps: Commands) -> None:
@@ -84,6 +89,25 @@ def _add_report(steps: Commands) -> None:
     parser.add_argument("--shown", type=int, default=200, metavar="N", help="answers of each task (%(default)s)")
 
 
+def _add_translate(steps: Commands) -> None:
+    purpose = "Translate a benchmark's rows; what fails a check is repaired once, or rejected with its reason."
+    parser = add_command(steps, "translate", purpose, TRANSLATE, _translate, GOES_ON)
+    parser.add_argument("source", metavar="IN", help="rows, parquet or JSON, or a folder of such files")
+    parser.add_argument("out", metavar="OUT", help="file or folder to write; OUT.rejected.jsonl goes beside it")
+    parser.add_argument("--endpoint", required=True, metavar="URL", help="OpenAI-compatible server of the translator")
+    parser.add_argument("--model", required=True, metavar="M", help="its name there")
+    parser.add_argument("--repair-endpoint", metavar="URL", help="server of the model that repairs (the translator's)")
+    parser.add_argument("--repair-model", metavar="M", help="its name there (the translator)")
+    parser.add_argument("--task", metavar="TASK", help="benchmark that the rows are of, which names their columns")
+    answers = parser.add_mutually_exclusive_group()
+    answers.add_argument("--keep-answers", action="store_true", default=None, help="answers are read off the picture")
+    answers.add_argument(
+        "--translate-answers", action="store_false", dest="keep_answers", help="though the task reads"
+    )
+    parser.add_argument("--to", default="pt-PT", metavar="CODE", help="pt-PT, es, fr, de or it (%(default)s)")
+    parser.add_argument("--parallel", type=int, default=16, metavar="N", help="requests at once (%(default)s)")
+
+
 def _run(arguments: argparse.Namespace) -> None:
     from ..evaluation.run import RunSettings, evaluate
 
@@ -128,6 +152,34 @@ def _report(arguments: argparse.Namespace) -> None:
     from ..evaluation.report import write_report
 
     print(write_report(Path(arguments.out), arguments.shown))
+
+
+def _translate(arguments: argparse.Namespace) -> int:
+    from ..asking.endpoint import Endpoint
+    from ..evaluation.translating.run import TranslationTask, translate_benchmark
+    from ..fields import unknown
+    from ..translation.languages import TARGETS
+
+    if arguments.to not in TARGETS:
+        raise ValueError(unknown("language", arguments.to, TARGETS))
+    translator = Endpoint(arguments.endpoint, arguments.model, temperature=0.0, parallel=arguments.parallel)
+    repairer = replace(
+        translator,
+        url=arguments.repair_endpoint or arguments.endpoint,
+        model=arguments.repair_model or arguments.model,
+    )
+    task = TranslationTask(
+        Path(arguments.source),
+        Path(arguments.out),
+        translator,
+        repairer,
+        arguments.task,
+        arguments.keep_answers,
+        arguments.to,
+    )
+    report = translate_benchmark(task)
+    print(report.table())
+    return 0 if report.kept else 1
 
 
 def _table(results: Mapping[str, Any]) -> str:

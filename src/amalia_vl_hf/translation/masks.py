@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 
 def _braces(depth: int) -> str:
@@ -76,6 +76,7 @@ _SIGN = re.compile(
 )
 _SENTENCE = re.compile(r"[.!?](?=\s)|\n")
 _PLACE = re.compile(r"\[\s*(\d+)\s*\]")
+Quoted = Literal["signs", "all"]
 _Span = tuple[int, int, str]  # beginning, end, kind
 
 
@@ -102,19 +103,21 @@ class LostPlaceError(ValueError):
     """A translation lacks places, or has some twice or of its own making."""
 
 
-def mask(text: str, quoted: bool = True, numbers: bool = True) -> Masked:
+def mask(text: str, quoted: Quoted = "signs", numbers: bool = True, first: int = 1) -> Masked:
     """Put places for image slots, boxes, mathematics, code, addresses, tags, quoted sign text and numbers.
 
     Args:
         text: In the source's language.
-        quoted: Whether quotations that the sentence says are on a sign, a label or a title stay as they are.
+        quoted: Which quotations stay as they are: those that the sentence says are on a sign, a label or a title, or
+            all in double quotation marks as well.
         numbers: Whether numbers do.
+        first: Number of the first place.
     """
     pieces: dict[int, str] = {}
     kinds: dict[int, str] = {}
     parts: list[str] = []
     position = 0
-    for number, (start, end, kind) in enumerate(_spans(text, quoted, numbers), start=1):
+    for number, (start, end, kind) in enumerate(_spans(text, quoted, numbers), start=first):
         pieces[number], kinds[number] = text[start:end], kind
         parts += [text[position:start], f"[{number}]"]
         position = end
@@ -162,12 +165,11 @@ def _named(masked: Masked, number: int) -> str:
     return f" ({masked.pieces[number][:60]})" if number in masked.pieces else ""
 
 
-def _spans(text: str, quoted: bool, numbers: bool) -> list[_Span]:
+def _spans(text: str, quoted: Quoted, numbers: bool) -> list[_Span]:
     """Find where pieces begin and end, in the order of the text."""
     found = [(*match.span(), str(match.lastgroup)) for match in _HARD.finditer(text)]
-    if quoted:
-        signs = (match for match in _QUOTED.finditer(text) if _on_sign(text, match))
-        found = _with(found, ((*match.span(), "quoted") for match in signs))
+    kept = (match for match in _QUOTED.finditer(text) if _is_kept(text, match, quoted))
+    found = _with(found, ((*match.span(), "quoted") for match in kept))
     if numbers:
         found = _with(found, ((*match.span(), "number") for match in _NUMBERS.finditer(text)))
     return found
@@ -183,6 +185,10 @@ def _with(found: list[_Span], more: Iterable[_Span]) -> list[_Span]:
         if current is None or current[0] >= span[1]:
             merged.append(span)
     return sorted(merged)
+
+
+def _is_kept(text: str, match: re.Match[str], quoted: Quoted) -> bool:
+    return (quoted == "all" and match[0][0] in '"“«') or _on_sign(text, match)
 
 
 def _on_sign(text: str, match: re.Match[str]) -> bool:

@@ -63,6 +63,17 @@ def judge_prompt(text: str, translation: str, target: str, source: str = "en") -
     return _filled("judge", target, source, text=text, translation=translation)
 
 
+def row_prompt(text: str, target: str, source: str = "en") -> str:
+    """Ask for a benchmark's row, question and options at once: JSON of masked texts."""
+    return _filled("row", target, source, text=text)
+
+
+def row_repair_prompt(text: str, draft: str, faults: Sequence[Fault], target: str, source: str = "en") -> str:
+    """Ask for a row without the faults of a draft; both are JSON."""
+    listed = "\n".join(f"- {fault.rule}: {fault.detail}" for fault in faults)
+    return _filled("row_repair", target, source, text=text, draft=draft or "(nada)", faults=listed)
+
+
 def read_verdict(answer: str) -> str | None:
     """Read a judge's answer: nothing is wrong (an empty text), or what is; None where it is neither.
 
