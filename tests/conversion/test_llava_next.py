@@ -281,7 +281,7 @@ def test_weights_other_than_the_configs_are_refused_before_anything_is_written(a
 
 
 def test_the_other_kind_of_checkpoint_is_refused(amalia, imported, tmp_path):
-    with pytest.raises(ValueError, match="is a 'amalia_vl' checkpoint, not 'llava_next'; only llava_next"):
+    with pytest.raises(ValueError, match="is a 'amalia_vl' checkpoint, not 'llava_next' or 'llava_onevision'; only"):
         import_checkpoint(imported, tmp_path / "out")
     with pytest.raises(ValueError, match="is a 'llava_next' checkpoint, not 'amalia_vl'; only amalia_vl"):
         export_checkpoint(amalia, tmp_path / "out")

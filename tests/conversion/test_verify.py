@@ -157,7 +157,7 @@ def test_missing_weights_are_refused(checkpoints, ours):
 
 def test_another_kind_of_checkpoint_is_refused(checkpoints, ours):
     edit_json(ours / "config.json", model_type="llava")
-    with pytest.raises(ValueError, match="is a 'llava' checkpoint; amalia_vl and llava_next ones can be compared"):
+    with pytest.raises(ValueError, match="is a 'llava' checkpoint; amalia_vl and llava_next and llava_onevision ones"):
         verify(checkpoints / "theirs", ours)
 
 

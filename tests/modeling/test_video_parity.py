@@ -5,12 +5,21 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import LlavaOnevisionForConditionalGeneration
 
 from amalia_vl_hf import AmaliaVLConfig, AmaliaVLForConditionalGeneration, AmaliaVLModel
 from amalia_vl_hf.modeling.visual_packing_amalia_vl import pooled_size
 from tests.modeling.test_parity import CLEAN, load, write_current_keys, write_legacy_keys
 from tests.modeling.video_batches import SEVERAL, TEXT_LENGTHS, VideoBatch
-from tests.tiny import tiny_llava_onevision, tiny_text_config, tiny_vision_config
+from tests.tiny import (
+    PINPOINTS,
+    tiny_config,
+    tiny_llava_onevision,
+    tiny_model,
+    tiny_text_config,
+    tiny_video_config,
+    tiny_vision_config,
+)
 
 LARGE = [(side * 32, other * 32) for side in range(1, 5) for other in range(1, 5)]  # px: at most 16 tiles
 PATCH_14 = tiny_vision_config(patch_size=7, vision_use_head=False)  # 4 patches and a rest, as 384 / 14
@@ -172,3 +181,40 @@ def test_a_saved_model_is_read_again(tmp_path):
     again, batch = load(tmp_path / "ours"), VideoBatch(SEVERAL, TEXT_LENGTHS)
     with torch.no_grad():
         assert torch.equal(again(**batch.ours).logits, ours(**batch.ours).logits)
+
+
+@pytest.mark.parametrize("origin", ["stock", "ours", "fresh"])
+@pytest.mark.parametrize("tied", [False, True])
+def test_saved_in_the_original_format_stock_reads_it(tmp_path, origin, tied):
+    text = tiny_text_config("gemma2", tie_word_embeddings=tied)
+    tiny_llava_onevision(-2, text=text, vision_aspect_ratio="anyres_max_2").save_pretrained(tmp_path / "stock")
+    ours = load(tmp_path / "stock")
+    if origin == "ours":
+        ours.save_pretrained(tmp_path / "ours")
+        ours = load(tmp_path / "ours")
+    elif origin == "fresh":
+        ours = tiny_model(tiny_video_config(text=text, tie_word_embeddings=tied))
+    if origin != "stock":
+        ours.config.source_grid_pinpoints = PINPOINTS
+    ours.save_pretrained(tmp_path / "back", save_original_format=True)
+    config = json.loads((tmp_path / "back" / "config.json").read_text())
+    assert config["architectures"] == ["LlavaOnevisionForConditionalGeneration"]
+    stock, info = LlavaOnevisionForConditionalGeneration.from_pretrained(tmp_path / "back", output_loading_info=True)
+    assert info == CLEAN
+    assert_equal_logits(stock.eval(), ours, VideoBatch(SEVERAL, TEXT_LENGTHS))
+
+
+def test_a_model_that_never_pools_is_written_as_one_that_never_does(tmp_path):
+    ours = tiny_model(tiny_video_config(pool_above_tiles=None))
+    ours.config.source_grid_pinpoints = PINPOINTS
+    ours.save_pretrained(tmp_path, save_original_format=True)
+    stock = LlavaOnevisionForConditionalGeneration.from_pretrained(tmp_path).eval()
+    assert stock.config.vision_aspect_ratio == "anyres_max_4"
+    assert_equal_logits(stock, ours, VideoBatch(SEVERAL, TEXT_LENGTHS, pool_above_tiles=None))
+
+
+def test_what_neither_format_can_say_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"pool_above_tiles is 2, which llava_next does not know.*no video_token_id"):
+        tiny_model(tiny_config(pool_above_tiles=2)).save_pretrained(tmp_path, save_original_format=True)
+    with pytest.raises(ValueError, match="pool_above_tiles is 0; a grid keeps"):
+        tiny_config(pool_above_tiles=0)

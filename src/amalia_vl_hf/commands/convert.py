@@ -17,6 +17,7 @@ COMPOSE = "  amalia-vl convert compose --vision models/siglip2 --text models/ama
 IMPORT = "  amalia-vl convert import amalia-llm/AMALIA-VL-DPO --out models/amalia-vl"
 EXPORT = "  amalia-vl convert export models/amalia-vl --out models/amalia-vl-llava-next"
 VERIFY = "  amalia-vl convert verify amalia-llm/AMALIA-VL-DPO models/amalia-vl --json models/amalia-vl/verify.json"
+KINDS = "amalia_vl, llava_next or llava_onevision"
 QUANTISE = "  amalia-vl convert quantise runs/demo/3_prefer --out runs/int8 --method int8"
 
 
@@ -59,18 +60,26 @@ def _add_compose(conversions: Commands) -> None:
     parser.add_argument(
         "--drop-vision-layers", type=int, default=0, metavar="N", help="take features at layer -(N + 1) (0)"
     )
+    parser.add_argument("--videos", action="store_true", help="add <video>, too: the model is to take videos")
     _add_writing(parser)
 
 
 def _add_import(conversions: Commands) -> None:
-    parser = add_command(conversions, "import", "Turn a llava_next checkpoint into an amalia_vl one.", IMPORT, _import)
-    _add_source(parser, "llava_next")
+    purpose = "Turn a llava_next or llava_onevision checkpoint into an amalia_vl one."
+    parser = add_command(conversions, "import", purpose, IMPORT, _import)
+    _add_source(parser, "llava_next or llava_onevision")
+    parser.add_argument(
+        "--videos", action="store_true", help="add <video> to a model that takes no videos, to train it on them"
+    )
 
 
 def _add_export(conversions: Commands) -> None:
-    parser = add_command(conversions, "export", "Turn an amalia_vl checkpoint into a llava_next one.", EXPORT, _export)
+    purpose = "Turn an amalia_vl checkpoint into a llava_next one, or llava_onevision where it takes videos."
+    parser = add_command(conversions, "export", purpose, EXPORT, _export)
     _add_source(parser, "amalia_vl")
-    parser.add_argument("--format", choices=("llava_next",), default="llava_next", help="what to write (%(default)s)")
+    parser.add_argument(
+        "--format", choices=("llava_next", "llava_onevision"), help="refuse to write another (what the model needs)"
+    )
     parser.add_argument(
         "--resampler", choices=("pil",), help="accept Pillow's resizing where the processor has another one"
     )
@@ -79,8 +88,8 @@ def _add_export(conversions: Commands) -> None:
 def _add_verify(conversions: Commands) -> None:
     purpose = "Run two checkpoints over the same pictures and compare every stage; exit code 1 if they differ."
     parser = add_command(conversions, "verify", purpose, VERIFY, _verify)
-    parser.add_argument("first", metavar="A", help="directory or Hub id, amalia_vl or llava_next")
-    parser.add_argument("second", metavar="B", help="directory or Hub id, amalia_vl or llava_next")
+    parser.add_argument("first", metavar="A", help=f"directory or Hub id of a checkpoint: {KINDS}")
+    parser.add_argument("second", metavar="B", help=f"directory or Hub id of a checkpoint: {KINDS}")
     parser.add_argument("--revision", help="branch, tag or commit of a Hub id")
     parser.add_argument("--images", metavar="DIR", help="pictures to run over (made-up ones when left out)")
     parser.add_argument("--dtype", choices=("bf16", "fp16", "fp32"), default="fp32", help="to run in (%(default)s)")
@@ -100,6 +109,7 @@ def _compose(arguments: argparse.Namespace) -> None:
         max_tiles=arguments.max_tiles,
         seed=arguments.seed,
         drop_vision_layers=arguments.drop_vision_layers,
+        videos=arguments.videos,
         dtype=arguments.dtype,
         max_shard_size=arguments.max_shard_size,
     )
@@ -109,14 +119,15 @@ def _compose(arguments: argparse.Namespace) -> None:
 def _import(arguments: argparse.Namespace) -> None:
     from ..conversion.llava_next import import_checkpoint
 
-    print(summary(import_checkpoint(arguments.source, arguments.out, **_options(arguments))))
+    options = _options(arguments)
+    print(summary(import_checkpoint(arguments.source, arguments.out, videos=arguments.videos, **options)))
 
 
 def _export(arguments: argparse.Namespace) -> None:
     from ..conversion.llava_next import export_checkpoint
 
-    options = _options(arguments)
-    print(summary(export_checkpoint(arguments.source, arguments.out, resampler=arguments.resampler, **options)))
+    options = _options(arguments) | {"resampler": arguments.resampler, "form": arguments.format}
+    print(summary(export_checkpoint(arguments.source, arguments.out, **options)))
 
 
 def _options(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -153,7 +164,7 @@ def summary(done: Conversion) -> str:
 def _add_quantise(conversions: Commands) -> None:
     purpose = "Store the decoder in fewer bits, and measure what that changes."
     parser = add_command(conversions, "quantise", purpose, QUANTISE, _quantise)
-    parser.add_argument("source", metavar="SRC", help="directory or Hub id of an amalia_vl or llava_next checkpoint")
+    parser.add_argument("source", metavar="SRC", help=f"directory or Hub id of a checkpoint: {KINDS}")
     parser.add_argument("--revision", help="branch, tag or commit of the Hub id")
     parser.add_argument("--out", required=True, metavar="DIR", help="directory to write; must not exist yet")
     parser.add_argument(

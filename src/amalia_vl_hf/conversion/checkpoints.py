@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from json import JSONDecodeError
 from pathlib import Path
@@ -108,14 +108,15 @@ def model_type(directory: Path) -> str:
         raise ValueError(f"{path} names no model_type: {error!r}") from error
 
 
-def require_type(directory: Path, kind: str, remedy: str) -> None:
+def require_type(directory: Path, kinds: Collection[str], remedy: str) -> None:
     """Refuse another kind of checkpoint.
 
     Raises:
         ValueError: It is one.
     """
-    if (actual := model_type(directory)) != kind:
-        raise ValueError(f"{directory} is a {shown(actual)} checkpoint, not {kind!r}; {remedy}")
+    if (actual := model_type(directory)) not in kinds:
+        expected = " or ".join(map(repr, kinds))
+        raise ValueError(f"{directory} is a {shown(actual)} checkpoint, not {expected}; {remedy}")
 
 
 def stored_dtype(dtype: str | None) -> str | None:

@@ -39,7 +39,7 @@ from .shards import (
 )
 from .tensor_files import FLOATS
 
-IMAGE_TOKEN = "<image>"
+IMAGE_TOKEN, VIDEO_TOKEN = "<image>", "<video>"
 END_OF_TURN = "<|im_end|>"  # ChatML's, which ends every answer
 NEW = ("model.multi_modal_projector.", "model.image_newline")
 EMBEDDINGS, HEAD = "model.language_model.embed_tokens.weight", "lm_head.weight"
@@ -54,6 +54,7 @@ def compose(
     max_tiles: int,
     seed: int,
     drop_vision_layers: int = 0,
+    videos: bool = False,
 ) -> tuple[AmaliaVLForConditionalGeneration, AmaliaVLProcessor]:
     """Join a SigLIP tower and a causal language model by a new connector.
 
@@ -68,6 +69,7 @@ def compose(
         max_tiles: Most tiles the processor cuts an image into.
         seed: Of the connector's and the newline's first weights.
         drop_vision_layers: Layers left out at the tower's end: N takes features at layer -(N + 1) (-1 by default).
+        videos: Whether the model is to take videos: the vocabulary gains `<video>` as well.
 
     Returns:
         The model, on the CPU in the text model's dtype, and its processor.
@@ -85,7 +87,9 @@ def compose(
         for prefix, part in parts.items()
         for name, weight in part.state_dict().items()
     }
-    composed = _compose(vision_model.config, text_model.config, tokenizer, source, max_tiles, seed, drop_vision_layers)
+    composed = _compose(
+        vision_model.config, text_model.config, tokenizer, source, max_tiles, seed, drop_vision_layers, videos=videos
+    )
     model = AmaliaVLForConditionalGeneration.from_pretrained(
         None,
         config=composed.model.config,
@@ -107,6 +111,7 @@ def compose_checkpoint(
     drop_vision_layers: int = 0,
     dtype: str | None = None,
     max_shard_size: int | str = MAX_SHARD_SIZE,
+    videos: bool = False,
 ) -> Conversion:
     """Write what `compose` gives, out of checkpoints that need not fit into memory.
 
@@ -119,6 +124,7 @@ def compose_checkpoint(
         drop_vision_layers: Layers left out at the tower's end.
         dtype: "bf16", "fp16" or "fp32"; the text model's, when left out.
         max_shard_size: Most bytes of a file of weights, or "4GB".
+        videos: As in `compose`.
 
     Returns:
         What was written, left behind and added.
@@ -138,7 +144,15 @@ def compose_checkpoint(
     if vision_config.model_type != TOWER_MODEL_TYPE:  # both towers of a SigLIP
         vision_config = getattr(vision_config, "vision_config", vision_config)
     composed = _compose(
-        vision_config, text_config, tokenizer, source, max_tiles, seed, drop_vision_layers, stored_dtype(dtype)
+        vision_config,
+        text_config,
+        tokenizer,
+        source,
+        max_tiles,
+        seed,
+        drop_vision_layers,
+        stored_dtype(dtype),
+        videos=videos,
     )
     record = provenance_of("compose", directories, (tensor.dtype for tensor in composed.tensors.values()))
     size = save_checkpoint(
@@ -172,10 +186,12 @@ def _compose(
     seed: int,
     drop_vision_layers: int,
     dtype: str | None = None,
+    *,
+    videos: bool = False,
 ) -> _Composition:
     """Compose what `source` holds, `vision:` and `text:` before its names, in memory or in files."""
-    tokenizer = _extended(tokenizer, text_config.vocab_size)
-    config = _config(vision_config, text_config, tokenizer, drop_vision_layers)
+    tokenizer = _extended(tokenizer, text_config.vocab_size, [IMAGE_TOKEN, VIDEO_TOKEN] if videos else [IMAGE_TOKEN])
+    config = _config(vision_config, text_config, tokenizer, drop_vision_layers, videos=videos)
     _require_positions(config, max_tiles)
     rules = compose_rules(
         config.vision_config.num_hidden_layers, vision_config.num_hidden_layers, tied=config.tie_word_embeddings
@@ -187,7 +203,7 @@ def _compose(
         raise ValueError("the text checkpoint has no model.embed_tokens.weight: it is no causal language model's")
     dtype = dtype or tensors[EMBEDDINGS].dtype
     for name in {EMBEDDINGS, HEAD} & tensors.keys():
-        tensors[name] = _with_mean_rows(tensors[name], text_config.vocab_size, config.text_config.vocab_size, dtype)
+        tensors[name] = with_mean_rows(tensors[name], text_config.vocab_size, config.text_config.vocab_size, dtype)
     model = empty_model(AmaliaVLForConditionalGeneration, config)
     shapes = {name: shape for name, shape in own_shapes(model).items() if not name.startswith(NEW)}
     require_complete({name: tensor.shape for name, tensor in tensors.items()}, shapes)
@@ -200,7 +216,7 @@ def _compose(
     return _Composition(model, processor, tensors, plan.dropped, tuple(new))
 
 
-def _with_mean_rows(tensor: LazyTensor, rows: int, all_rows: int, dtype: str) -> LazyTensor:
+def with_mean_rows(tensor: LazyTensor, rows: int, all_rows: int, dtype: str) -> LazyTensor:
     """Cast, and append rows that are the mean of the `rows` that there are, as they were stored."""
     width = tensor.shape[-1]
     if tensor.shape != (rows, width):
@@ -229,8 +245,8 @@ def pad_left(tokenizer: Any) -> None:
     tokenizer.init_kwargs["padding_side"] = "left"
 
 
-def _extended(tokenizer: Any, rows: int) -> Any:
-    """Return a copy of the tokenizer that knows `<image>` and pads left, as batched generation needs."""
+def _extended(tokenizer: Any, rows: int, tokens: list[str]) -> Any:
+    """Return a copy of the tokenizer that knows `<image>`, and pads left, as batched generation needs."""
     if len(tokenizer) > rows:
         raise ValueError(f"the tokenizer has {len(tokenizer)} tokens but the text model {rows} embedding rows")
     if END_OF_TURN not in tokenizer.get_vocab():
@@ -238,12 +254,14 @@ def _extended(tokenizer: Any, rows: int) -> Any:
     if tokenizer.pad_token_id is None:
         raise ValueError("the tokenizer has no padding token; batches need one")
     tokenizer = copy.deepcopy(tokenizer)
-    tokenizer.add_tokens([IMAGE_TOKEN], special_tokens=True)
+    tokenizer.add_tokens(tokens, special_tokens=True)
     pad_left(tokenizer)
     return tokenizer
 
 
-def _config(vision_config: Any, text_config: Any, tokenizer: Any, drop_vision_layers: int) -> AmaliaVLConfig:
+def _config(
+    vision_config: Any, text_config: Any, tokenizer: Any, drop_vision_layers: int, *, videos: bool
+) -> AmaliaVLConfig:
     vision, text = copy.deepcopy(vision_config), copy.deepcopy(text_config)
     if not 0 <= drop_vision_layers < vision.num_hidden_layers:
         raise ValueError(
@@ -252,8 +270,7 @@ def _config(vision_config: Any, text_config: Any, tokenizer: Any, drop_vision_la
         )
     vision.num_hidden_layers -= drop_vision_layers
     vision.name_or_path = text.name_or_path = ""  # a path of this machine would be published
-    rows = max(text.vocab_size, len(tokenizer))
-    text.vocab_size = -(-rows // VOCAB_MULTIPLE) * VOCAB_MULTIPLE
+    text.vocab_size = padded_rows(max(text.vocab_size, len(tokenizer)))
     text.bos_token_id = tokenizer.bos_token_id
     text.eos_token_id = tokenizer.convert_tokens_to_ids(END_OF_TURN)
     text.pad_token_id = tokenizer.pad_token_id
@@ -261,8 +278,14 @@ def _config(vision_config: Any, text_config: Any, tokenizer: Any, drop_vision_la
         text_config=text,
         vision_config=vision,
         image_token_id=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN),
+        video_token_id=tokenizer.convert_tokens_to_ids(VIDEO_TOKEN) if videos else None,
         tie_word_embeddings=text.tie_word_embeddings,
     )
+
+
+def padded_rows(rows: int) -> int:
+    """Give the embedding rows of a vocabulary, padded."""
+    return -(-rows // VOCAB_MULTIPLE) * VOCAB_MULTIPLE
 
 
 def _image_processor(config: AmaliaVLConfig, max_tiles: int) -> AmaliaVLImageProcessor:

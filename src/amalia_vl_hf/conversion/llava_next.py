@@ -1,4 +1,4 @@
-"""From `llava_next` checkpoints (the official AMALIA-VL, TowerVision) to `amalia_vl` ones, and back."""
+"""From `llava_next` (AMALIA-VL, TowerVision) and `llava_onevision` (TowerVideo) to `amalia_vl`, and back."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from pathlib import Path
 from transformers import (
     GenerationConfig,
     LlavaNextConfig,
-    LlavaNextForConditionalGeneration,
     LlavaNextImageProcessorPil,
     LlavaNextProcessor,
+    LlavaOnevisionConfig,
     PreTrainedModel,
+    ProcessorMixin,
 )
 
-from ..modeling.configuration_amalia_vl import AmaliaVLConfig, to_llava_next
+from ..modeling.configuration_amalia_vl import TRANSLATIONS, AmaliaVLConfig, to_llava
+from ..modeling.llava_saving_amalia_vl import stock_class
 from ..modeling.modeling_amalia_vl import AmaliaVLForConditionalGeneration
 from ..modeling.raw_pixels_amalia_vl import take_normalisation
 from ..processing.image_processing_amalia_vl import AmaliaVLImageProcessor
@@ -34,6 +36,7 @@ from .checkpoints import (
     stored_dtype,
 )
 from .compose import END_OF_TURN, pad_left
+from .onevision import each_channel, onevision_processor
 from .provenance import provenance_of
 from .rules import (
     EXPORT_RULES,
@@ -50,6 +53,7 @@ from .shards import (
     read_weights,
     recast,
 )
+from .videos import add_videos
 
 
 def import_checkpoint(
@@ -59,8 +63,9 @@ def import_checkpoint(
     dtype: str | None = None,
     max_shard_size: int | str = MAX_SHARD_SIZE,
     revision: str | None = None,
+    videos: bool = False,
 ) -> Conversion:
-    """Turn a `llava_next` checkpoint into an `amalia_vl` one, weight for weight.
+    """Turn a `llava_next` or `llava_onevision` checkpoint into an `amalia_vl` one, weight for weight.
 
     Tiling moves from the model's config to the processor's; the tower ends at its feature layer.
 
@@ -70,16 +75,18 @@ def import_checkpoint(
         dtype: "bf16", "fp16" or "fp32"; as stored, when left out.
         max_shard_size: Most bytes of a file of weights, or "4GB".
         revision: Of the Hub repository.
+        videos: Give a model that takes no videos a `<video>` token, to be trained on them (TowerVision, stage 3).
+            Where the vocabulary has no row left it is padded with rows that are the mean of the others.
 
     Returns:
         What was written and what was left behind.
 
     Raises:
-        ValueError: The checkpoint is no `llava_next` one that AMALIA-VL can express, or is not sound.
+        ValueError: The checkpoint is none that AMALIA-VL can express, takes videos already, or is not sound.
         OSError: A file cannot be read or written; nothing is left under the final name.
     """
     directory, cast = find_source(source, revision), stored_dtype(dtype)
-    require_type(directory, "llava_next", "only llava_next checkpoints are imported")
+    require_type(directory, TRANSLATIONS, "only these checkpoints are imported")
     source_tensors = read_weights(directory)
     config = read_saved(AmaliaVLConfig, directory)
     _require_plain(config, directory)
@@ -90,11 +97,14 @@ def import_checkpoint(
     plan = plan_tensors(rules, source_tensors)
     require_tied_heads(plan, source_tensors)
     tensors = {target: recast(source_tensors[name], cast) for target, name in plan.copied.items()}
+    processor = read_saved(AmaliaVLProcessor, directory)
+    _require_same_pooling(config, processor)
+    pad_left(processor.tokenizer)
+    if videos:
+        processor, tensors = add_videos(config, processor, tensors)
     model = empty_model(AmaliaVLForConditionalGeneration, config)
     give_dtypes(model, {name: tensor.dtype for name, tensor in tensors.items()})
-    processor = read_saved(AmaliaVLProcessor, directory)
     take_normalisation(model.config, processor.image_processor)
-    pad_left(processor.tokenizer)
     model.generation_config = _generation_config(directory, model, processor)
     record = provenance_of("import", {"model": directory}, (tensor.dtype for tensor in tensors.values()))
     size = save_checkpoint(model, processor, tensors, Path(out), max_shard_size, own_shapes(model), record)
@@ -106,7 +116,17 @@ def _require_plain(config: AmaliaVLConfig, directory: Path) -> None:
         raise ValueError(f"{directory} is quantised; convert the checkpoint that it was made from")
 
 
-def is_tied(config: AmaliaVLConfig | LlavaNextConfig, tensors: Iterable[str]) -> bool:
+def _require_same_pooling(config: AmaliaVLConfig, processor: AmaliaVLProcessor) -> None:
+    """Refuse a model and a processor that count the visual tokens of large images otherwise."""
+    counted = processor.image_processor.pool_above_tiles
+    if config.pool_above_tiles != counted:
+        raise ValueError(
+            f"the model pools images above {config.pool_above_tiles} tiles but the processor counts their tokens as "
+            f"pooled above {counted}; does vision_aspect_ratio of config.json and of the processor's options agree?"
+        )
+
+
+def is_tied(config: AmaliaVLConfig | LlavaNextConfig | LlavaOnevisionConfig, tensors: Iterable[str]) -> bool:
     """Say, by the names of its tensors, whether a checkpoint's head and input embeddings are one.
 
     transformers 4 tied them when the text config said so, whatever the whole config says, and stored no head.
@@ -140,10 +160,12 @@ def export_checkpoint(
     max_shard_size: int | str = MAX_SHARD_SIZE,
     revision: str | None = None,
     resampler: str | None = None,
+    form: str | None = None,
 ) -> Conversion:
-    """Turn an `amalia_vl` checkpoint into a `llava_next` one, for what knows no other: vLLM's own loader, the Hub.
+    """Turn an `amalia_vl` checkpoint into one for what knows no other: vLLM's own loader, the Hub.
 
-    Keys have their legacy names; the norm past the features, which nothing uses but every loader wants, is neutral.
+    It is a `llava_next` one, or `llava_onevision` where the model takes videos. Keys have their legacy names; the norm
+    past the features, which nothing uses but every loader wants, is neutral.
 
     Args:
         source: Directory or Hub id.
@@ -151,63 +173,80 @@ def export_checkpoint(
         dtype: "bf16", "fp16" or "fp32"; as stored, when left out.
         max_shard_size: Most bytes of a file of weights, or "4GB".
         revision: Of the Hub repository.
-        resampler: "pil" accepts that llava_next resizes otherwise than a processor whose resampler is "torch": some
+        resampler: "pil" accepts that stock classes resize otherwise than a processor whose resampler is "torch": some
             grey levels differ, by at most 2. Such a processor is refused when left out.
+        form: "llava_next" or "llava_onevision", refused where the model needs the other.
 
     Returns:
         What was written and what was added.
 
     Raises:
-        ValueError: The checkpoint uses what llava_next cannot express, or is not sound.
+        ValueError: The checkpoint uses what its format cannot express, or is not sound.
         OSError: A file cannot be read or written; nothing is left under the final name.
     """
     directory, cast = find_source(source, revision), stored_dtype(dtype)
-    require_type(directory, "amalia_vl", "only amalia_vl checkpoints are exported")
+    require_type(directory, ("amalia_vl",), "only amalia_vl checkpoints are exported")
     source_tensors = read_weights(directory)
     config, processor = read_saved(AmaliaVLConfig, directory), read_saved(AmaliaVLProcessor, directory)
     _require_plain(config, directory)
-    _require_expressible(config, processor, resampler)
+    _require_expressible(config, processor, resampler, form)
     plan = plan_tensors(EXPORT_RULES, source_tensors)
     tensors = {target: recast(source_tensors[name], cast) for target, name in plan.copied.items()}
     tensors |= _neutral_weights(config, tensors)
-    model = empty_model(
-        LlavaNextForConditionalGeneration, to_llava_next(config, _pinpoints(processor.image_processor))
-    )
+    stock_config = to_llava(config, canvases_of(processor.image_processor))
+    model = empty_model(stock_class(stock_config), stock_config)
     shapes = {rename(STOCK_RULES, name): shape for name, shape in own_shapes(model).items()}
     require_complete({name: tensor.shape for name, tensor in tensors.items()}, shapes)
     give_dtypes(model, {name: tensors[rename(STOCK_RULES, name)].dtype for name in own_shapes(model)})
     model.generation_config = _generation_config(directory, model, processor)
     record = provenance_of("export", {"model": directory}, (tensor.dtype for tensor in tensors.values()))
-    size = save_checkpoint(model, _llava_next_processor(processor), tensors, Path(out), max_shard_size, shapes, record)
+    stock_processor = _stock_processor(processor, stock_config)
+    size = save_checkpoint(model, stock_processor, tensors, Path(out), max_shard_size, shapes, record)
     return Conversion(Path(out), len(tensors), size, dropped={}, added=tuple(NEUTRAL), record=record)
 
 
-def _require_expressible(config: AmaliaVLConfig, processor: AmaliaVLProcessor, resampler: str | None) -> None:
-    """Refuse what a llava_next checkpoint would silently do otherwise."""
+def _require_expressible(
+    config: AmaliaVLConfig, processor: AmaliaVLProcessor, resampler: str | None, wanted: str | None
+) -> None:
+    """Refuse what the stock class would silently do otherwise."""
     images, vision = processor.image_processor, config.vision_config
+    form = "llava_next" if config.video_token_id is None else "llava_onevision"
+    if wanted not in (None, form):
+        takes = "takes no videos" if config.video_token_id is None else "takes videos"
+        raise ValueError(f"the model {takes}, so it is written as {form!r}, not as {wanted!r}")
     if resampler not in (None, "pil"):
         raise ValueError(f"resampler is {resampler!r}; only 'pil' can be accepted in the place of the processor's own")
     if images.resampler != "pil" and resampler != "pil":
         raise ValueError(
-            f"the processor's resampler is {images.resampler!r}, which llava_next does not have: its pixels would "
+            f"the processor's resampler is {images.resampler!r}, which {form} does not have: its pixels would "
             "differ by up to 2 grey levels; accept that with resampler='pil' (--resampler pil)"
         )
-    if not _pinpoints(images):
-        raise ValueError("the processor never tiles (max_tiles=0), but llava_next always does")
+    if not canvases_of(images):
+        raise ValueError(f"the processor never tiles (max_tiles=0), but {form} always does")
     geometry = (images.size["height"], images.patch_size)
     if geometry != (vision.image_size, vision.patch_size):
         raise ValueError(
             f"the processor's tile and patch are {geometry} pixels, the tower's "
-            f"{(vision.image_size, vision.patch_size)}; llava_next takes one pair for both"
+            f"{(vision.image_size, vision.patch_size)}; {form} takes one pair for both"
         )
-    if processor.image_token_id != config.image_token_id:
+    _require_same_pooling(config, processor)
+    if images.tile_several == (form == "llava_onevision"):
+        tiles, does = ("tiles", "does not") if images.tile_several else ("does not tile", "does")
         raise ValueError(
-            f"{processor.image_token} is token {processor.image_token_id} of the tokenizer, but the config's "
-            f"image_token_id is {config.image_token_id}"
+            f"the processor {tiles} several images of a sample, but {form} {does}; what the model was trained with "
+            f"cannot be said there. Where it is used with one image a sample, save its processor with "
+            f"tile_several={not images.tile_several} first"
         )
+    for kind, token_id in config.slot_ids.items():
+        own = getattr(processor, f"{kind}_token_id", None)
+        if own != token_id:
+            raise ValueError(
+                f"{getattr(processor, f'{kind}_token', None)} is token {own} of the tokenizer, but the config's "
+                f"{kind}_token_id is {token_id}"
+            )
 
 
-def _pinpoints(images: AmaliaVLImageProcessor) -> list[list[int]]:
+def canvases_of(images: AmaliaVLImageProcessor) -> list[list[int]]:
     """List the canvases that images can get, in the order that decides ties."""
     size = images.size["height"]
     allowed = images.image_grid_pinpoints or generate_pinpoints(images.max_tiles, size)
@@ -221,17 +260,19 @@ def _neutral_weights(config: AmaliaVLConfig, tensors: Mapping[str, LazyTensor]) 
     return {name: filled(value, shape, dtype) for name, value in NEUTRAL.items()}
 
 
-def _llava_next_processor(processor: AmaliaVLProcessor) -> LlavaNextProcessor:
+def _stock_processor(processor: AmaliaVLProcessor, config: LlavaNextConfig | LlavaOnevisionConfig) -> ProcessorMixin:
+    if isinstance(config, LlavaOnevisionConfig):
+        return onevision_processor(processor, config, canvases_of(processor.image_processor))
     images = processor.image_processor
     size = images.size["height"]
     return LlavaNextProcessor(
         LlavaNextImageProcessorPil(
             size={"shortest_edge": size},
             crop_size={"height": size, "width": size},
-            image_grid_pinpoints=_pinpoints(images),
+            image_grid_pinpoints=canvases_of(images),
             resample=images.resample,
-            image_mean=_each_channel(images.image_mean),
-            image_std=_each_channel(images.image_std),
+            image_mean=each_channel(images.image_mean),
+            image_std=each_channel(images.image_std),
         ),
         processor.tokenizer,
         patch_size=images.patch_size,
@@ -239,7 +280,3 @@ def _llava_next_processor(processor: AmaliaVLProcessor) -> LlavaNextProcessor:
         chat_template=processor.chat_template,
         image_token=processor.image_token,
     )
-
-
-def _each_channel(value: float | list[float]) -> list[float]:
-    return [float(value)] * 3 if isinstance(value, float | int) else value

@@ -1,4 +1,4 @@
-"""Do two checkpoints compute the same? Either of them may be an `amalia_vl` or a `llava_next` one."""
+"""Do two checkpoints compute the same? Each may be an `amalia_vl`, a `llava_next` or a `llava_onevision` one."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ from transformers import (
     LlavaNextForConditionalGeneration,
     LlavaNextImageProcessorPil,
     LlavaNextProcessor,
+    LlavaOnevisionConfig,
+    LlavaOnevisionForConditionalGeneration,
+    LlavaOnevisionImageProcessorPil,
     PreTrainedModel,
     ProcessorMixin,
 )
@@ -35,22 +38,32 @@ from .checkpoints import (
     stored_dtype,
 )
 from .llava_next import is_tied
+from .onevision import LlavaOnevisionProcessor
 from .provenance import source_at
 from .tensor_files import FLOATS, read_checkpoint
 
 STAGES = ("input ids", "pixels", "tower", "connector", "packed features", "logits", "greedy tokens")
 QUESTION = "O que se vê na imagem?"
 GENERATED = ((0.8, 0.6), (1.5, 2.9), (3.4, 1.2), (0.05, 2.0))  # height and width in tiles: small, wide, tall, extreme
+FRAMES = 3  # of a made-up video
 SCORED = 32  # last positions whose logits are compared
 NEW_TOKENS = 16
 IMAGE_FILES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 
 
+# Of each foreign kind, its config and the class that runs it.
+STOCK: dict[str, tuple[Any, Any]] = {
+    "llava_next": (LlavaNextConfig, LlavaNextForConditionalGeneration),
+    "llava_onevision": (LlavaOnevisionConfig, LlavaOnevisionForConditionalGeneration),
+}
+
+
 class Sample(NamedTuple):
-    """One question, about a picture or not."""
+    """One question, about a picture, about a video or about neither."""
 
     name: str
     picture: Image.Image | None
+    clip: tuple[Image.Image, ...] = ()  # frames of the towers' size, which nobody resizes
 
 
 @dataclass(frozen=True)
@@ -101,9 +114,10 @@ def verify(
 ) -> Verification:
     """Run two checkpoints over the same pictures and compare what comes out of every stage.
 
-    A `llava_next` side runs in stock classes of transformers with Pillow's resizing, an `amalia_vl` side in ours. One
-    model is in memory at a time. What a conversion gives is equal bit by bit, so nothing is tolerated by default;
-    tolerance is for weights that were cast, or for a resampler that was replaced.
+    A `llava_next` or `llava_onevision` side runs in stock classes of transformers with Pillow's resizing, an
+    `amalia_vl` side in ours. Where both take videos a made-up one is looked at, too. One model is in memory at a time.
+    What a conversion gives is equal bit by bit, so nothing is tolerated by default; tolerance is for weights that were
+    cast, or for a resampler that was replaced.
 
     Args:
         first: Directory or Hub id.
@@ -117,7 +131,7 @@ def verify(
         The largest difference at each stage.
 
     Raises:
-        ValueError: A side is neither kind of checkpoint or lacks weights, or a picture cannot be read.
+        ValueError: A side is no such checkpoint or lacks weights, or a picture cannot be read.
         OSError: A side is not there.
     """
     directories = [find_source(side, revision) for side in (first, second)]
@@ -125,6 +139,8 @@ def verify(
     processors = [_processor(directory) for directory in directories]
     torch_dtype = FLOATS[stored_dtype(dtype) or "F32"]
     samples = [Sample("text only", None), *pictures_of(images, processors[0])]
+    if all(getattr(processor, "video_token_id", None) is not None for processor in processors):
+        samples.append(_make_clip(_tile_size(processors[0])))
     chat = all(processor.chat_template for processor in processors)
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder, f"{number}.safetensors") for number in range(len(samples))]
@@ -151,16 +167,34 @@ def pictures_of(images: str | Path | None, processor: ProcessorMixin) -> list[Sa
     Raises:
         ValueError: The directory holds none, or one that cannot be read.
     """
-    return _read_images(Path(images)) if images else _make_images(max(dict(processor.image_processor.size).values()))
+    return _read_images(Path(images)) if images else _make_images(_tile_size(processor))
+
+
+def _tile_size(processor: ProcessorMixin) -> int:
+    sides = dict(processor.image_processor.size).values()
+    return int(max(side for side in sides if side is not None))
 
 
 def _processor(directory: Path) -> ProcessorMixin:
     kind = model_type(directory)
     if kind == "amalia_vl":
         return read_saved(AmaliaVLProcessor, directory)
-    if kind != "llava_next":
-        raise ValueError(f"{directory} is a {kind!r} checkpoint; amalia_vl and llava_next ones can be compared")
+    if kind not in STOCK:
+        raise ValueError(
+            f"{directory} is a {kind!r} checkpoint; {' and '.join(('amalia_vl', *STOCK))} ones can be compared"
+        )
     ours = read_saved(AmaliaVLProcessor, directory)  # reads what old directories lack: patch size, strategy
+    if kind == "llava_onevision":
+        images = ours.image_processor
+        return LlavaOnevisionProcessor(
+            read_saved(LlavaOnevisionImageProcessorPil, directory),
+            read_saved(AutoTokenizer, directory),
+            num_image_tokens=(images.size["height"] // images.patch_size) ** 2,
+            vision_aspect_ratio=f"anyres_max_{images.pool_above_tiles}",
+            chat_template=ours.chat_template,
+            image_token=ours.image_token,
+            video_token=ours.video_token,
+        )
     return LlavaNextProcessor(
         read_saved(LlavaNextImageProcessorPil, directory),
         read_saved(AutoTokenizer, directory),
@@ -175,10 +209,12 @@ def _model(directory: Path, dtype: torch.dtype) -> PreTrainedModel:
     """Load one side, none of whose weights may be new."""
     options: dict[str, Any] = {"dtype": dtype, "output_loading_info": True}
     tensors = read_checkpoint(directory)
-    if model_type(directory) == "llava_next":
-        config = read_saved(LlavaNextConfig, directory)
+    kind = model_type(directory)
+    if kind in STOCK:
+        config_class, model_class = STOCK[kind]
+        config = read_saved(config_class, directory)
         config.tie_word_embeddings = is_tied(config, tensors)
-        model, report = read_saved(LlavaNextForConditionalGeneration, directory, config=config, **options)
+        model, report = read_saved(model_class, directory, config=config, **options)
     else:
         model, report = read_saved(AmaliaVLForConditionalGeneration, directory, **options)
     if missing := sorted(report["missing_keys"]):
@@ -205,15 +241,24 @@ def _make_images(tile_size: int) -> list[Sample]:
     ]
 
 
+def _make_clip(size: int) -> Sample:
+    """Make a video of coloured noise."""
+    generator = np.random.default_rng(1)
+    noise = [Image.fromarray(generator.integers(0, 256, (9, 9, 3), dtype=np.uint8)) for _ in range(FRAMES)]
+    frames = tuple(frame.resize((size, size), Image.Resampling.BICUBIC) for frame in noise)
+    return Sample(f"a video of {FRAMES} frames", None, frames)
+
+
 def _observe(model: PreTrainedModel, processor: ProcessorMixin, sample: Sample, chat: bool) -> dict[str, torch.Tensor]:
     """Run one sample, and keep what comes out of each stage, on the CPU."""
-    inputs = _inputs(processor, sample.picture, chat)
+    inputs = _inputs(processor, sample, chat)
     stages: dict[str, torch.Tensor] = {"input ids": inputs["input_ids"]}
     hooks = []
-    if sample.picture is not None:
-        pixels = inputs["pixel_values"]
-        stages["pixels"] = pixels[0] if pixels.ndim == 5 else pixels  # (tiles, 3, S, S)
-        hooks = _watch(model, stages, slots=inputs["input_ids"] == processor.image_token_id)
+    if sample.picture is not None or sample.clip:
+        pixels = inputs["pixel_values_videos" if sample.clip else "pixel_values"]
+        stages["pixels"] = pixels[0] if pixels.ndim == 5 else pixels  # (tiles or frames, 3, S, S)
+        token_id = processor.video_token_id if sample.clip else processor.image_token_id
+        hooks = _watch(model, stages, slots=inputs["input_ids"] == token_id)
     try:
         with torch.no_grad():
             stages["logits"] = model(**inputs, logits_to_keep=SCORED).logits
@@ -224,16 +269,32 @@ def _observe(model: PreTrainedModel, processor: ProcessorMixin, sample: Sample, 
     return {stage: value.detach().clone().contiguous() for stage, value in stages.items()}
 
 
-def _inputs(processor: ProcessorMixin, picture: Image.Image | None, chat: bool) -> Any:
+def _inputs(processor: ProcessorMixin, sample: Sample, chat: bool) -> Any:
     """Prepare one question, as a chat in string form where both sides know how chats are written."""
-    text = QUESTION if picture is None else f"{processor.image_token}\n{QUESTION}"
+    text = QUESTION
+    if sample.picture is not None or sample.clip:
+        text = f"{processor.video_token if sample.clip else processor.image_token}\n{QUESTION}"
     begin = processor.tokenizer.bos_token
     if chat:
         turns = [{"role": "user", "content": text}]
         text = processor.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-    begins = bool(begin) and text.startswith(begin)  # then the tokenizer must not add another
-    images = {} if picture is None else {"images": [picture]}
-    return processor(text=[text], **images, add_special_tokens=not begins, return_tensors="pt")
+    options = {"add_special_tokens": not (bool(begin) and text.startswith(begin)), "return_tensors": "pt"}
+    if sample.clip and isinstance(processor, LlavaOnevisionProcessor):
+        return _stock_clip_inputs(processor, text, sample.clip, options)
+    shown: dict[str, Any] = {"images": [sample.picture]} if sample.picture is not None else {}
+    shown |= {"videos": [list(sample.clip)]} if sample.clip else {}
+    return processor(text=[text], **shown, **options)
+
+
+def _stock_clip_inputs(
+    processor: LlavaOnevisionProcessor, text: str, clip: tuple[Image.Image, ...], options: dict[str, Any]
+) -> Any:
+    """Prepare a video as the stock processor does, whose video part needs torchvision: frames are images beside it."""
+    frames = processor.image_processor([list(clip)], return_tensors="pt")["pixel_values"][:, 0]  # (frames, 3, S, S)
+    tokens = processor.replace_video_token({"pixel_values_videos": frames[None]}, 0)
+    return processor.tokenizer([text.replace(processor.video_token, tokens)], **options) | {
+        "pixel_values_videos": frames[None]
+    }
 
 
 def _watch(model: PreTrainedModel, stages: dict[str, torch.Tensor], slots: torch.Tensor) -> list[Any]:

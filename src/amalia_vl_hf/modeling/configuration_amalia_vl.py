@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub.dataclasses import strict
-from transformers import CONFIG_MAPPING, AutoConfig, LlavaNextConfig, PreTrainedConfig
+from transformers import CONFIG_MAPPING, AutoConfig, LlavaNextConfig, LlavaOnevisionConfig, PreTrainedConfig
 from transformers.utils import IMAGE_PROCESSOR_NAME, PROCESSOR_NAME, cached_file
 
 TOWER_MODEL_TYPE = "siglip_vision_model"
@@ -295,8 +295,9 @@ def from_llava_onevision(source: Mapping[str, Any]) -> dict[str, Any]:
     source["vision_config"] = source.get("vision_config") or LLAVA_ONEVISION_TOWER
     translated = _translated(source, tower=TOWER_MODEL_TYPE, decoder="qwen2")
     text = translated["text_config"]
-    # The stock class ties where either config says so.
+    # The stock class ties where either config says so; here both say it.
     translated["tie_word_embeddings"] |= CONFIG_MAPPING[text["model_type"]](**text).tie_word_embeddings
+    text["tie_word_embeddings"] = translated["tie_word_embeddings"]
     return translated | {
         "video_token_id": source.get("video_token_id", source["video_token_index"]),
         "pool_above_tiles": _pooled_tiles(source["vision_aspect_ratio"]),
@@ -351,25 +352,48 @@ def _translated(source: Mapping[str, Any], tower: str, decoder: str) -> dict[str
 TRANSLATIONS = {"llava_next": from_llava_next, "llava_onevision": from_llava_onevision}
 
 
-def to_llava_next(config: AmaliaVLConfig, pinpoints: Sequence[Sequence[int]]) -> LlavaNextConfig:
-    """Translates a config into that of a `llava_next` checkpoint, whose model tiles by itself.
+def to_llava(config: AmaliaVLConfig, pinpoints: Sequence[Sequence[int]]) -> LlavaNextConfig | LlavaOnevisionConfig:
+    """Translates a config into that of a `llava_next` checkpoint, or `llava_onevision` where the model takes videos.
 
     Args:
         config: Of the model.
-        pinpoints: `(height, width)` of the canvases that the processor uses, in the order that decides ties.
+        pinpoints: `(height, width)` of the canvases that the processor uses, in the order that decides ties: the model
+            tiles by itself there.
+
+    Raises:
+        ValueError: The model pools large images, which llava_next does not, and takes no videos.
     """
-    return LlavaNextConfig(
-        text_config=copy.deepcopy(config.text_config),
-        vision_config=copy.deepcopy(config.vision_config),
-        image_token_index=config.image_token_id,
-        projector_hidden_act=config.connector_act,
-        multimodal_projector_bias=config.connector_bias,
-        tie_word_embeddings=config.tie_word_embeddings,
-        vision_feature_layer=-1,
-        vision_feature_select_strategy="full",
-        image_grid_pinpoints=[list(size) for size in pinpoints],
-        image_seq_length=config.patches_per_side**2,
+    shared: dict[str, Any] = {
+        "text_config": copy.deepcopy(config.text_config),
+        "vision_config": copy.deepcopy(config.vision_config),
+        "image_token_index": config.image_token_id,
+        "projector_hidden_act": config.connector_act,
+        "multimodal_projector_bias": config.connector_bias,
+        "tie_word_embeddings": config.tie_word_embeddings,
+        "vision_feature_layer": -1,
+        "vision_feature_select_strategy": "full",
+        "image_grid_pinpoints": [list(size) for size in pinpoints],
+    }
+    if config.video_token_id is None:
+        if config.pool_above_tiles is not None:
+            raise ValueError(
+                f"pool_above_tiles is {config.pool_above_tiles}, which llava_next does not know, and llava_onevision "
+                "is written for models that take videos: this one has no video_token_id"
+            )
+        return LlavaNextConfig(**shared, image_seq_length=config.patches_per_side**2)
+    # It tells the text config's tie from its own: both say the same.
+    shared["text_config"].tie_word_embeddings = config.tie_word_embeddings
+    return LlavaOnevisionConfig(
+        **shared,
+        video_token_index=config.video_token_id,
+        vision_aspect_ratio=f"anyres_max_{pooled_tiles(config, pinpoints)}",
     )
+
+
+def pooled_tiles(config: AmaliaVLConfig, pinpoints: Sequence[Sequence[int]]) -> int:
+    """Says above how many tiles `llava_onevision` pools, which it always does: never, where the model does not."""
+    most = max((height * width for height, width in pinpoints), default=0) // config.vision_config.image_size**2
+    return config.pool_above_tiles or max(most, 1)
 
 
 def _feature_depth(feature_layer: Any, layers: int) -> int:

@@ -14,7 +14,7 @@ from .adapter_targets_amalia_vl import require_targets
 from .checkpoint_names_amalia_vl import require_whole
 from .configuration_amalia_vl import AmaliaVLConfig
 from .connector_amalia_vl import AmaliaVLNewline
-from .llava_next_saving_amalia_vl import save_as_llava_next
+from .llava_saving_amalia_vl import save_as_llava
 
 # `save_pretrained` would name only the class that is saved; a repository must answer every Auto class.
 AUTO_MAP = {
@@ -91,14 +91,14 @@ class AmaliaVLPreTrainedModel(PreTrainedModel):
 
         A model read from a `llava_next` directory would otherwise get that directory's key names back, and a training
         run that resumes from it would lose its weights. With `save_original_format=True` they are saved as
-        `llava_next`, names and config, with the canvases of the checkpoint that was loaded or else all of at most 12
-        tiles; `amalia-vl convert export` writes the processor as well.
+        `llava_next`, a model of videos as `llava_onevision`: names and config, with the canvases of the checkpoint
+        that was loaded or else all of at most 12 tiles; `amalia-vl convert export` writes the processor as well.
         """
         for module in self.modules():  # the parts' dtypes too, or loading would fill them in and a second save differ
             if isinstance(module, PreTrainedModel):
                 module.config.dtype = module.dtype
         if kwargs.pop("save_original_format", False):
-            save_as_llava_next(self, save_directory, *args, **kwargs)
+            save_as_llava(self, save_directory, *args, **kwargs)
             return
         self.config.auto_map = dict(AUTO_MAP)
         super().save_pretrained(save_directory, *args, save_original_format=False, **kwargs)
