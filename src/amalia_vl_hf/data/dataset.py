@@ -106,6 +106,7 @@ class DrawnSample(NamedTuple):
         task: Which of the dataset's tasks it is.
         truth: What the picture shows and what was asked, for the validator; JSON values alone.
         language: Of the conversation.
+        more: Pictures that follow the first, as the pages of a document do.
     """
 
     picture: bytes
@@ -113,6 +114,7 @@ class DrawnSample(NamedTuple):
     task: str
     truth: Mapping[str, Any]
     language: Language = "pt"
+    more: tuple[bytes, ...] = ()
 
 
 class RenderedDataset(Protocol):

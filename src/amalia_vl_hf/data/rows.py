@@ -49,12 +49,21 @@ def open_picture(row: DatasetRow) -> Pictures.Image:
     return Pictures.open(io.BytesIO(cell["bytes"])).convert("RGB")
 
 
+def open_pictures(row: DatasetRow) -> list[Pictures.Image]:
+    """Decode the pictures of a row, as they are."""
+    return [Pictures.open(io.BytesIO(cell["bytes"])) for cell in row["images"]]
+
+
 def write_row(dataset: RenderedDataset, drawn: DrawnSample, index: int, **provenance: Any) -> DatasetRow:
     """Write a sample as a row, with where it comes from: the columns of `FEATURES` after `index`."""
-    suffix = "png" if drawn.picture.startswith(b"\x89PNG") else "jpg"
+    pictures = [drawn.picture, *drawn.more]
+    names = [f"{dataset.NAME}-{index:08}{f'-{page}' if page else ''}" for page in range(len(pictures))]
     turns = [turn for pair in drawn.exchanges for turn in zip(("user", "assistant"), pair, strict=True)]
     return {
-        "images": [{"bytes": drawn.picture, "path": f"{dataset.NAME}-{index:08}.{suffix}"}],
+        "images": [
+            {"bytes": picture, "path": f"{name}.{_suffix(picture)}"}
+            for name, picture in zip(names, pictures, strict=True)
+        ],
         "messages": [{"role": role, "content": text} for role, text in turns],
         "source": dataset.TITLE,
         "language": drawn.language,
@@ -63,6 +72,10 @@ def write_row(dataset: RenderedDataset, drawn: DrawnSample, index: int, **proven
         "index": index,
         **provenance,
     }
+
+
+def _suffix(picture: bytes) -> str:
+    return "png" if picture.startswith(b"\x89PNG") else "jpg"
 
 
 def exchanges(row: DatasetRow) -> list[Exchange]:

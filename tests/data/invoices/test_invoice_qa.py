@@ -5,6 +5,8 @@ import random
 import re
 from collections import Counter
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -14,16 +16,24 @@ from amalia_vl_hf.data.building.run import build
 from amalia_vl_hf.data.dataset import RejectedError
 from amalia_vl_hf.data.invoices import invoice_qa, questions
 from amalia_vl_hf.data.invoices.fatura import read_invoices
-from amalia_vl_hf.data.invoices.questions import NOUNS, InvoiceQuery, bodies, endings, write_box
-from amalia_vl_hf.data.invoices.typeset import InvoicePage, draw_invoice, set_invoice
-from amalia_vl_hf.data.rows import exchanges, open_picture, png
+from amalia_vl_hf.data.invoices.questions import (
+    NOUNS,
+    WORDS,
+    InvoiceQuery,
+    bodies,
+    endings,
+    noun,
+    write_box,
+)
+from amalia_vl_hf.data.invoices.typeset import InvoicePage
+from amalia_vl_hf.data.rows import FEATURES, exchanges, open_pictures, png
 from amalia_vl_hf.samples.loading import load_samples
 from amalia_vl_hf.variety import judge
 
 from ..rows import MATERIALS, drawn_row, with_truth
 from .fatura_folder import write_folder
 
-SAMPLES = 20
+SAMPLES = 30
 TASKS = {"extraction", "fields", "box", "confirmation", "rejection"}
 
 
@@ -75,9 +85,7 @@ def test_the_same_sample_has_the_same_bytes(rows):
 
 
 def test_each_conversation_mixes_extraction_and_boxes_and_three_in_ten_have_a_negative():
-    invoice = draw_invoice(random.Random(0))
-    _, boxes = set_invoice(invoice)
-    page = InvoicePage(b"", dict(invoice.fields), boxes)
+    page = invoice_qa.write_invoice(random.Random(0), 0)
     chosen = [invoice_qa._choose(page, random.Random(seed)) for seed in range(1_000)]
     negatives = 0
     for asking in chosen:
@@ -97,10 +105,17 @@ def test_a_rejection_names_the_field_whose_box_it_is(rows):
     row, _, asked, (question, answer) = of_task(rows, "rejection")
     truth = json.loads(row["truth"])
     box = re.search(r"\[.*\]", question)[0]
-    (there,) = [name for name, place in truth["boxes"].items() if write_box(place) == box]
+    (there,) = [
+        name
+        for name, place in truth["boxes"].items()
+        if write_box(place) == box and asked.page in (None, truth["sheets"].get(name))
+    ]
     assert there == asked.there != asked.field
     assert answer.startswith("Não")
-    assert all(part in answer for part in (NOUNS[asked.field], NOUNS[there], truth["fields"][there]))
+    assert all(
+        part in answer
+        for part in (noun(asked.field, asked.document), noun(there, asked.document), truth["fields"][there])
+    )
 
 
 def test_a_field_is_not_rejected_where_it_is():
@@ -114,7 +129,7 @@ def test_a_field_is_not_rejected_where_it_is():
 
 
 def small_page(count, boxes):
-    names = sorted(invoice_qa.OWN_FIELDS)[:count]
+    names = ["buyer", "date", "iban", "number"][:count]
     return InvoicePage(b"", {name: f"value {name}" for name in names}, dict(zip(names, boxes, strict=False)))
 
 
@@ -143,7 +158,7 @@ def test_the_validator_sees_wrong_answers_and_questions(rows, task):
     wrong = with_exchange(row, number, exchange._replace(answer=exchange.answer + "0"))
     assert "is none of" in invoice_qa.faults(wrong)[0]
     other = with_exchange(
-        row, number, exchange._replace(question=exchange.question.replace("fatura", "conta") + " Olá?")
+        row, number, exchange._replace(question=exchange.question.replace("fatura", "conta").replace("recibo", "conta") + " Olá?")
     )
     assert re.search("does not ask for|lacks", invoice_qa.faults(other)[0])
 
@@ -163,13 +178,13 @@ def test_the_validator_counts_the_exchanges(rows):
 
 
 def test_the_validator_sees_boxes_that_are_empty_too_wide_or_outside(rows, fatura_rows):
-    row = rows[0]
+    row = next(row for row in rows if json.loads(row["truth"])["facts"]["handling"] == "clean")
     boxes = json.loads(row["truth"])["boxes"]
-    x0, y0, x1, y1 = boxes["iban"]
-    for box in ([x0, y0, x1 + 0.9 * (1 - x1), y1], [x0, 0.0, x1, 0.01], [x0, y0, 1.2, y1], [x1, y0, x0, y1]):
-        assert f"iban is not printed in {box}" in invoice_qa.faults(with_truth(row, boxes={**boxes, "iban": box}))
-    for spoilt, count in ((row, len(invoice_qa.OWN_FIELDS)), (fatura_rows[0], 11)):
-        blank = Image.new("RGB", open_picture(spoilt).size, "white")
+    x0, y0, x1, y1 = boxes["total"]
+    for box in ([x0, 0.0, x1, 0.01], [x0, y0, 1.2, y1], [x1, y0, x0, y1]):
+        assert f"total is not printed in {box}" in invoice_qa.faults(with_truth(row, boxes={**boxes, "total": box}))
+    for spoilt, count in ((row, len(boxes)), (fatura_rows[0], 11)):
+        blank = Image.new("RGB", open_pictures(spoilt)[0].size, "white")
         assert len(invoice_qa.faults({**spoilt, "images": [{"bytes": png(blank)}]})) == count
     boxes = json.loads(fatura_rows[0]["truth"])["boxes"]
     for box in ([0.3, 0.4, 0.5, 0.41], [0.5, 0.5, 0.5, 0.5001]):
@@ -177,36 +192,75 @@ def test_the_validator_sees_boxes_that_are_empty_too_wide_or_outside(rows, fatur
         assert f"total is not printed in {box}" in found
 
 
+def test_the_validator_sees_a_box_that_did_not_move_with_its_page(rows):
+    row = next(row for row in rows if json.loads(row["truth"])["facts"]["handling"] != "clean")
+    truth = json.loads(row["truth"])
+    flat = {**truth["boxes"], "date": [round(share, 3) for share in truth["facts"]["flat"]["date"]]}
+    moved = [box for box in invoice_qa.faults(with_truth(row, boxes=flat)) if box.startswith("date went to")]
+    assert moved
+    corners = {**truth["facts"], "corners": [[[0, 0], [1, 0], [1, 1], [0, 1]]] * 2}
+    assert any("pages, and corners of 2" in fault for fault in invoice_qa.faults(with_truth(row, facts=corners)))
+
+
 def test_the_validator_sees_wrong_sums_and_missing_fields(rows):
     truth = json.loads(rows[0]["truth"])
-    fields = {**truth["fields"], "total": "0,01 €"}
-    assert "cents are not a subtotal" in invoice_qa.faults(with_truth(rows[0], fields=fields))[0]
+    facts = {**truth["facts"], "fields": {**truth["facts"]["fields"], "total": "0,01 €"}}
+    wrong = with_truth(rows[0], fields={**truth["fields"], "total": "0,01 €"}, facts=facts)
+    assert any("the total is printed as '0,01 €'" in fault for fault in invoice_qa.faults(wrong))
+    fields = {**truth["fields"]}
     del fields["total"]
-    assert "an invoice of ours has" in invoice_qa.faults(with_truth(rows[0], fields=fields))[0]
+    assert any(fault.startswith("fields [") for fault in invoice_qa.faults(with_truth(rows[0], fields=fields)))
+
+
+def test_pages_of_a_document_are_pictures_of_a_row_and_boxes_name_their_page(tmp_path):
+    found = (drawn_row(invoice_qa, seed) for seed in range(400))
+    row = next(
+        row for row in found if len(row["images"]) > 1 and any(query.page is not None for query in asked_in(row))
+    )
+    assert invoice_qa.faults(row) == []
+    assert [image["path"] for image in row["images"]][:2] == [
+        f"invoice-qa-{row['index']:08}.{row['images'][0]['path'][-3:]}",
+        f"invoice-qa-{row['index']:08}-1.{row['images'][1]['path'][-3:]}",
+    ]
+    truth = json.loads(row["truth"])
+    for query, exchange in zip(asked_in(row), exchanges(row), strict=True):
+        if query.task in invoice_qa.BOXED:
+            assert query.page == truth["sheets"][query.there or query.field]
+            assert f"{('primeira', 'segunda', 'terceira', 'quarta')[query.page]} página" in exchange.question
+    (sample,) = pq_samples(tmp_path, row)
+    assert len(sample["images"]) == len(row["images"])
+
+
+def pq_samples(folder, row):
+    table = pa.Table.from_pylist([row | dict.fromkeys(set(FEATURES) - set(row))], schema=FEATURES.arrow_schema)
+    pq.write_table(table, folder / "rows.parquet")
+    return load_samples(folder / "rows.parquet", "sft")
 
 
 def test_every_wording_is_a_sentence_in_european_portuguese():
     box = dict.fromkeys(NOUNS, (0.1, 0.2, 0.3, 0.4))
     fields = dict.fromkeys(NOUNS, "Lda.")
     written = []
-    for name in NOUNS:
-        for task in ("extraction", "box", "confirmation", "rejection"):
-            asked = InvoiceQuery(task, (name,), "iban" if task == "rejection" else None)
-            asking = bodies(asked, box)
-            answering = questions.answers(asked, fields, box)
-            assert len(set(asking)) == len(asking)
-            assert all(re.fullmatch(r"[A-Z].*[.?]", body) for body in asking)
-            assert all(re.fullmatch(r"[A-Z].*[^.]\.|\[.*\]", answer) for answer in answering)
-            written += asking + answering
-    assert not re.search(r"[{}]|\.\.|\bde o\b|\ba o\b", "\n".join(written))
+    for document in WORDS:
+        for name in NOUNS:
+            for task in ("extraction", "box", "confirmation", "rejection"):
+                asked = InvoiceQuery(task, (name,), "iban" if task == "rejection" else None, document=document)
+                asking = bodies(asked, box)
+                answering = questions.answers(asked, fields, box)
+                assert len(set(asking)) == len(asking)
+                assert all(re.fullmatch(r"[A-Z].*[.?]", body) for body in asking)
+                assert all(re.fullmatch(r"[A-Z].*[^.]\.|\[.*\]", answer) for answer in answering)
+                written += asking + answering
+    assert not re.search(r"[{}]|\.\.|\bde o\b|\ba o\b|\ba recibo|\bo fatura|\bo nota", "\n".join(written))
     verdict = judge("\n".join(written))
     assert verdict.is_pt_pt, verdict.reasons
 
 
 def test_names_of_formats_are_one_word():
-    names = [questions.key(name) for name in NOUNS]
-    assert len(set(names)) == len(names)
-    assert all(name.isidentifier() for name in names)
+    for document in WORDS:
+        names = [questions.key(name, document) for name in NOUNS]
+        assert len(set(names)) == len(names)
+        assert all(name.isidentifier() for name in names)
     assert endings(InvoiceQuery("fields", ("number", "date"), kind="tagged"))[0].startswith("Responde com etiquetas")
 
 

@@ -14,7 +14,7 @@ from amalia_vl_hf.data.building.run import build
 from amalia_vl_hf.data.dataset import Exchange, RejectedError
 from amalia_vl_hf.data.invoices import invoice_qa
 from amalia_vl_hf.data.invoices.paraphrase import is_free, paraphrase_faults, read_paraphrase, write_request
-from amalia_vl_hf.data.invoices.questions import NOUNS, InvoiceQuery, answers, bodies, write_box
+from amalia_vl_hf.data.invoices.questions import NOUNS, WORDS, InvoiceQuery, answers, bodies, noun, write_box
 from amalia_vl_hf.data.prompts import read_prompt
 from amalia_vl_hf.data.rows import exchanges
 from amalia_vl_hf.variety import judge
@@ -38,9 +38,10 @@ def rewrite(given):
     """Say it in other words, as a model that does what it is told."""
     turns = []
     for turn in given:
-        noun = next((noun for noun in NOUNS.values() if noun in turn["pergunta"]), "")
+        nouns = [noun(name, document) for document in WORDS for name in NOUNS]
+        named = max((known for known in nouns if known in turn["pergunta"]), key=len, default="")
         box = re.search(r"\[.*\]", turn["pergunta"])
-        question = f"Olha bem para a fatura e diz-me se em {box[0]} está {noun}." if box else turn["pergunta"]
+        question = f"Olha bem para a fatura e diz-me se em {box[0]} está {named}." if box else turn["pergunta"]
         answer = turn["resposta"]
         if turn["reescrever_resposta"] and not box:
             answer = f"O que lá está escrito é {answer}"
@@ -122,10 +123,10 @@ def test_a_build_asks_a_server_and_rejects_what_is_not_as_asked(tmp_path):
         return Fault(body=completion(f"Claro! {said}" if len(given) == 2 else said))
 
     with ModelServer(script=say) as server:
-        made = build(BuildRecipe("invoice-qa", 6, 0, endpoint=Endpoint(server.url, "amalia")), tmp_path / "out")
+        made = build(BuildRecipe("invoice-qa", 12, 0, endpoint=Endpoint(server.url, "amalia")), tmp_path / "out")
     rows = pq.read_table(tmp_path / "out" / "data").to_pylist()
-    assert made.rejected == {"the paraphrase is no JSON": 6 - len(rows)}
-    assert 0 < len(rows) < 6
+    assert made.rejected == {"the paraphrase is no JSON": 12 - len(rows)}
+    assert 0 < len(rows) < 12
     assert all(len(exchanges(row)) > 2 and json.loads(row["truth"])["paraphrased"] for row in rows)
 
 

@@ -1,40 +1,94 @@
-"""Invoices as typst sets them: every value in its box."""
+"""Documents as typst sets them: every value in its box, and a QR code that a decoder reads."""
 
+import io
 import random
 import re
-from dataclasses import replace
 
 import numpy as np
 import pytest
+import zxingcpp
+from PIL import Image
 
-from amalia_vl_hf.data.invoices.typeset import FONTS, LAYOUTS, RULES, draw_invoice, money, set_invoice
+from amalia_vl_hf.data.invoices.documents import draw_document
+from amalia_vl_hf.data.invoices.labels import MONEY, money
+from amalia_vl_hf.data.invoices.typeset import FONTS, LAYOUTS, MARKS, PLACES, RULES, draw_setting, set_document
 
 
-@pytest.mark.parametrize("name", ["number", "date", "due", "seller_nif", "buyer_nif", "iban"])
-def test_a_value_that_changes_changes_the_picture_in_its_box_alone(name):
-    for seed in range(3):
-        invoice = draw_invoice(random.Random(seed))
-        other = re.sub(r"\d", lambda digit: str(9 - int(digit[0])), invoice.fields[name])
-        (first, boxes), (second, moved) = (
-            set_invoice(replace(invoice, fields={**invoice.fields, name: value}))
-            for value in (invoice.fields[name], other)
-        )
-        rows, cols = np.nonzero(np.asarray(first.convert("L")) != np.asarray(second.convert("L")))
-        pixel_y, pixel_x = 1.5 / first.height, 1.5 / first.width
-        x0, y0, _, y1 = boxes[name]
-        x1 = max(boxes[name][2], moved[name][2])
-        assert x0 - pixel_x <= cols.min() / first.width
-        assert cols.max() / first.width <= x1 + pixel_x
-        assert y0 - pixel_y <= rows.min() / first.height
-        assert rows.max() / first.height <= y1 + pixel_y
+def drawn(seed, **wanted):
+    """Draw documents until one has these properties, and how it is set."""
+    rng = random.Random(seed)
+    while True:
+        document = draw_document(rng)
+        if all(getattr(document, name) == value for name, value in wanted.items()):
+            return document, draw_setting(rng, document)
+
+
+def opened(pages):
+    return [Image.open(io.BytesIO(page)).convert("L") for page in pages]
+
+
+@pytest.mark.parametrize("paper", ["a4", "roll"])
+@pytest.mark.parametrize("name", ["number", "date", "seller_nif", "atcud", "total", "first_value", "seller_address"])
+def test_a_value_that_changes_changes_the_picture_in_its_box_alone(paper, name):
+    document, setting = drawn(0 if paper == "a4" else 1, format=paper, language="pt", kind="invoice-receipt")
+    setting = setting._replace(data={**setting.data, "font": "Courier Prime"})  # digits as wide as one another
+    other = re.sub(r"\d", lambda digit: str(9 - int(digit[0])), document.fields[name])
+    changed = document._replace(fields={**document.fields, name: other})
+    (first,), boxes = set_document(document, setting)
+    (second,), moved = set_document(changed, setting)
+    one, two = (np.asarray(picture) for picture in opened([first, second]))
+    rows, cols = np.nonzero(one != two)
+    pixel_y, pixel_x = 1.5 / one.shape[0], 1.5 / one.shape[1]
+    (x0, y0, x1, y1), (left, _, right, _) = boxes[name].box, moved[name].box
+    assert min(x0, left) - pixel_x <= cols.min() / one.shape[1]
+    assert cols.max() / one.shape[1] <= max(x1, right) + pixel_x
+    assert y0 - pixel_y <= rows.min() / one.shape[0]
+    assert rows.max() / one.shape[0] <= y1 + pixel_y
+
+
+def test_qr_codes_are_read_by_a_decoder():
+    for seed in range(12):
+        document, setting = drawn(seed)
+        pages, _ = set_document(document, setting)
+        read = [found.text for page in opened(pages) for found in zxingcpp.read_barcodes(np.asarray(page))]
+        assert read == [document.qr]
+
+
+def test_every_field_is_set_once_inside_its_page():
+    for seed in range(20):
+        document, setting = drawn(100 + seed)
+        pages, places = set_document(document, setting)
+        assert set(places) == set(document.fields)
+        for page, (x0, y0, x1, y1) in places.values():
+            assert 0 <= page < len(pages)
+            assert 0 < x0 < x1 < 1
+            assert 0 < y0 < y1 < 1
+
+
+def test_a_month_of_delivery_notes_takes_several_pages_upright():
+    seed = next(seed for seed in range(900) if sum(bool(line.group) for line in drawn(seed)[0].lines) > 28)
+    document, setting = drawn(seed)
+    pages, places = set_document(document, setting)
+    assert len(pages) > 1
+    assert all(page.height > page.width for page in opened(pages))
+    assert places["number"].page == 0
+    assert places["last_value"].page == places["total"].page or places["total"].page == len(pages) - 1
 
 
 def test_settings_vary():
-    settings = [draw_invoice(random.Random(seed)).setting for seed in range(60)]
-    for name, values in (("layout", LAYOUTS), ("rules", RULES), ("font", FONTS)):
-        assert {setting[name] for setting in settings} == set(values)
+    drawn_settings = [drawn(seed) for seed in range(150)]
+    for name, values in (("layout", LAYOUTS), ("rules", RULES), ("place", PLACES), ("mark", MARKS)):
+        assert {setting.data[name] for _, setting in drawn_settings} == set(values)
+    for paper, fonts in FONTS.items():
+        assert {setting.data["font"] for document, setting in drawn_settings if document.format == paper} == set(fonts)
 
 
 @pytest.mark.parametrize(("cents", "text"), [(5, "0,05 €"), (99999, "999,99 €"), (100000, "1 000,00 €")])
 def test_amounts_are_written_as_in_portugal(cents, text):
     assert money(cents) == text
+
+
+def test_every_way_to_write_an_amount_is_read_back():
+    for styles in MONEY.values():
+        for style in styles:
+            assert int(re.sub(r"\D", "", money(123456789, style))) == 123456789

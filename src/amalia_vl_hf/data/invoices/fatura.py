@@ -25,7 +25,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from .typeset import BOX_DIGITS, FieldBox, InvoicePage, InvoiceSource
+from .questions import BOX_DIGITS, FieldBox
+from .typeset import InvoicePage, InvoiceSource
 
 logger = logging.getLogger(__name__)
 

@@ -14,8 +14,7 @@ from typing import Any
 from ...variety import judge
 from ..choices import YES_NO
 from ..dataset import Exchange, RejectedError
-from .questions import BOX, NOUNS, InvoiceQuery, write_box
-from .typeset import FieldBox
+from .questions import BOX, NOUNS, DocumentWord, FieldBox, InvoiceQuery, noun, write_box
 
 QUESTION, ANSWER, FREE = "pergunta", "resposta", "reescrever_resposta"
 LONGEST = 500  # letters of a question or an answer: the longest of ours have some 250
@@ -77,8 +76,8 @@ def paraphrase_faults(
     values = [fields[name] for name in (*query.names, *([query.there] if query.there else []))]
     if any(value.casefold() in exchange.question.casefold() for value in values):
         faults.append("the paraphrase gives the answer in the question")
-    lost = query.task != "extraction" and not _in_order(exchange.question, query.names)
-    if lost or _strangers(exchange.question, query.names):
+    lost = query.task != "extraction" and not _in_order(exchange.question, query.names, query.document)
+    if lost or _strangers(exchange.question, query.names, query.document):
         faults.append("the paraphrase asks for another field")
     return faults + (_answer_faults(query, exchange.answer, fields) if is_free(query) else [])
 
@@ -93,34 +92,34 @@ def _answer_faults(query: InvoiceQuery, answer: str, fields: Mapping[str, str]) 
         faults.append("the paraphrase puts a number into an answer")
     if not re.search(r"[^\W\d_]{2}", around):
         faults.append("the paraphrase makes no sentence of a value")
-    if _strangers(around, (*query.names, there)):
+    if _strangers(around, (*query.names, there), query.document):
         faults.append("the paraphrase names another field in an answer")
     if query.task == "extraction":
         return faults
     verdict = YES_NO["pt"][query.task == "rejection"]
-    if not re.match(rf"{verdict}\b", answer) or not _in_order(around, [there]):
+    if not re.match(rf"{verdict}\b", answer) or not _in_order(around, [there], query.document):
         faults.append("the paraphrase has another verdict, or does not name the field that is there")
     return faults
 
 
-def _strangers(text: str, names: Sequence[str]) -> bool:
+def _strangers(text: str, names: Sequence[str], document: DocumentWord) -> bool:
     """Tell whether a text names a field that is none of these."""
     rest = text.casefold()
     for name in names:
-        rest = rest.replace(_bare(name), "")
-    return any(_bare(name) in rest for name in NOUNS)
+        rest = rest.replace(_bare(name, document), "")
+    return any(_bare(name, document) in rest for name in NOUNS)
 
 
-def _bare(name: str) -> str:
+def _bare(name: str, document: DocumentWord) -> str:
     """Give a field's noun without its article."""
-    return NOUNS[name].split(" ", 1)[1].casefold()
+    return noun(name, document).split(" ", 1)[1].casefold()
 
 
-def _in_order(text: str, names: Sequence[str]) -> bool:
+def _in_order(text: str, names: Sequence[str], document: DocumentWord) -> bool:
     """Tell whether a text names fields one after the other, with whatever article."""
     place = 0
     for name in names:
-        place = text.casefold().find(_bare(name), place) + 1
+        place = text.casefold().find(_bare(name, document), place) + 1
         if not place:
             return False
     return True

@@ -1,54 +1,52 @@
-"""Invoices in European Portuguese: facts from a seed, set by typst, with the box of every field's value."""
+"""Documents set by typst, on A4 paper or a till roll, with the box of every field's value and the QR code."""
 
 from __future__ import annotations
 
 import io
 import json
 import random
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+import segno
 import typst
 from PIL import Image
 
-from ..rows import png
-from ..text.passages import fill
 from ..typefaces import OWN
+from .documents import Document, Format
+from .labels import LABELS, money
+from .questions import DocumentWord, FieldBox
 
-TEMPLATE = Path(__file__).with_name("fatura.typ")
-POINTS = 72  # in an inch
-BOX_DIGITS = 3
-# x0, y0, x1, y1 as shares of the picture's width and height, from its top left.
-FieldBox = tuple[float, float, float, float]
-
-FONTS = ("Cabin", "Caladea", "Comic Neue", "Courier Prime")
-LAYOUTS = ("letter", "banner", "centred")
-RULES = ("grid", "lines", "bands")
-ACCENTS = ("#1f3a5f", "#7a1f2b", "#1d5c3a", "#3d3d3d", "#5b2a86", "#8a4b08")
-PAPERS = ("#ffffff", "#fbf8ef", "#f3f6fa")
-RATES = (6, 13, 23)  # per cent: the three rates of VAT on the mainland
-LABELS = {
-    "buyer": ("Cliente", "Exmo. Sr. / Exma. Sra.", "Faturado a"),
-    "seller_nif": ("NIF", "Contribuinte n.º"),
-    "buyer_nif": ("NIF", "Contribuinte n.º"),
-    "number": ("Fatura n.º", "Número", "Documento"),
-    "date": ("Data", "Data de emissão", "Emitida em"),
-    "due": ("Vencimento", "Data de vencimento", "Pagar até"),
-    "subtotal": ("Subtotal", "Total sem IVA", "Valor líquido"),
-    "tax": ("IVA", "Valor do IVA"),
-    "total": ("Total", "Total a pagar", "Total com IVA"),
-    "iban": ("IBAN", "Pagamento para o IBAN"),
+TEMPLATES: dict[Format, Path] = {
+    "a4": Path(__file__).with_name("a4.typ"),
+    "roll": Path(__file__).with_name("roll.typ"),
 }
-_KINDS = ("Padaria", "Livraria", "Oficina", "Papelaria", "Florista", "Carpintaria", "Ótica", "Tipografia")
-_NAMES = ("Araújo", "São João", "Conceição", "do Açor", "Magalhães", "da Ribeira", "Três Irmãos", "Estrela")
-_ENDS = ("Lda.", "S. A.", "Unipessoal, Lda.")
-_ITEMS = (
-    "Resma de papel", "Caixa de lápis", "Almofada", "Mão de obra", "Deslocação", "Ramo de flores", "Encadernação",
-    "Pão de ló", "Óculos de leitura", "Tábua de pinho", "Cartões de visita", "Parafusos (caixa)", "Revisão anual",
+POINTS = 72  # in an inch
+A4, ROLL = 595, 227  # points, how wide the paper is
+
+FONTS: dict[Format, tuple[str, ...]] = {
+    "a4": ("Cabin", "Cabin", "Caladea", "Caladea", "Courier Prime", "Courier Prime Sans", "Comic Neue"),
+    "roll": ("Courier Prime", "Courier Prime Sans", "League Mono Narrow", "Cabin"),
+}
+LAYOUTS = ("letter", "banner", "centred", "split")
+RULES = ("grid", "lines", "bands")
+PLACES = ("below", "right", "above")
+MARKS = ("circle", "square", "bars", "none")
+ACCENTS = (
+    "#1f3a5f", "#7a1f2b", "#1d5c3a", "#3d3d3d", "#5b2a86", "#8a4b08", "#0f5b66", "#111111", "#6b1d5c", "#2a4d8f",
 )  # fmt: skip
+PAPERS = ("#ffffff", "#ffffff", "#ffffff", "#fdfcf7", "#fbf8ef")
+RESOLUTIONS: dict[Format, tuple[int, int]] = {"a4": (90, 112), "roll": (136, 164)}  # pixels an inch
+MODULES: dict[Format, tuple[int, ...]] = {"a4": (2, 3), "roll": (3, 3, 4)}  # pixels, a side of a QR code's module
+NOTES = {
+    "pt": ("Obrigado pela preferência.", "Obrigado pela sua visita.", "Volte sempre!", "",
+           "Os bens foram colocados à disposição do adquirente nesta data.",
+           "Não se aceitam devoluções sem este documento."),
+    "en": ("Thank you for your business.", ""), "es": ("Gracias por su confianza.", ""),
+    "fr": ("Merci de votre confiance.", ""),
+}  # fmt: skip
 
 
 class InvoicePage(NamedTuple):
@@ -56,121 +54,193 @@ class InvoicePage(NamedTuple):
 
     Args:
         picture: Encoded, PNG or JPEG.
-        fields: The value of each field, as it is printed; `NOUNS` of `invoice_qa` says what their names mean.
+        fields: The value of each field, as it is printed; `NOUNS` of `questions` says what their names mean.
         boxes: Where fields stand; a field that is part of a block has no box of its own.
         name: Of the page in the user's corpus; empty for one of ours.
+        document: What it is called in questions.
+        more: Its further pages.
+        sheets: Of each box, the number of its page, from 0; nothing where there is one page.
+        facts: What a document of ours says and how it was handled, for the validator.
     """
 
     picture: bytes
     fields: dict[str, str]
     boxes: dict[str, FieldBox]
     name: str = ""
+    document: DocumentWord = "invoice"
+    more: tuple[bytes, ...] = ()
+    sheets: Mapping[str, int] = {}
+    facts: Mapping[str, Any] = {}
 
 
 # Gives the page of a number; the generator decides where the number does not.
 InvoiceSource = Callable[[random.Random, int], InvoicePage]
 
 
-@dataclass(frozen=True)
-class Invoice:
-    """What an invoice says, and how it is set.
+class Placed(NamedTuple):
+    """Where a value stands: the number of its page, from 0, and its box there."""
+
+    page: int
+    box: FieldBox
+
+
+class Setting(NamedTuple):
+    """How a document is set.
 
     Args:
-        fields: The value of each field, as it is printed.
-        items: Description, quantity, price and value of each line, as they are printed.
-        cents: Subtotal, tax and total.
-        setting: What else the template reads: layout, labels, font, colours, sizes in points.
+        data: What the template reads beside the values: layout, labels, font, colours, sizes in points.
         ppi: Pixels an inch.
+        module: Pixels a side of a module of the QR code.
     """
 
-    fields: Mapping[str, str]
-    items: tuple[tuple[str, str, str, str], ...]
-    cents: tuple[int, int, int]
-    setting: Mapping[str, Any]
+    data: Mapping[str, Any]
     ppi: int
+    module: int
 
 
-def write_invoice(rng: random.Random, index: int) -> InvoicePage:
-    """Draw an invoice and set it."""
-    invoice = draw_invoice(rng)
-    picture, boxes = set_invoice(invoice)
-    return InvoicePage(png(picture), dict(invoice.fields), boxes)
-
-
-def draw_invoice(rng: random.Random) -> Invoice:
-    """Draw an invoice whose sums are right."""
-    lines = [(item, rng.randint(1, 12), rng.randint(80, 9_000)) for item in rng.sample(_ITEMS, rng.randint(1, 7))]
-    subtotal = sum(count * price for _, count, price in lines)
-    tax = round(subtotal * rng.choice(RATES) / 100)
-    day, month, year = rng.randint(1, 28), rng.randint(1, 11), rng.randint(2018, 2026)
-    seller, buyer = rng.sample([f"{kind} {name}" for kind in _KINDS for name in _NAMES], 2)
-    fields = {
-        "seller": f"{seller}, {rng.choice(_ENDS)}",
-        "seller_address": fill("{street}, {number}, {place}", rng),
-        "seller_nif": _digits(rng, "5", 9),
-        "buyer": fill("{person}", rng) if rng.random() < 0.5 else f"{buyer}, {rng.choice(_ENDS)}",
-        "buyer_address": fill("{street}, {number}, {place}", rng),
-        "buyer_nif": _digits(rng, "2", 9),
-        "number": f"FT {year}/{rng.randint(1, 9_999)}",
-        "date": f"{day:02}/{month:02}/{year}",
-        "due": f"{day:02}/{month + 1:02}/{year}",
-        "subtotal": money(subtotal),
-        "tax": money(tax),
-        "total": money(subtotal + tax),
-        "iban": f"PT50 {_digits(rng, '0', 21)}",
-    }
-    items = tuple((item, str(count), money(price), money(count * price)) for item, count, price in lines)
-    return Invoice(fields, items, (subtotal, tax, subtotal + tax), _draw_setting(rng), rng.randint(90, 130))
-
-
-def set_invoice(invoice: Invoice) -> tuple[Image.Image, dict[str, FieldBox]]:
-    """Set an invoice; gives the picture and each field's box."""
-    data = {**invoice.setting, "fields": invoice.fields, "items": invoice.items}
-    source = {"data": json.dumps(data, ensure_ascii=False)}
-    compiler = typst.Compiler(str(TEMPLATE), root=str(TEMPLATE.parent), font_paths=_fonts(), sys_inputs=source)
-    page = cast(bytes, compiler.compile(format="png", ppi=invoice.ppi))  # one page, as tall as it needs
-    picture = Image.open(io.BytesIO(page)).convert("RGB")
-    placed = json.loads(compiler.query("<field>", field="value"))
-    scale = invoice.ppi / POINTS
-    return picture, {place["name"]: _box(place, picture, scale) for place in placed}
-
-
-def money(cents: int) -> str:
-    """Write an amount as Portugal does.
-
-    >>> money(123456789)
-    '1 234 567,89 €'
-    """
-    euros = f"{cents // 100:,}".replace(",", " ")
-    return f"{euros},{cents % 100:02} €"
-
-
-def _draw_setting(rng: random.Random) -> dict[str, Any]:
-    own = {name: rng.choice(texts) for name, texts in LABELS.items()}
-    size = rng.choice((9, 10, 11))
-    return {
+def draw_setting(rng: random.Random, document: Document) -> Setting:
+    """Draw how a document looks."""
+    wordings = {name: rng.choice(texts) for name, texts in LABELS[document.language].items()}
+    if document.kind in ("receipt", "credit note"):
+        wordings["total"] = wordings["total of receipt" if document.kind == "receipt" else "total of credit"]
+    if wordings["seller_nif"] == "NIPC" and not document.fields["seller_nif"].startswith("5"):
+        wordings["seller_nif"] = "NIF"  # NIPC is said of companies only
+    small = document.format == "roll"
+    if small:  # labels that share a line
+        wordings |= {"buyer_nif": "NIF", "date": "Data", "time": "Hora"}
+    margin = rng.randint(36, 56)
+    data = {
+        "room": ROLL - 24 if small else (A4 - 2 * margin) / 2 - 16,
         "layout": rng.choice(LAYOUTS),
         "rules": rng.choice(RULES),
-        "labels": own,
-        "font": rng.choice(FONTS),
-        "accent": rng.choice(ACCENTS),
+        "place": rng.choice(PLACES),
+        "mark": rng.choice(MARKS),
+        "labels": wordings,
+        "font": rng.choice(FONTS[document.format]),
+        "accent": "#111111" if small else rng.choice(ACCENTS),
         "paper": rng.choice(PAPERS),
-        "size": size,
-        "width": round(size * rng.uniform(71, 76)),  # the longest name fits half of it, in the widest font
-        "margin": rng.randint(20, 40),
+        "size": rng.choice((8.5, 9) if small else (9, 9.5, 10)),
+        "margin": margin,
+        "coded": rng.random() < 0.5,
+        "note": rng.choice(NOTES[document.language]),
+    }
+    return Setting(data, rng.randint(*RESOLUTIONS[document.format]), rng.choice(MODULES[document.format]))
+
+
+def set_document(document: Document, setting: Setting) -> tuple[list[bytes], dict[str, Placed]]:
+    """Set a document; gives its pages as PNG files, and where each field stands."""
+    code = _draw_code(document.qr)
+    scale = setting.ppi / POINTS
+    data = {
+        **setting.data,
+        **_contents(document, setting),
+        "code": code.width * setting.module / scale,
+        "qr": list(_encode(code)),
+    }
+    template = TEMPLATES[document.format]
+    source = {"data": json.dumps(data, ensure_ascii=False)}
+    compiler = typst.Compiler(str(template), root=str(template.parent), font_paths=_fonts(), sys_inputs=source)
+    encoded = cast("bytes | list[bytes]", compiler.compile(format="png", ppi=setting.ppi))
+    pages = encoded if isinstance(encoded, list) else [encoded]
+    sizes = [Image.open(io.BytesIO(page)).size for page in pages]
+    places = json.loads(compiler.query("<field>", field="value"))
+    return pages, {place["name"]: _place(place, sizes, scale) for place in places}
+
+
+def _draw_code(text: str) -> Image.Image:
+    """Draw a QR code with its quiet zone, a pixel a module; correction level M, as the tax authority asks."""
+    code = segno.make(text, error="m", mode="byte", boost_error=False, mask=len(text) % 8, micro=False)
+    rows = bytes(1 - dark for row in code.matrix_iter(border=4) for dark in row)
+    side = int(code.symbol_size(border=4)[0])
+    picture = Image.frombytes("P", (side, side), rows)
+    picture.putpalette([0, 0, 0, 255, 255, 255])
+    return picture
+
+
+def _encode(code: Image.Image) -> bytes:
+    """Encode a QR code whose light modules let the paper through."""
+    buffer = io.BytesIO()
+    code.save(buffer, "PNG", transparency=1, bits=1)
+    return buffer.getvalue()
+
+
+def _contents(document: Document, setting: Setting) -> dict[str, Any]:
+    """Give what the template prints."""
+    cut = any(line.cut for line in document.lines)
+    columns = ["item", "quantity", "unit", "price", *(["cut"] if cut else []), "rate", "value"]
+    if setting.data["coded"]:
+        columns.insert(0, "code")
+    signature = document.qr.split("*Q:")[1].split("*")[0]
+    return {
+        "language": document.language,
+        "fields": {name: value.split("\n") for name, value in document.fields.items()},
+        "items": _rows(document),
+        "columns": columns,
+        "rates": _rates(document, setting.data["labels"]),
+        "signature": f"{signature}-" if document.kind != "receipt" else "",
+        "logo": "".join(word[0] for word in document.fields["seller"].split()[:2]).upper(),
     }
 
 
-def _box(place: Mapping[str, float], picture: Image.Image, scale: float) -> FieldBox:
+def _rows(document: Document) -> list[dict[str, Any]]:
+    """Write the lines; the first and the last hold fields."""
+    bare = (document.style[0], document.style[1], "{}")
+    rows: list[dict[str, Any]] = []
+    group = ""
+    for number, line in enumerate(document.lines):
+        if line.group != group:
+            group = line.group
+            rows.append({"group": group})
+        percent = document.rates[line.rate][0]
+        row: dict[str, Any] = {
+            "code": line.code,
+            "item": line.description,
+            "quantity": write_quantity(line.quantity, document.style[1]),
+            "unit": line.unit,
+            "price": money(line.price, bare),
+            "cut": f"{line.cut}%" if line.cut else "",
+            "rate": f"{percent}%",
+            "mark": f"{percent}%" if document.format == "roll" else "",
+            "value": money(line.value, bare),
+        }
+        if number == 0:
+            row |= {"item": {"field": "first_item"}, "value": {"field": "first_value"}}
+        elif number == len(document.lines) - 1:
+            row |= {"item": {"field": "last_item"}, "value": {"field": "last_value"}}
+        rows.append(row)
+    return rows
+
+
+def write_quantity(thousandths: int, point: str) -> str:
+    """Write a quantity, with as many places as it has.
+
+    >>> write_quantity(1500, ","), write_quantity(350, "."), write_quantity(2000, ",")
+    ('1,5', '0.35', '2')
+    """
+    whole, rest = divmod(thousandths, 1_000)
+    return f"{whole}{point}{rest:03}".rstrip("0") if rest else str(whole)
+
+
+def _rates(document: Document, wording: Mapping[str, str]) -> list[dict[str, Any]]:
+    bare = (document.style[0], document.style[1], "{}")
+    return [
+        {
+            "percent": f"{percent}%" if percent else wording["exempt"],
+            "base": f"net_{rate}" if percent else None,
+            "vat": f"vat_{rate}" if percent else None,
+            "net": money(base, bare),
+            "tax": money(tax, bare),
+        }
+        for rate, (percent, base, tax) in document.rates.items()
+    ]
+
+
+def _place(place: Mapping[str, Any], sizes: Sequence[tuple[int, int]], scale: float) -> Placed:
+    page = int(place["page"]) - 1
+    width, height = sizes[page]
     left, top = place["left"] * scale, place["top"] * scale
     right, bottom = left + place["width"] * scale, top + place["height"] * scale
-    height, width = picture.height, picture.width
-    x0, y0, x1, y1 = left / width, top / height, right / width, bottom / height
-    return round(x0, BOX_DIGITS), round(y0, BOX_DIGITS), round(x1, BOX_DIGITS), round(y1, BOX_DIGITS)
-
-
-def _digits(rng: random.Random, first: str, count: int) -> str:
-    return first + "".join(rng.choice("0123456789") for _ in range(count - 1))
+    return Placed(page, (left / width, top / height, right / width, bottom / height))
 
 
 @lru_cache(maxsize=1)
