@@ -157,9 +157,8 @@ def test_the_validator_sees_wrong_answers_and_questions(rows, task):
     row, number, _, exchange = of_task(rows, task)
     wrong = with_exchange(row, number, exchange._replace(answer=exchange.answer + "0"))
     assert "is none of" in invoice_qa.faults(wrong)[0]
-    other = with_exchange(
-        row, number, exchange._replace(question=exchange.question.replace("fatura", "conta").replace("recibo", "conta") + " Olá?")
-    )
+    asking = exchange.question.replace("fatura", "conta").replace("recibo", "conta")
+    other = with_exchange(row, number, exchange._replace(question=f"{asking} Olá?"))
     assert re.search("does not ask for|lacks", invoice_qa.faults(other)[0])
 
 

@@ -30,8 +30,8 @@ from .trades import (
     SERVICES,
     DocumentLanguage,
     ForeignBuyer,
-    Item,
     Rate,
+    SoldItem,
     Trade,
     draw_tax_number,
     exporters,
@@ -61,7 +61,7 @@ MADEIRA_LOWER = datetime.date(2024, 10, 1)
 TAXED: tuple[Rate, ...] = ("reduced", "intermediate", "normal")
 
 
-class Line(NamedTuple):
+class DocumentLine(NamedTuple):
     """A line of goods or services.
 
     Args:
@@ -111,7 +111,7 @@ class Document(NamedTuple):
     space: str
     date: datetime.date
     trade: str
-    lines: tuple[Line, ...]
+    lines: tuple[DocumentLine, ...]
     rates: Mapping[Rate, tuple[int, int, int]]
     sums: Mapping[str, int]
     fields: Mapping[str, str]
@@ -265,7 +265,7 @@ def _draw_references(
 def _draw_lines(
     rng: random.Random, trade: Trade, kind: DocumentKind, paper: Format, language: DocumentLanguage,
     date: datetime.date,
-) -> tuple[Line, ...]:  # fmt: skip
+) -> tuple[DocumentLine, ...]:  # fmt: skip
     cuts = CUTS if rng.random() < CUT else ()
     if paper == "a4" and kind == "invoice" and len(trade.items) >= 10 and rng.random() < SEVERAL * 3:
         groups = [_draw_note(rng, date) for _ in range(rng.randint(7, 14))]
@@ -274,7 +274,7 @@ def _draw_lines(
         most = 2 if kind == "credit note" else min(9, len(trade.items))
         drawn = [("", item) for item in rng.sample(trade.items, rng.randint(1, most))]
     codes = {item.names["pt"]: f"{rng.choice('ABCDEFGHJKLM')}{rng.randint(100, 9_999):04}" for item in trade.items}
-    lines: list[Line] = []
+    lines: list[DocumentLine] = []
     for group, item in drawn:
         line = _draw_line(rng, item, group, codes[item.names["pt"]], cuts, language)
         if paper == "roll" and lines and sum(one.value for one in lines) + line.value > SIMPLIFIED:
@@ -288,8 +288,8 @@ def _draw_note(rng: random.Random, date: datetime.date) -> str:
 
 
 def _draw_line(
-    rng: random.Random, item: Item, group: str, code: str, cuts: Sequence[int], language: DocumentLanguage
-) -> Line:
+    rng: random.Random, item: SoldItem, group: str, code: str, cuts: Sequence[int], language: DocumentLanguage
+) -> DocumentLine:
     price = _round_price(rng.randint(*item.prices), rng)
     quantity = 1_000 * rng.randint(1, rng.randint(1, item.most))
     if item.unit == "kg" and item.most < 10:
@@ -300,7 +300,7 @@ def _draw_line(
     before = half_up(quantity * price, 1_000)
     unit = UNITS[language].get(item.unit, item.unit)
     name = item.names.get(language, item.names["pt"])
-    return Line(group, code, name, quantity, unit, price, cut, item.rate, before - half_up(before * cut, 100))
+    return DocumentLine(group, code, name, quantity, unit, price, cut, item.rate, before - half_up(before * cut, 100))
 
 
 def _round_price(cents: int, rng: random.Random) -> int:
@@ -328,7 +328,7 @@ def _rates_of(space: str, date: datetime.date) -> dict[Rate, int]:
     return rates
 
 
-def _tax(lines: Sequence[Line], rates: Mapping[Rate, int], included: bool) -> dict[Rate, tuple[int, int, int]]:
+def _tax(lines: Sequence[DocumentLine], rates: Mapping[Rate, int], included: bool) -> dict[Rate, tuple[int, int, int]]:
     """Add up by rate; where prices include VAT, it is taken out of the sum."""
     taxed = {}
     for rate, percent in rates.items():
@@ -341,7 +341,7 @@ def _tax(lines: Sequence[Line], rates: Mapping[Rate, int], included: bool) -> di
     return taxed
 
 
-def _sum(lines: Sequence[Line], rates: Mapping[Rate, tuple[int, int, int]]) -> dict[str, int]:
+def _sum(lines: Sequence[DocumentLine], rates: Mapping[Rate, tuple[int, int, int]]) -> dict[str, int]:
     gross = sum(half_up(line.quantity * line.price, 1_000) for line in lines)
     net, tax = sum(base for _, base, _ in rates.values()), sum(vat for _, _, vat in rates.values())
     cut = gross - sum(line.value for line in lines)
@@ -349,7 +349,7 @@ def _sum(lines: Sequence[Line], rates: Mapping[Rate, tuple[int, int, int]]) -> d
 
 
 def _write_sums(
-    lines: Sequence[Line],
+    lines: Sequence[DocumentLine],
     rates: Mapping[Rate, tuple[int, int, int]],
     sums: Mapping[str, int],
     style: tuple[str, str, str],

@@ -27,7 +27,7 @@ EXEMPTIONS = {
 }
 
 
-class Item(NamedTuple):
+class SoldItem(NamedTuple):
     """Something sold.
 
     Args:
@@ -62,7 +62,7 @@ class Trade(NamedTuple):
     seller: Holder
     names: tuple[str, ...]
     exempt: str
-    items: tuple[Item, ...]
+    items: tuple[SoldItem, ...]
 
 
 class ForeignBuyer(NamedTuple):
@@ -118,12 +118,12 @@ def _trade(block: list[str]) -> Trade:
     return Trade(key, prints.strip(), seller, names, settings.get("exempt", ""), items)
 
 
-def _item(line: str) -> Item:
+def _item(line: str) -> SoldItem:
     name, unit, prices, *rate, most = (part.strip() for part in line.split("|"))
     low, high = (round(100 * float(price)) for price in prices.split("-"))
     written = name.split(" / ")
     names = dict(zip(WRITTEN_IN, written, strict=False))
-    return Item(names, unit, (low, high), rate[0] if rate else "exempt", int(most))  # type: ignore[arg-type]
+    return SoldItem(names, unit, (low, high), rate[0] if rate else "exempt", int(most))  # type: ignore[arg-type]
 
 
 def _buyer(line: str) -> ForeignBuyer:
