@@ -23,7 +23,7 @@ FAMILIES = {
     "simple-code-ocr": "code",
 }
 # Those that models write, by a recipe: `steps.WrittenDataset` says what such a module is.
-WRITTEN: dict[str, str] = {}
+WRITTEN = {"pt-caps": "photos", "pt-caps-fusion": "photos", "pt-vqa-gen": "photos"}
 
 DatasetRow = dict[str, Any]
 

@@ -7,28 +7,24 @@ import pytest
 from amalia_vl_hf.data.choices import LETTER_ALONE, final_answer
 from amalia_vl_hf.data.photos.dialogues import (
     SHORT_ALONE,
+    FormChoice,
     VerifiedQuestion,
     asked_for_options,
+    choose_forms,
     form_counts,
     sound_distractors,
-    write_dialogues,
+    write_exchange,
 )
 
 
-def questions(count, with_options=None):
-    return [
-        VerifiedQuestion(
-            f"q{number}",
-            f"image{number // 4}",
-            f"O que está no lugar {number}?",
-            f"resposta {number}",
-            f"No lugar {number} vê-se uma resposta.",
-            tuple(f"errada {number} {option}" for option in range(3))
-            if number in (with_options or range(count))
-            else (),
-        )
-        for number in range(count)
-    ]
+def question(number, options=3):
+    distractors = tuple(f"errada {number} {option}" for option in range(options))
+    steps = f"No lugar {number} vê-se uma resposta."
+    return VerifiedQuestion(f"q{number}", f"O que está no lugar {number}?", f"resposta {number}", steps, distractors)
+
+
+def able(count, chosen=None):
+    return {f"q{number}": chosen is None or number in chosen for number in range(count)}
 
 
 @pytest.mark.parametrize("total", range(60))
@@ -40,58 +36,49 @@ def test_shares_are_exact(total):
 
 
 def test_a_large_set_has_15_15_70_and_letters_alike():
-    dialogues = write_dialogues(questions(2_000))
-    flat = [(form, exchange) for turns in dialogues.values() for form, exchange in turns]
-    assert Counter(form for form, _ in flat) == {"choices": 300, "short": 300, "reasoned": 1_400}
-    letters = Counter(exchange.answer for form, exchange in flat if form == "choices")
-    assert letters == {"A": 75, "B": 75, "C": 75, "D": 75}
-    assert len(dialogues) == 500
-    assert all(len(turns) == 4 for turns in dialogues.values())
+    forms = choose_forms(able(2_000))
+    assert Counter(choice.form for choice in forms.values()) == {"choices": 300, "short": 300, "reasoned": 1_400}
+    letters = Counter(choice.letter for choice in forms.values() if choice.form == "choices")
+    assert letters == {0: 75, 1: 75, 2: 75, 3: 75}
+    assert choose_forms(dict(reversed(able(2_000).items()))) == forms  # whatever the order
 
 
 def test_each_form_says_the_answer():
-    for number, turns in enumerate(write_dialogues(questions(80)).values()):
-        for form, (asked, answer) in turns:
-            assert asked.startswith("O que está no lugar ")
-            place = asked.split("lugar ")[1].split("?")[0]
-            if form == "choices":
-                lines = asked.splitlines()
-                assert lines[-1] == LETTER_ALONE["pt"]
-                assert f"{answer}) resposta {place}" in lines
-                assert sum("errada" in line for line in lines) == 3
-            elif form == "short":
-                assert asked.endswith(SHORT_ALONE)
-                assert answer == f"resposta {place}"
-            else:
-                assert final_answer(answer, "pt") == f"resposta {place}"
-        assert number < 20
-
-
-def test_forms_do_not_depend_on_the_order():
-    forward, backward = (write_dialogues(given) for given in (questions(100), questions(100)[::-1]))
-    assert forward == backward
+    for number in range(80):
+        for place in range(4):
+            asked, answer = write_exchange(question(number), FormChoice("choices", place))
+            lines = asked.splitlines()
+            assert lines[0] == f"O que está no lugar {number}?"
+            assert lines[-1] == LETTER_ALONE["pt"]
+            assert answer == "ABCD"[place]
+            assert lines[place + 1] == f"{answer}) resposta {number}"
+            assert sum("errada" in line for line in lines) == 3
+        asked, answer = write_exchange(question(number), FormChoice("short"))
+        assert (asked, answer) == (f"O que está no lugar {number}? {SHORT_ALONE}", f"resposta {number}")
+        asked, answer = write_exchange(question(number), FormChoice("reasoned"))
+        assert final_answer(answer, "pt") == f"resposta {number}"
+    with pytest.raises(ValueError, match="q1: 2 distractors, needed are 3"):
+        write_exchange(question(1, options=2), FormChoice("choices"))
 
 
 def test_only_questions_with_options_are_multiple_choice():
     chosen = set(range(0, 200, 5))
-    dialogues = write_dialogues(questions(200, chosen))
-    asked = [exchange.question for turns in dialogues.values() for form, exchange in turns if form == "choices"]
+    forms = choose_forms(able(200, chosen))
+    asked = {name for name, choice in forms.items() if choice.form == "choices"}
     assert len(asked) == 30
-    assert {int(text.split("lugar ")[1].split("?")[0]) for text in asked} <= chosen
+    assert asked <= {f"q{number}" for number in chosen}
 
 
-def test_too_few_options_and_ids_that_repeat_are_errors():
+def test_too_few_options_are_an_error():
     with pytest.raises(ValueError, match=r"2 of 100 questions have 3 sound distractors, and 15 are"):
-        write_dialogues(questions(100, {3, 4}))
-    with pytest.raises(ValueError, match="two questions have one id"):
-        write_dialogues(questions(3) + questions(1))
+        choose_forms(able(100, {3, 4}))
 
 
 def test_more_are_asked_for_options_than_are_needed():
-    asked = asked_for_options(questions(200))
-    assert len(asked) == len(set(asked)) == 45
-    assert asked_for_options(questions(200)[::-1]) == asked
-    assert asked_for_options(questions(1)) == []
+    asked = asked_for_options(list(able(200)))
+    assert len(asked) == 45
+    assert asked_for_options(list(able(200))[::-1]) == asked
+    assert asked_for_options(["q"]) == set()
 
 
 def test_distractors_are_never_the_answer():

@@ -8,7 +8,6 @@ from amalia_vl_hf.data.preferences.candidates import (
     edit_share,
     edited_candidates,
     own_candidates,
-    read_score,
 )
 from amalia_vl_hf.data.preferences.rules import rule_for
 
@@ -40,29 +39,6 @@ def test_only_small_edits_are_kept_and_none_twice():
 )
 def test_edits_are_measured_by_the_longer_text(before, after, share):
     assert edit_share(before, after) == share
-
-
-@pytest.mark.parametrize(
-    ("answer", "score"),
-    [
-        ("Nota: 7", 7),
-        ("A resposta é boa.\n\n**Nota: 10**", 10),
-        ("nota:1.", 1),
-        ("Nota: 8/10", 8),
-        ("Nota: 8\n```", 8),
-        ("Nota: 11", None),
-        ("Nota: 0", None),
-        ("Nota: sete", None),
-        ("Nota: 7 ou 8", None),
-        ("Nota: 9\nMas há um erro.", None),
-        ("7", None),
-        ("", None),
-        ("Nota", None),
-        ("Nota: ⁷", None),
-    ],
-)
-def test_scores_are_read_strictly(answer, score):
-    assert read_score(answer) == score
 
 
 def test_rules_come_before_the_judge():

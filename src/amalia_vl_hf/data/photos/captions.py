@@ -100,6 +100,11 @@ def fenced(answer: str) -> str:
     return fence[1] if fence else answer
 
 
+def count_words(text: str) -> int:
+    """Count the words of a caption; parts of compound words are one."""
+    return len(_WORD.findall(text))
+
+
 def check_captions(captions: Mapping[Level, str], language: Language) -> None:
     """Hold the three captions of an image in one language to their lengths, the language, and its variety.
 
@@ -119,7 +124,7 @@ def check_lengths(captions: Mapping[Level, str]) -> None:
     Raises:
         RejectedError: One is too short, too long, or not longer than the one before.
     """
-    lengths = {level: len(_WORD.findall(captions[level])) for level in LEVELS}
+    lengths = {level: count_words(captions[level]) for level in LEVELS}
     for level, (least, most) in WORDS.items():
         if not least <= lengths[level] <= most:
             raise RejectedError(

@@ -91,7 +91,7 @@ def nearest_concepts(embeddings: NDArray[np.floating], concepts: NDArray[np.floa
     return nearest
 
 
-def normalised(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
+def normalised(vectors: NDArray[np.number]) -> NDArray[np.float32]:
     """Give vectors length 1, those of length 0 as they are.
 
     Args:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import random
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -25,8 +25,7 @@ class VerifiedQuestion:
     """A question whose answer two models agree on, and a weak one does not know.
 
     Args:
-        id: Of its own; forms are drawn by it.
-        image: Id of the image that it is about.
+        id: Of its own; its form is drawn by it.
         question: As a persona asked it.
         answer: In few words.
         steps: What leads to it.
@@ -34,11 +33,22 @@ class VerifiedQuestion:
     """
 
     id: str
-    image: str
     question: str
     answer: str
     steps: str
     distractors: tuple[str, ...] = ()
+
+
+class FormChoice(NamedTuple):
+    """The form of a question.
+
+    Args:
+        form: Its name.
+        letter: Place of the right option, where it is multiple choice.
+    """
+
+    form: AnswerForm
+    letter: int = 0
 
 
 class FormCounts(NamedTuple):
@@ -63,10 +73,10 @@ def form_counts(total: int) -> FormCounts:
     return FormCounts(*counts)
 
 
-def asked_for_options(questions: Sequence[VerifiedQuestion]) -> list[str]:
+def asked_for_options(ids: Sequence[str]) -> set[str]:
     """Name the questions that wrong options are asked for: more than will be multiple choice."""
-    wanted = min(len(questions), int(RESERVE * form_counts(len(questions)).choices + 0.999))
-    return sorted((question.id for question in questions), key=_drawn)[:wanted]
+    wanted = min(len(ids), math.ceil(RESERVE * form_counts(len(ids)).choices))
+    return set(sorted(ids, key=_drawn)[:wanted])
 
 
 def sound_distractors(answer: str, options: Sequence[str], equivalent: Sequence[bool]) -> tuple[str, ...]:
@@ -84,48 +94,46 @@ def sound_distractors(answer: str, options: Sequence[str], equivalent: Sequence[
     return tuple(sound[:DISTRACTORS])
 
 
-def write_dialogues(questions: Sequence[VerifiedQuestion]) -> dict[str, list[tuple[AnswerForm, Exchange]]]:
-    """Give each question its form, in exact shares of all, and gather them by image.
+def choose_forms(able: Mapping[str, bool]) -> dict[str, FormChoice]:
+    """Give each question its form, in exact shares of all; the right letters are as balanced as can be.
 
-    Which question gets which form is drawn by its id; multiple choice only where there are enough distractors. The
-    right letters of all are as balanced as can be.
+    Which question gets which form is drawn by its id.
 
-    Returns:
-        Exchanges with their form, by the image's id; each image's in an order drawn by their ids.
+    Args:
+        able: Whether a question can be multiple choice, having enough sound distractors; by its id.
 
     Raises:
-        ValueError: Fewer questions than multiple choice needs have distractors, or two have one id.
+        ValueError: Fewer are able than are to be multiple choice.
     """
-    if len({question.id for question in questions}) < len(questions):
-        raise ValueError("two questions have one id")
-    counts = form_counts(len(questions))
-    drawn = sorted(questions, key=lambda question: _drawn(question.id))
-    able = [question for question in drawn if len(question.distractors) >= DISTRACTORS]
-    if len(able) < counts.choices:
+    counts = form_counts(len(able))
+    drawn = sorted(able, key=_drawn)
+    choices = [name for name in drawn if able[name]][: counts.choices]
+    if len(choices) < counts.choices:
         raise ValueError(
-            f"{len(able)} of {len(questions)} questions have {DISTRACTORS} sound distractors, and {counts.choices} "
+            f"{len(choices)} of {len(able)} questions have {DISTRACTORS} sound distractors, and {counts.choices} "
             "are to be multiple choice: the model that writes options gives too few that are wrong"
         )
-    choices = able[: counts.choices]
-    rest = [question for question in drawn if question not in set(choices)]
-    forms: dict[str, AnswerForm] = {question.id: "choices" for question in choices}
-    forms |= {question.id: "short" for question in rest[: counts.short]}
-    letters = {question.id: place % (DISTRACTORS + 1) for place, question in enumerate(choices)}
-    dialogues: dict[str, list[tuple[AnswerForm, Exchange]]] = defaultdict(list)
-    for question in drawn:
-        form = forms.get(question.id, "reasoned")
-        dialogues[question.image].append((form, _exchange(question, form, letters.get(question.id, 0))))
-    return dict(dialogues)
+    forms = {name: FormChoice("choices", place % (DISTRACTORS + 1)) for place, name in enumerate(choices)}
+    rest = [name for name in drawn if name not in forms]
+    short = {name: FormChoice("short") for name in rest[: counts.short]}
+    return {**forms, **short, **{name: FormChoice("reasoned") for name in rest[counts.short :]}}
 
 
-def _exchange(question: VerifiedQuestion, form: AnswerForm, letter: int) -> Exchange:
-    if form == "choices":
+def write_exchange(question: VerifiedQuestion, choice: FormChoice) -> Exchange:
+    """Write a question and its answer in a form.
+
+    Raises:
+        ValueError: It is to be multiple choice and has too few distractors.
+    """
+    if choice.form == "choices":
+        if len(question.distractors) < DISTRACTORS:
+            raise ValueError(f"{question.id}: {len(question.distractors)} distractors, needed are {DISTRACTORS}")
         options = list(question.distractors[:DISTRACTORS])
         random.Random(_drawn(question.id)).shuffle(options)  # noqa: S311
-        options.insert(letter, question.answer)
-        choices = Choices(tuple(options), CHOICE_LETTERS[letter])
-        return Exchange(f"{question.question}\n{list_choices(choices)}\n{LETTER_ALONE['pt']}", choices.letter)
-    if form == "short":
+        options.insert(choice.letter, question.answer)
+        listed = Choices(tuple(options), CHOICE_LETTERS[choice.letter])
+        return Exchange(f"{question.question}\n{list_choices(listed)}\n{LETTER_ALONE['pt']}", listed.letter)
+    if choice.form == "short":
         return Exchange(f"{question.question} {SHORT_ALONE}", question.answer)
     asked = f"{question.question} {STEP_BY_STEP['pt']}" if int(_drawn(question.id)[-1], 16) % 2 else question.question
     return Exchange(asked, reasoned(question.steps, question.answer, "pt"))

@@ -63,6 +63,26 @@ def read_questions(answer: str) -> list[ImageQuestion]:
     return list(read.values())[:MOST]
 
 
+def read_texts(answer: str) -> list[str]:
+    """Read a JSON list of texts; nothing where it is none."""
+    try:
+        items = json.loads(fenced(answer))
+    except (ValueError, RecursionError):
+        return []
+    texts = [" ".join(item.split()) for item in items if isinstance(item, str)] if isinstance(items, list) else []
+    return [text for text in texts if 0 < len(text) <= ANSWER_LENGTH[1]]
+
+
+def read_verdict(answer: str) -> bool | None:
+    """Read yes or no; None where an answer is neither, or says more.
+
+    >>> read_verdict("**Sim.**"), read_verdict("não"), read_verdict("Sim, mas não em tudo.")
+    (True, False, None)
+    """
+    word = answer.strip(" .!*_`\n").lower()
+    return {"sim": True, "yes": True, "não": False, "nao": False, "no": False}.get(word)
+
+
 def _read(item: object) -> ImageQuestion:
     if not isinstance(item, Mapping) or set(item) != {"pergunta", "resposta"}:
         raise RejectedError("a question with other keys", str(item)[:80])

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +16,9 @@ from .concepts import normalised
 
 NEAR = 0.95  # cosine from which on two images are one; ours, of SigLIP2's embeddings
 BLOCK = 2_048  # images held to those that were kept, at once
-SKETCH = 128  # numbers that two images are compared by first
-SLACK = 0.08  # of cosine: whoever is as near by the first comparison is compared by all numbers; 9 deviations at .95
+SKETCH = 256  # numbers of an image's sketch, a byte each: 5 M images are 1.3 GB, a ninth of their embeddings
 
 Numbers = NDArray[np.int64]
-Vectors = NDArray[np.floating]
 
 
 def water_fill(available: Sequence[int], total: int) -> list[int]:
@@ -69,10 +66,26 @@ def draw_order(image_ids: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]:
     return ordered
 
 
-def first_of_each(image_ids: Sequence[str]) -> Numbers:
+def first_of_each(hashes: Sequence[str] | NDArray[np.bytes_]) -> Numbers:
     """Give the places of images that are there once, or for the first time: equal bytes have one hash."""
-    _, places = np.unique(np.asarray(image_ids, dtype="S64"), return_index=True)
+    _, places = np.unique(np.asarray(hashes), return_index=True)
     return np.sort(places).astype(np.int64)
+
+
+def sketch(embeddings: NDArray[np.floating]) -> NDArray[np.int8]:
+    """Project embeddings to a few random directions, a byte each; those of one encoder are compared by cosine.
+
+    A cosine keeps its value but for about `(1 - cosine^2) / 16`: .006 at .95.
+
+    Args:
+        embeddings: `(images, size)`.
+
+    Returns:
+        `(images, SKETCH)`.
+    """
+    directions = np.random.default_rng(0).normal(size=(embeddings.shape[1], SKETCH)).astype(np.float32)
+    projected = normalised(normalised(embeddings) @ directions)
+    return np.clip(np.rint(projected * 400), -127, 127).astype(np.int8)  # of unit length: 1/16 each, 5 deviations fit
 
 
 @dataclass
@@ -94,7 +107,7 @@ def draw_images(
     concepts: NDArray[np.uint8],
     order: NDArray[np.uint64],
     total: int,
-    embeddings: Vectors | EmbeddingFile | None = None,
+    sketches: NDArray[np.number] | None = None,
     near: float = NEAR,
     kinds: int = 60,
 ) -> ImageDraw:
@@ -106,13 +119,12 @@ def draw_images(
         concepts: `(images,)`, the concept of each.
         order: `(images,)`, by which they are drawn, as `draw_order` gives it.
         total: How many are wanted; fewer come where there are no more.
-        embeddings: `(images, size)`, to tell near duplicates; none are looked for when left out. Rows are read when
-            they are needed.
+        sketches: `(images, size)`, to tell near duplicates; none are looked for when left out.
         near: Cosine from which on two images are one.
         kinds: How many concepts there are.
     """
     members = _by_concept(concepts, order, kinds)
-    pools = [_Pool(rows, embeddings, near) for rows in members]
+    pools = [_Pool(rows, sketches, near) for rows in members]
     limits = [len(pool.rows) for pool in pools]
     while True:
         quotas = water_fill(limits, total)
@@ -145,12 +157,12 @@ class _Pool:
 
     Args:
         rows: Their places, in the order they are drawn in.
-        embeddings: Of all images; None: no two are near.
+        sketches: Of all images; None: no two are near.
         threshold: Cosine from which on two images are one.
     """
 
     rows: Numbers
-    embeddings: Vectors | EmbeddingFile | None
+    sketches: NDArray[np.number] | None
     threshold: float
     kept: list[int] = field(default_factory=list)
     near_ones: int = 0
@@ -158,61 +170,23 @@ class _Pool:
 
     def fill(self, quota: int) -> None:
         """Keep images until there are as many as wanted, or none is left to look at."""
-        earlier = [] if self.embeddings is None or not self.kept else [_sketch(self._vectors(np.asarray(self.kept)))]
+        earlier = [] if self.sketches is None or not self.kept else [normalised(self.sketches[self.kept])]
         while len(self.kept) < quota and self.looked_at < len(self.rows):
             rows = self.rows[self.looked_at : self.looked_at + min(BLOCK, quota - len(self.kept))]
             self.looked_at += len(rows)
             self.kept += rows[self._apart(rows, earlier)].tolist()
 
-    def _vectors(self, rows: Numbers) -> NDArray[np.float32]:
-        """Read unit vectors, in the order they lie in on the disk."""
-        assert self.embeddings is not None  # noqa: S101
-        order = np.argsort(rows)
-        return normalised(self.embeddings[rows[order]])[np.argsort(order)]
-
     def _apart(self, rows: Numbers, earlier: list[NDArray[np.float32]]) -> NDArray[np.bool_]:
         """Tell which images are near to none that was kept, nor to an earlier one of their own that is."""
-        if self.embeddings is None:
-            return np.ones(len(rows), bool)
-        vectors, fresh = self._vectors(rows), np.ones(len(rows), bool)
-        sketches, kept = _sketch(vectors), 0
-        for others in earlier:
-            for place, other in np.argwhere(sketches @ others.T >= self.threshold - SLACK).tolist():
-                if fresh[place]:
-                    (vector,) = self._vectors(np.asarray(self.kept[kept + other : kept + other + 1]))
-                    fresh[place] = vectors[place] @ vector < self.threshold
-            kept += len(others)
+        fresh = np.ones(len(rows), bool)
+        if self.sketches is None:
+            return fresh
+        vectors = normalised(self.sketches[rows])
+        for kept in earlier:
+            fresh &= (vectors @ kept.T).max(axis=1, initial=-1) < self.threshold
         alike = vectors @ vectors.T >= self.threshold
         for row in np.flatnonzero(alike.sum(axis=1) > 1):
             fresh[row] &= not (alike[row, :row] & fresh[:row]).any()
         self.near_ones += int((~fresh).sum())
-        earlier.append(sketches[fresh])
+        earlier.append(vectors[fresh])
         return fresh
-
-
-def _sketch(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Project unit vectors to a few random directions; cosines stay, but for about (1 - cosine^2) / sqrt(SKETCH)."""
-    if vectors.shape[1] <= SKETCH:
-        return vectors
-    directions = np.random.default_rng(0).normal(size=(vectors.shape[1], SKETCH)).astype(np.float32)
-    return normalised(vectors @ directions)
-
-
-class EmbeddingFile:
-    """A `.npy` file of embeddings, of which only what is read takes memory, and only while it is used.
-
-    Args:
-        path: Of a matrix, `(images, size)`.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.shape = np.load(path, mmap_mode="r").shape
-        if len(self.shape) != 2:
-            raise ValueError(f"{path} holds no matrix of embeddings but an array of {len(self.shape)} axes")
-
-    def __len__(self) -> int:
-        return int(self.shape[0])
-
-    def __getitem__(self, rows: slice | Numbers) -> Vectors:
-        return np.array(np.load(self.path, mmap_mode="r")[rows])  # mapped anew: the pages go when this is done

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from ...evaluation.metrics import distance
+from ..scores import HIGHEST, LOWEST
 from .rules import AnswerRule
 
 AnswerOrigin = Literal["policy", "edit"]
 ORIGINS: tuple[AnswerOrigin, ...] = ("policy", "edit")
 MOST_EDITED = 0.3  # normalised edit distance of an edit to what it was made of; ours, the paper says "small"
-LOWEST, HIGHEST = 1, 10  # scores of a judge
 
 
 class AnswerCandidate(NamedTuple):
@@ -80,13 +80,3 @@ def checked_by_rule(candidates: Sequence[AnswerCandidate], rule: AnswerRule | No
         score = float(LOWEST) if not right else float(HIGHEST) if rule.bare else None
         checked.append(candidate._replace(right=bool(right), score=score))
     return checked
-
-
-def read_score(answer: str) -> int | None:
-    """Read the last line of a judge's answer, `Nota: 7`; None where it is another, or no score from 1 to 10."""
-    lines = [line for text in answer.splitlines() if (line := text.strip(" *_`."))]
-    label, colon, value = lines[-1].partition(":") if lines else ("", "", "")
-    value = value.strip(" *_`").removesuffix("/10").strip()
-    if label.strip(" *_`").lower() != "nota" or not colon or not value.isdecimal():
-        return None
-    return int(value) if LOWEST <= int(value) <= HIGHEST else None
