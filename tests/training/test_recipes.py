@@ -15,6 +15,7 @@ from amalia_vl_hf.training.stages import module_of
 
 ROOT = Path(__file__).parents[2]
 FULL_SIZE = sorted((ROOT / "recipes").glob("*/[1-3]_*.yaml"))
+TEXT = [ROOT / "recipes" / "amalia" / f"{method}.yaml" for method in ("sft", "dpo")]  # test_text_models.py runs them
 CONFIGS = sorted((ROOT / "recipes" / "accelerate").glob("*.yaml"))
 names = {"ids": lambda path: f"{path.parent.name}/{path.stem}"}
 
@@ -41,7 +42,7 @@ def test_table_2_of_the_paper_is_in_the_recipes():
         assert (recipe.precision, planned_sharing(recipe).kind) == ("bf16", "ZeRO-3")
 
 
-@pytest.mark.parametrize("path", FULL_SIZE, **names)
+@pytest.mark.parametrize("path", [*FULL_SIZE, *TEXT], **names)
 def test_every_value_says_where_it_is_from_and_the_batch_is_what_it_says(path):
     recipe = load_recipe(path)
     lines = path.read_text(encoding="utf-8").splitlines()
@@ -54,6 +55,8 @@ def test_every_recipe_trains_a_tiny_model_for_two_steps(path, base, samples, tmp
     method = "dpo" if "prefer" in path.stem else "sft"
     here = [f"model={base}", f"data={samples[method]}", f"output={tmp_path / 'out'}", "workers=0", "warmup=0"]
     alone = ["processes=null", "accelerate=null", "global_batch=null", "batch_size=2", "accumulation=1", "log_steps=1"]
+    if path.stem.endswith("qlora"):
+        alone.append("lora.quantised=null")  # test_qlora.py trains in four bits, where bitsandbytes is
     recipe = load_recipe(path, [*here, *alone, "epochs=null", "steps=2", "schedule=constant"])
     output = train(recipe)
     before, after = load_file(base / "model.safetensors"), load_file(output / "model.safetensors")
