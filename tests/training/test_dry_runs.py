@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from amalia_vl_hf import AmaliaVLConfig
+from amalia_vl_hf import AmaliaVLConfig, AmaliaVLImageProcessor, AmaliaVLProcessor
 from amalia_vl_hf.training.building import build_trainer
 from amalia_vl_hf.training.estimate import GIB, describe_training
 from amalia_vl_hf.training.ranks import Sharing, count_save_steps, planned_sharing
 from amalia_vl_hf.training.recipe import RecipeError, load_recipe
 from amalia_vl_hf.training.run import train
+from tests.tiny import tiny_tokenizer
 
 ROOT = Path(__file__).parents[2]
 CARDS = (24, 48, 64, 80, 141)
@@ -21,9 +22,10 @@ CARDS = (24, 48, 64, 80, 141)
 
 @pytest.fixture(scope="module")
 def full_size(tmp_path_factory):
-    """The configuration of the published model, and a few rows for each method; no weights."""
+    """The configuration and images of the published model, and a few rows for each method; no weights."""
     folder = tmp_path_factory.mktemp("full")
     AmaliaVLConfig().save_pretrained(folder / "model")
+    AmaliaVLProcessor(AmaliaVLImageProcessor(), tiny_tokenizer()).save_pretrained(folder / "model")
     turns = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
     pair = {"prompt": "a", "chosen": "b", "rejected": "c"}
     for method, row in (("sft", turns), ("dpo", pair)):
