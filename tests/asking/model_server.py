@@ -25,6 +25,7 @@ FIELDS = {
     "seed": int,
 }
 OPTIONAL = {"chat_template_kwargs": dict, "top_k": int, "response_format": dict, "repetition_penalty": float}
+LANGUAGES = {"source_lang_code", "target_lang_code"}  # of a text part, where the model is TranslateGemma
 GREETING = "Olá"  # what the client asks to see whether anybody is answered; counted apart
 ANSWER = object()  # to a fault's question what to say: the right answer
 
@@ -211,7 +212,7 @@ class ModelServer:
             return Fault(400, error("messages have role and content"))
         contents = [message["content"] for message in body["messages"]]
         parts = [part for content in contents if isinstance(content, list) for part in content]
-        if any(part.get("type") not in ("text", "image_url") or len(part) != 2 for part in parts):
+        if any(part.get("type") not in ("text", "image_url") or len(part.keys() - LANGUAGES) != 2 for part in parts):
             return Fault(400, error("parts are text or image_url"))
         return None
 

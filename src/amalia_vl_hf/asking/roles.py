@@ -75,6 +75,8 @@ class Endpoint:
         thinking: Switches the reasoning of models that can both on or off; None leaves it to the server.
         extra: Further keys of each request's body.
         images: How it gets pictures.
+        one_entry: Its chat template takes one entry with both languages and the bare text, and writes the rest of the
+            prompt itself, as TranslateGemma's does.
         attempts: How often one thing is asked whose answer is cut short, empty, or no good.
         warmer: What each further attempt adds to the temperature, against loops.
         price: What tokens cost.
@@ -92,6 +94,7 @@ class Endpoint:
     thinking: bool | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     images: ImagePolicy = ImagePolicy()
+    one_entry: bool = False
     attempts: int = 1
     warmer: float = 0.2
     price: TokenPrice = TokenPrice()
@@ -145,7 +148,8 @@ class Endpoint:
         """Give all that decides on answers; not who gives them, how fast, and for how much."""
         repeated = {"attempts": self.attempts, "warmer": self.warmer} if self.attempts > 1 else {}
         scaled = {"longest_side": self.images.longest_side} if self.images.longest_side else {}
-        return {**self.record(), **scaled, **repeated}
+        form = {"one_entry": True} if self.one_entry else {}
+        return {**self.record(), **form, **scaled, **repeated}
 
     def secret(self) -> str:
         """Read the key; one that is no header would be shown in the HTTP client's error.

@@ -30,19 +30,23 @@ BUILD = """\
   amalia-vl data build pt-render-text --out data/pt-render-text --count 50000 --workers 8 --preview 50
   amalia-vl data build sepic --out data/sepic --count 44300 --endpoint http://localhost:8000 --model M --dry-run
   amalia-vl data build pt-caps --recipe mine.yaml --out data/pt-caps --retry-failed roles.captioner.parallel=64"""
+TRANSLATE = """\
+  amalia-vl data translate llava.json --recipe translate.yaml --out data/llava_pt --until translate
+  amalia-vl data translate data/vqa settings.images=fotos --to pt-PT --recipe translate.yaml --out data/vqa_pt"""
 COST = "  amalia-vl data cost data/sepic"
 
 
 def add(commands: Commands) -> None:
     """Add the command with its steps."""
     purpose = "Fetch, check and mix training data."
-    parser = add_command(commands, "data", purpose, "\n".join((FETCH, CHECK, FILTER, BUILD, COST, MIX)))
+    parser = add_command(commands, "data", purpose, "\n".join((FETCH, CHECK, FILTER, BUILD, TRANSLATE, COST, MIX)))
     steps = parser.add_subparsers(title="steps", required=True, metavar="STEP")
     _add_fetch(steps)
     _add_check(steps)
     _add_mix(steps)
     _add_filter(steps)
     _add_build(steps)
+    _add_translate(steps)
     _add_cost(steps)
 
 
@@ -145,6 +149,26 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     model.add_argument("--max-tokens", type=int, default=2048, metavar="N", help="of an answer (%(default)s)")
     model.add_argument("--parallel", type=int, default=16, metavar="N", help="requests a worker (%(default)s)")
     model.add_argument(
+        "--dry-run", action="store_true", help="show what would be asked, how often and for how much; ask nothing"
+    )
+
+
+def _add_translate(steps: Commands) -> None:
+    purpose = "Translate samples, what must stay masked, each checked; the same command goes on where it was killed."
+    parser = add_command(steps, "translate", purpose, TRANSLATE, _translate, GOES_ON)
+    parser.add_argument("source", metavar="SRC", help="data file, folder or manifest, in any format of training")
+    parser.add_argument(
+        "words", metavar="KEY=VALUE", nargs="*", help="in the place of the recipe's: settings.method=dpo"
+    )
+    parser.add_argument("--to", default="pt-PT", metavar="CODE", help="pt-PT, es, fr, de or it (%(default)s)")
+    parser.add_argument(
+        "--recipe", required=True, metavar="R", help="YAML with the roles: translator, repairer, judge"
+    )
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder for parquet files, card and plan")
+    parser.add_argument("--until", metavar="STAGE", help="the last stage that is run")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="files made at once (%(default)s)")
+    parser.add_argument("--retry-failed", action="store_true", help="ask again for what got no answer before")
+    parser.add_argument(
         "--dry-run", action="store_true", help="show what would be asked, how often and for how much; ask nothing"
     )
 
@@ -277,6 +301,23 @@ def _build(arguments: argparse.Namespace) -> int:
         print(f"{whole} are in {arguments.out}, every one checked")
     if made.rejected or made.yields:
         print(made.table())
+    return 0 if made.made else 1
+
+
+def _translate(arguments: argparse.Namespace) -> int:
+    from ..data.building.recipe import load_build
+    from ..data.building.run import build
+
+    words = ["dataset=translation", f"samples={arguments.source}", f"settings.to={arguments.to}", *arguments.words]
+    recipe, out = load_build(arguments.recipe, words), Path(arguments.out)
+    if arguments.dry_run:
+        return _show_prompts(recipe, out)
+    made = build(recipe, out, workers=arguments.workers, until=arguments.until, retry_failed=arguments.retry_failed)
+    if made is None:
+        return 1
+    where = f"after {arguments.until}" if arguments.until else f"in {out}, every one checked"
+    print(f"{made.made} of {recipe.count} samples are {where}")
+    print(made.table())
     return 0 if made.made else 1
 
 

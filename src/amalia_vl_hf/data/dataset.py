@@ -23,7 +23,12 @@ FAMILIES = {
     "simple-code-ocr": "code",
 }
 # Those that models write, by a recipe: `steps.WrittenDataset` says what such a module is.
-WRITTEN = {"pt-caps": "photos", "pt-caps-fusion": "photos", "pt-vqa-gen": "photos"}
+WRITTEN = {
+    "pt-caps": "photos",
+    "pt-caps-fusion": "photos",
+    "pt-vqa-gen": "photos",
+    "translation": "translated",
+}
 
 DatasetRow = dict[str, Any]
 

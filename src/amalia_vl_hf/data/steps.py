@@ -94,6 +94,7 @@ class StepRequest(NamedTuple):
         candidates: Answers wanted: as many requests, each with a seed of its own.
         system: What the system says, where something is said.
         earlier: Exchanges before this one: what the user said, and what the assistant answered.
+        entry: What a model gets in the place of all that whose template takes one entry alone (`Endpoint.one_entry`).
     """
 
     text: str
@@ -101,6 +102,7 @@ class StepRequest(NamedTuple):
     candidates: int = 1
     system: str | None = None
     earlier: tuple[tuple[str, str], ...] = ()
+    entry: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)

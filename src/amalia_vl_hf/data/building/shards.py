@@ -124,10 +124,10 @@ def _taken(recipe: BuildRecipe, shard: int, items: Iterable[Item], rejected: lis
         yield {name: value for name, value in filled.items() if name in columns}
 
 
-def _pictures(recipe: BuildRecipe, shard: int, images: list[str]) -> list[dict[str, Any]]:
-    """Give the cells of images, by the manifest."""
-    if not images:
-        return []
+def _pictures(recipe: BuildRecipe, shard: int, images: list[Any]) -> list[dict[str, Any]]:
+    """Give the cells of images, by the manifest; those of a source that has its own are cells already."""
+    if not images or isinstance(images[0], dict):
+        return images
     paths = recipe.manifest.paths(images, recipe.rows(shard))
     if recipe.embed_images:
         return [{"bytes": paths[image].read_bytes(), "path": paths[image].name} for image in images]

@@ -74,8 +74,16 @@ def requests_of(step: Step, item: Item) -> list[StepRequest]:
     return list(step.ask(item))
 
 
-def messages_of(request: StepRequest) -> list[dict[str, Any]]:
-    """Write a request as chat messages; pictures are named by their ids, and come before the text."""
+def messages_of(request: StepRequest, one_entry: bool = False) -> list[dict[str, Any]]:
+    """Write a request as chat messages; pictures are named by their ids, and come before the text.
+
+    Raises:
+        ValueError: The model's template takes one entry alone, and the step has none for it.
+    """
+    if one_entry:
+        if request.entry is None:
+            raise ValueError("a role with one_entry translates, and this step asks for something else")
+        return [{"role": "user", "content": [dict(request.entry)]}]
     messages: list[dict[str, Any]] = [{"role": "system", "content": request.system}] if request.system else []
     for user, assistant in request.earlier:
         messages += [{"role": "user", "content": user}, {"role": "assistant", "content": assistant}]
@@ -184,7 +192,9 @@ class _Asking:
     def _model_request(self, slot: _Slot) -> ModelRequest:
         request = self.requests[slot.item][slot.request]
         name = f"{self.items[slot.item].id} {slot.request} {slot.candidate}"
-        return ModelRequest(name, messages_of(request), slot.attempt, slot.candidate, request.candidates)
+        return ModelRequest(
+            name, messages_of(request, self.role.one_entry), slot.attempt, slot.candidate, request.candidates
+        )
 
     def _answer(self, slot: _Slot, answer: ModelAnswer) -> StepAnswer:
         candidates = self.requests[slot.item][slot.request].candidates

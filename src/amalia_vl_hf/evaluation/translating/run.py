@@ -237,7 +237,7 @@ def _answers(prompts: Mapping[str, str], endpoint: Endpoint, folder: Path, name:
 
     ids = {key: hashlib.sha256(key.encode()).hexdigest()[:32] for key in prompts}
     requests = [ModelRequest(ids[key], [{"role": "user", "content": prompt}]) for key, prompt in prompts.items()]
-    answers = answer_all(requests, endpoint, folder, name)
+    answers = answer_all(requests, endpoint, folder, name, again=True)
     return {key: (answer.text or "", answer.problem or "") for key, answer in zip(prompts, answers, strict=True)}
 
 
