@@ -29,7 +29,7 @@ FILTER = "  amalia-vl data filter conversas.jsonl conversas_pt_pt.jsonl"
 BUILD = """\
   amalia-vl data build pt-render-text --out data/pt-render-text --count 50000 --workers 8 --preview 50
   amalia-vl data build sepic --out data/sepic --count 44300 --endpoint http://localhost:8000 --model M --dry-run
-  amalia-vl data build pt-caps --recipe mine.yaml --out data/pt-caps --retry-failed roles.captioner.parallel=64"""
+  amalia-vl data build pt-caps roles.captioner.parallel=64 --recipe mine.yaml --out data/pt-caps --retry-failed"""
 TRANSLATE = """\
   amalia-vl data translate llava.json --recipe translate.yaml --out data/llava_pt --until translate
   amalia-vl data translate data/vqa settings.images=fotos --to pt-PT --recipe translate.yaml --out data/vqa_pt"""
