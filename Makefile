@@ -44,7 +44,7 @@ $(FLOOR)/installed: pyproject.toml constraints.txt
 	test -x $(FLOOR)/bin/python || $(PYTHON) -m venv $(FLOOR)
 	sed 's/^transformers==.*/transformers==$(OLDEST_TRANSFORMERS)/' constraints.txt > $(FLOOR)/constraints.txt
 	$(FLOOR)/bin/pip install --quiet -c $(FLOOR)/constraints.txt $(TORCH)
-	$(FLOOR)/bin/pip install --quiet -c $(FLOOR)/constraints.txt -e . accelerate peft parameterized pytest pytest-xdist
+	$(FLOOR)/bin/pip install --quiet -c $(FLOOR)/constraints.txt -e '.[video]' accelerate peft parameterized pytest pytest-xdist
 	touch $@
 
 $(QUANTISE)/installed: pyproject.toml constraints.txt

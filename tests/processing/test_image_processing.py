@@ -227,7 +227,7 @@ def test_save_and_load(tmp_path, pinpoints):
     assert first == second
     code = {"image_loading_amalia_vl.py", "image_processing_amalia_vl.py", "tiling_amalia_vl.py"}
     code |= {"addresses_amalia_vl.py", "decoding_amalia_vl.py", "foreign_options_amalia_vl.py"}
-    code |= {"tile_pixels_amalia_vl.py", "tile_settings_amalia_vl.py"}
+    code |= {"tile_pixels_amalia_vl.py"}
     assert set(first) == {"preprocessor_config.json"} | code
     assert AmaliaVLImageProcessor.from_pretrained(tmp_path / "first", max_tiles=1).max_tiles == 1
 

@@ -8,7 +8,7 @@ from PIL import Image
 from transformers import AutoProcessor, LlavaNextConfig, LlavaNextProcessor, SiglipVisionConfig
 
 from amalia_vl_hf import AmaliaVLImageProcessor, AmaliaVLProcessor
-from amalia_vl_hf.processing.processing_amalia_vl import CHAT_TEMPLATE
+from amalia_vl_hf.processing.media_slots_amalia_vl import CHAT_TEMPLATE
 from amalia_vl_hf.processing.tiling_amalia_vl import generate_pinpoints
 from tests.processing.test_image_processing import EXTREMES, stock_processor
 from tests.tiny import tiny_model, tiny_text_config, tiny_tokenizer

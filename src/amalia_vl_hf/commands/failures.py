@@ -22,6 +22,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "deepspeed": ("deepspeed",),
     "serve": ("fastapi", "uvicorn", "openai"),
     "chat": ("gradio",),
+    "video": ("av",),
     "quantise": ("accelerate", "torchao", "bitsandbytes"),
 }
 # Packages whose own errors are about what they were given: files, answers of a server, a machine's limits.

@@ -22,19 +22,20 @@ class ChatTokens(NamedTuple):
     ids: NDArray[np.int64]
     answers: NDArray[np.int64]
 
-    def widened(self, slot: int, visual: Sequence[int]) -> "ChatTokens":
-        """Give each image as many tokens as it takes in the decoder.
+    def widened(self, slot: int, visual: Sequence[int], kind: str = "image") -> "ChatTokens":
+        """Give each image, or each video, as many tokens as it takes in the decoder.
 
         Args:
-            slot: The id of `<image>`, here one for each image.
-            visual: Visual tokens of each image.
+            slot: The id of `<image>` or `<video>`, here one for each.
+            visual: Visual tokens of each.
+            kind: `image` or `video`, for errors.
 
         Raises:
             ValueError: There are not as many slots as images.
         """
         slots = self.ids == slot
         if slots.sum() != len(visual):
-            raise ValueError(f"{slots.sum()} <image> slots but {len(visual)} images")
+            raise ValueError(f"{slots.sum()} <{kind}> slots but {len(visual)} {kind}s")
         counts = np.ones(len(self.ids), np.int64)
         counts[slots] = visual
         return ChatTokens(self.ids.repeat(counts), self.answers.repeat(counts))

@@ -298,3 +298,12 @@ class _Budget:
 
 _budget = _Budget(DECODE_BYTES)
 os.register_at_fork(after_in_child=_budget.reset)
+
+
+def decoding_memory(size: int) -> contextlib.AbstractContextManager[None]:
+    """Hold a part of the memory that all threads share while they decode; who asks for one part asks for no other.
+
+    Args:
+        size: Bytes.
+    """
+    return _budget.share(size)

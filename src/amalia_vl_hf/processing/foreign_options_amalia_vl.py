@@ -1,4 +1,4 @@
-"""Options of LLaVA-NeXT's and LLaVA-OneVision's processors, in the words of ours."""
+"""Options that are not ours: those of LLaVA-NeXT's and LLaVA-OneVision's processors, and of tokenizers."""
 
 import json
 import re
@@ -8,10 +8,17 @@ from typing import Any
 
 from PIL import Image
 from transformers import AutoConfig
-from transformers.utils import PROCESSOR_NAME, cached_file
+from transformers.utils import PROCESSOR_NAME, VIDEO_PROCESSOR_NAME, cached_file
 
-from .tile_settings_amalia_vl import tile_size_of
+from .tile_pixels_amalia_vl import tile_size_of
 
+TOKENIZER_OPTIONS = (  # that people set when they load; its other ones stay in its own files
+    "padding_side", "truncation_side", "model_max_length", "model_input_names", "clean_up_tokenization_spaces",
+    "split_special_tokens", "bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token",
+    "additional_special_tokens", "extra_special_tokens", "add_bos_token", "add_eos_token", "add_prefix_space",
+    "from_slow", "legacy", "tokenizer_type", "tokenizer_file", "vocab_file", "add_special_tokens", "gguf_file",
+    "fix_mistral_regex", "response_schema",
+)  # fmt: skip
 ONEVISION = "LlavaOnevision"
 _ASPECT = re.compile(r"anyres_max_(\d+)")
 
@@ -38,6 +45,42 @@ def translated_options(options: Mapping[str, Any], directory: str | Path, **hub_
     if _kind(options).startswith(ONEVISION):
         translated |= {"pool_above_tiles": pooling_of(processor), "tile_several": False}
     return translated
+
+
+def video_options(options: Mapping[str, Any], directory: str | Path, **hub_options: Any) -> dict[str, Any]:
+    """Read what LLaVA-OneVision's processor says of videos: how many frames, and, to be compared, what pixels become.
+
+    Args:
+        options: Of the processor.
+        directory: Where they are from, or the id on the Hub.
+        **hub_options: Where a directory's files are.
+
+    Returns:
+        `num_frames` and `fps`, where they are said, and `video_processor`, the options themselves.
+    """
+    if not str(options.get("processor_class", "")).startswith(ONEVISION):
+        return {}
+    videos = options.get("video_processor") or read_options(directory, VIDEO_PROCESSOR_NAME, **hub_options)
+    return {name: videos[name] for name in ("num_frames", "fps") if videos.get(name)} | {"video_processor": videos}
+
+
+def require_same_pixels(images: Mapping[str, Any], videos: Mapping[str, Any]) -> None:
+    """Hold what becomes of a video's pixels to what becomes of an image's: the model has one mean of both.
+
+    Args:
+        images: Options of our image processor.
+        videos: Options of LLaVA-OneVision's video processor.
+
+    Raises:
+        ValueError: They differ; names the options.
+    """
+    stated = {name: videos[name] for name in ("image_mean", "image_std", "resample") if videos.get(name) is not None}
+    if videos.get("size"):
+        stated["size"] = dict.fromkeys(("height", "width"), tile_size_of(videos["size"]))
+    other = [f"{name} is {value}, not {images[name]}" for name, value in stated.items() if value != images[name]]
+    other += [f"{name} is off" for name in ("do_resize", "do_rescale", "do_normalize") if videos.get(name) is False]
+    if other:
+        raise ValueError(f"AMALIA-VL makes of a video's frames what it makes of images, but: {'; '.join(other)}")
 
 
 def pooling_of(options: Mapping[str, Any]) -> int:

@@ -36,7 +36,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from .addresses_amalia_vl import FetchError, download_named
+from .addresses_amalia_vl import DownloadLimits, FetchError, download_named
 from .decoding_amalia_vl import MAX_PIXELS, RefusedImageError, load_pixels, read_header, require_size
 
 _BAND = 2**20  # pixels that are composed on white at once
@@ -58,13 +58,13 @@ def load_image(source: Any, index: int) -> Image.Image:
     try:
         return _to_rgb(_open(source))
     except Exception as error:  # decoders meet hostile files with OSError, SyntaxError, struct.error, EOFError...
-        raise ValueError(f"image {index}{_describe(source)} cannot be used: {_reason(error)}") from error
+        raise ValueError(f"image {index}{describe(source)} cannot be used: {_reason(error)}") from error
 
 
-def _describe(source: Any) -> str:
+def describe(source: Any) -> str:
     """Name a source, as far as it has a name."""
     if isinstance(source, Mapping):
-        return _describe(source["path"]) if source.get("path") else _describe(source.get("bytes"))
+        return describe(source["path"]) if source.get("path") else describe(source.get("bytes"))
     if isinstance(source, bytes | bytearray | memoryview):
         return f" ({len(source)} bytes)"
     name = source if isinstance(source, str | Path) else getattr(source, "filename", "")
@@ -106,21 +106,35 @@ def _open(source: Any) -> Image.Image:
 
 def _open_text(text: str) -> Image.Image:
     """Open what a string points at: an address, a `data:` URI, a file, or base64 itself."""
-    if text.startswith(("http://", "https://")):
-        return _decode(download_named(text))
-    if text.startswith("file:"):
-        return _open_file(_file_of(text))
-    if text.startswith("data:"):
-        header, _, body = text.partition(",")
-        if not header.endswith(";base64"):
-            raise RefusedImageError("a data: URI must be base64")
-        return _decode(base64.b64decode(body))
-    if _exists(text):
-        return _open_file(Path(text))
+    if (stored := locate(text)) is not None:
+        return _open_file(stored) if isinstance(stored, Path) else _decode(stored)
     try:
         return _decode(base64.b64decode(text, validate=True))
     except (binascii.Error, UnidentifiedImageError, ValueError) as error:  # ValueError: not ASCII
         raise FileNotFoundError(text) from error
+
+
+def locate(text: str, limits: DownloadLimits | None = None) -> Path | bytes | None:
+    """Find the file that a string names: an address, which is fetched, a `data:` URI, or a path; None if it is none.
+
+    Args:
+        text: The string.
+        limits: Of what is fetched.
+
+    Raises:
+        FetchError: It was not fetched.
+        ValueError: A URI that is not read.
+    """
+    if text.startswith(("http://", "https://")):
+        return download_named(text, limits)
+    if text.startswith("file:"):
+        return _file_of(text)
+    if text.startswith("data:"):
+        header, _, body = text.partition(",")
+        if not header.endswith(";base64"):
+            raise RefusedImageError("a data: URI must be base64")
+        return base64.b64decode(body)
+    return Path(text) if _exists(text) else None
 
 
 def _file_of(address: str) -> Path:
@@ -140,10 +154,19 @@ def _exists(text: str) -> bool:
 
 
 def _open_file(path: Path) -> Image.Image:
-    if path.exists() and not path.is_file():  # opening a pipe would wait for whoever writes to it
+    require_file(path)
+    return read_header(path)
+
+
+def require_file(path: Path) -> None:
+    """Refuse what is there but no file: opening a pipe would wait for whoever writes to it.
+
+    Raises:
+        RefusedImageError: It is something else.
+    """
+    if path.exists() and not path.is_file():
         kind = "a folder" if path.is_dir() else "a pipe, a socket or a device"
         raise RefusedImageError(f"it is {kind}, not a file")
-    return read_header(path)
 
 
 def _decode(encoded: bytes) -> Image.Image:
@@ -208,11 +231,11 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     elif image.mode == "F":
         image = _from_array(np.asarray(image))
     if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
-        return _on_white(image)
+        return on_white(image)
     return image.convert("RGB") if image.mode != "RGB" else image
 
 
-def _on_white(image: Image.Image) -> Image.Image:
+def on_white(image: Image.Image) -> Image.Image:
     """Compose a transparent picture on white, band by band, since that takes several copies."""
     width, height = image.size
     whole = Image.new("RGB", image.size)

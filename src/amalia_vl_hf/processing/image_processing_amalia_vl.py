@@ -15,8 +15,16 @@ from transformers.utils import TensorType
 
 from .foreign_options_amalia_vl import translated_options
 from .image_loading_amalia_vl import load_image
-from .tile_pixels_amalia_vl import normalised, on_square, write_tiles
-from .tile_settings_amalia_vl import MOST_CANVASES, TileSettings, floats, per_channel, tile_size_of
+from .tile_pixels_amalia_vl import (
+    MOST_CANVASES,
+    TileSettings,
+    floats,
+    normalised,
+    on_square,
+    per_channel,
+    tile_size_of,
+    write_tiles,
+)
 from .tiling_amalia_vl import UNTILED, TileLayout
 
 HUB_OPTIONS = ("cache_dir", "local_files_only", "revision", "subfolder", "token")  # where a directory's files are
@@ -112,7 +120,7 @@ class AmaliaVLImageProcessor(BaseImageProcessor):
         tile_several: bool = True,
         **kwargs: Any,
     ) -> None:
-        kwargs = _without_standard(kwargs)
+        kwargs = without_standard(kwargs)
         if unknown := sorted(set(kwargs) - BOOKKEEPING):
             raise ValueError(f"AmaliaVLImageProcessor has no option {', '.join(unknown)}")
         super().__init__(**kwargs)
@@ -155,7 +163,7 @@ class AmaliaVLImageProcessor(BaseImageProcessor):
             ValueError: One of `kwargs` is no option, and is none of those that loading takes, and the caller does not
                 want back what is not used.
         """
-        options = _without_standard(kwargs)
+        options = without_standard(kwargs)
         known = {name: options.pop(name) for name in cls.valid_kwargs.__annotations__ if name in options}
         returned = options.pop("return_unused_kwargs", False)
         if not returned:
@@ -255,9 +263,13 @@ class AmaliaVLImageProcessor(BaseImageProcessor):
         return [settings.tokens(settings.layout(*size) if tiled else UNTILED) for size in sizes]
 
     def settings(self, overrides: Mapping[str, Any]) -> TileSettings:
-        """Merge a call's options over the processor's own and check them."""
+        """Merge a call's options over the processor's own and check them.
+
+        Raises:
+            ValueError: One is unknown or impossible.
+        """
         names = set(self.valid_kwargs.__annotations__) - {"return_tensors"}
-        overrides = _without_standard(overrides)
+        overrides = without_standard(overrides)
         if unknown := sorted(set(overrides) - names):
             raise ValueError(
                 f"AmaliaVLImageProcessor has no option {', '.join(unknown)}; it has {', '.join(sorted(names))}"
@@ -293,17 +305,22 @@ def flatten_images(images: Any) -> list[Image.Image]:
     return [images]
 
 
-def _without_standard(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out the options of any image processor whose values are what this one does anyway.
+def without_standard(options: Mapping[str, Any], more: Mapping[str, tuple[Any, ...]] | None = None) -> dict[str, Any]:
+    """Leave out the options of any processor of transformers whose values are what this one does anyway.
+
+    Args:
+        options: Those given.
+        more: Options beside `STANDARD`, with the values that may be given.
 
     Raises:
         ValueError: One has another value.
     """
-    for name, values in STANDARD.items():
+    standard = STANDARD | dict(more or {})
+    for name, values in standard.items():
         if options.get(name) is not None and options[name] not in values:
             listed = " or ".join(repr(value) for value in values) or "left out"
             raise ValueError(f"there is no option {name}={options[name]!r}: {name} is always {listed}")
-    return {name: value for name, value in options.items() if name not in STANDARD}
+    return {name: value for name, value in options.items() if name not in standard}
 
 
 def _with_company(images: Any) -> Iterator[tuple[Image.Image, bool]]:

@@ -9,7 +9,7 @@ and get the same ids from it.
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -18,7 +18,9 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 # Noncharacters, which Unicode keeps for a program's own use: no text that is interchanged holds them.
 MARK, _NAME = "\ufdd0", "\ufdd1"
-PAYLOADS = ("image", "url", "path", "base64", "image_url")  # where a part has its image
+# Types of parts that are images and videos, and where such a part has its own.
+IMAGES, VIDEOS = ("image", "image_url"), ("video",)
+PAYLOADS = {IMAGES: ("image", "url", "path", "base64", "image_url"), VIDEOS: ("video", "url", "path")}
 ROLES = ("system", "user", "assistant")
 _PRIVATE = 0xF0000  # where Unicode's private characters begin, 65,534 of them
 _ROLE_TEST = re.compile(r"""role['"]?\s*\]?\s*(?:[=!]=|(?:not\s+)?in\b)\s*([\[(][^\])]*[\])]|'[^']*'|"[^"]*")""")
@@ -27,12 +29,12 @@ _QUOTED = re.compile(r"""'([^']*)'|"([^"]*)\"""")
 Turns = Sequence[Mapping[str, Any]]
 
 
-def control_tokens(tokenizer: PreTrainedTokenizerBase, image_token: str, template: Any) -> tuple[str, ...]:
+def control_tokens(tokenizer: PreTrainedTokenizerBase, slots: Sequence[str], template: Any) -> tuple[str, ...]:
     """List what acts when it is tokenised: special tokens, and other added ones that the template writes.
 
     Args:
         tokenizer: The model's.
-        image_token: What stands for an image.
+        slots: What stands for an image or a video.
         template: The chat template, or several by name.
 
     Returns:
@@ -41,7 +43,7 @@ def control_tokens(tokenizer: PreTrainedTokenizerBase, image_token: str, templat
     source = "\n".join(template.values()) if isinstance(template, Mapping) else str(template)
     added = tokenizer.added_tokens_decoder.values()
     acting = {str(token) for token in added if token.special or (str(token).strip() and str(token) in source)}
-    return tuple(sorted((token for token in {image_token, *acting} if len(token) > 1), key=lambda t: (-len(t), t)))
+    return tuple(sorted((token for token in {*slots, *acting} if len(token) > 1), key=lambda t: (-len(t), t)))
 
 
 def require_plain(turns: Turns, template: str, where: str, tokens: Sequence[str] = ()) -> None:
@@ -126,14 +128,30 @@ def literal_tokens(texts: Sequence[str], tokens: Sequence[str]) -> list[str]:
     return sorted({token for text in texts for token in pattern.findall(text)}) if tokens else []
 
 
-def count_slots(chat: Sequence[Mapping[str, Any]], image_token: str) -> tuple[int, int]:
-    """Count a conversation's typed image parts, and the `<image>` of its contents that are strings."""
+def count_slots(chat: Sequence[Mapping[str, Any]], slot: str, types: tuple[str, ...]) -> tuple[int, int]:
+    """Count a conversation's parts of some types, and the slots of its contents that are strings.
+
+    Args:
+        chat: The conversation.
+        slot: What stands for such a part.
+        types: `IMAGES` or `VIDEOS`.
+    """
     contents = [turn.get("content") or "" for turn in chat]
-    parts = [part for content in contents if not isinstance(content, str) for part in content]
     return (
-        sum(part["type"] in ("image", "image_url") for part in parts),
-        sum(content.count(image_token) for content in contents if isinstance(content, str)),
+        sum(part["type"] in types for content in contents if not isinstance(content, str) for part in content),
+        sum(content.count(slot) for content in contents if isinstance(content, str)),
     )
+
+
+def held_by(chats: Sequence[Sequence[Mapping[str, Any]]], types: tuple[str, ...]) -> list[int]:
+    """Count the images or videos that the parts of each conversation hold."""
+    parts = [
+        [p for turn in chat if not isinstance(turn.get("content") or "", str) for p in turn["content"]]
+        for chat in chats
+    ]
+    return [
+        sum(p.get(key) is not None for p in some for key in PAYLOADS[types] if p["type"] in types) for some in parts
+    ]
 
 
 def images_of(chats: Sequence[Sequence[Mapping[str, Any]]], options: Mapping[str, Any]) -> list[int]:
@@ -141,14 +159,7 @@ def images_of(chats: Sequence[Sequence[Mapping[str, Any]]], options: Mapping[str
     beside = (options.get("processor_kwargs") or {}).get("images", options.get("images"))
     if beside is not None:
         return [count_images(beside)] if len(chats) == 1 else [count_images(entry) for entry in beside]
-    parts = [
-        [p for turn in chat if not isinstance(turn.get("content") or "", str) for p in turn["content"]]
-        for chat in chats
-    ]
-    return [
-        sum(p.get(key) is not None for p in some for key in PAYLOADS if p["type"] in ("image", "image_url"))
-        for some in parts
-    ]
+    return held_by(chats, IMAGES)
 
 
 def count_images(images: Any) -> int:
@@ -160,25 +171,26 @@ def count_images(images: Any) -> int:
     return len(images) if getattr(images, "ndim", 0) == 4 else 1
 
 
-def mark_turns(turns: Turns, tokens: tuple[str, ...], slot: str | None = None) -> list[dict[str, Any]]:
+def mark_turns(turns: Turns, tokens: tuple[str, ...], slots: Collection[str] = ()) -> list[dict[str, Any]]:
     """Mark the texts of a conversation in which control tokens stand.
 
     Args:
         turns: Checked turns.
         tokens: The control tokens.
-        slot: The image token, if it is a slot in string contents; else it is text there, as everywhere.
+        slots: Tokens of images and videos that are slots in string contents; others are text there, as everywhere.
     """
-    return [{key: _mark_entry(key, value, tokens, slot) for key, value in turn.items()} for turn in turns]
+    return [{key: _mark_entry(key, value, tokens, slots) for key, value in turn.items()} for turn in turns]
 
 
-def _mark_entry(key: str, value: Any, tokens: tuple[str, ...], slot: str | None) -> Any:
+def _mark_entry(key: str, value: Any, tokens: tuple[str, ...], slots: Collection[str]) -> Any:
     if key == "role":
         return value
     if key != "content" or value is None:
         return mark_values(value, tokens)
     if isinstance(value, str):
-        pieces = value.split(slot) if slot else [value]
-        return (slot or "").join(_mark_texts(pieces, tokens))
+        pieces = re.split(f"({'|'.join(map(re.escape, slots))})", value) if slots else [value]
+        pieces[::2] = _mark_texts(pieces[::2], tokens)  # what is between slots
+        return "".join(pieces)
     # Parts follow each other without anything between, so that a token may stand in several of them together.
     texts = iter(_mark_texts([part["text"] for part in value if part["type"] == "text"], tokens))
     return [{**part, "text": next(texts)} if part["type"] == "text" else part for part in value]

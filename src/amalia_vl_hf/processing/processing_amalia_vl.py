@@ -11,18 +11,31 @@ from transformers.processing_utils import MultiModalData
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from .chat_tokens_amalia_vl import ChatTokens, tokens_within
+from .foreign_options_amalia_vl import TOKENIZER_OPTIONS, require_same_pixels, video_options
 from .image_processing_amalia_vl import (
+    HUB_OPTIONS,
     LOADING,
     STANDARD,
     AmaliaVLImageProcessor,
     flatten_images,
     require_known,
 )
+from .media_slots_amalia_vl import (
+    CHAT_TEMPLATE,
+    given_images,
+    given_videos,
+    loaded_images,
+    marked_chat,
+    rendered_chat,
+    require_slots,
+    settled,
+)
 from .plain_text_amalia_vl import (
     MARK,
+    VIDEOS,
     control_tokens,
-    count_images,
     count_slots,
+    held_by,
     images_of,
     literal_tokens,
     mark_turns,
@@ -34,85 +47,41 @@ from .plain_text_amalia_vl import (
     twin_of,
 )
 from .tiling_amalia_vl import TileLayout, num_visual_tokens
+from .video_loading_amalia_vl import flatten_videos
+from .video_processing_amalia_vl import AmaliaVLVideoProcessor
 
-# ChatML. The sequence opens with <s> because servers tokenise rendered chats without adding it; the processor removes
-# it where the tokenizer adds its own. An image is followed by a line break, unless it ends the turn, so that typed
-# content reads like the evaluation's "<image>\n" + question. The answer and its <|im_end|> are what training learns.
-CHAT_TEMPLATE = r"""
-{%- macro render(content) -%}
-  {%- if content is string -%}
-    {{- content -}}
-  {%- else -%}
-    {%- for part in content -%}
-      {%- if part['type'] == 'image' -%}
-        {{- '<image>' if loop.last else '<image>\n' -}}
-      {%- elif part['type'] == 'text' -%}
-        {{- part['text'] -}}
-      {%- else -%}
-        {{- raise_exception("A message may hold parts of type 'image' and 'text', not '" ~ part['type'] ~ "'") -}}
-      {%- endif -%}
-    {%- endfor -%}
-  {%- endif -%}
-{%- endmacro -%}
-{{- bos_token -}}
-{%- for message in messages -%}
-  {{- '<|im_start|>' ~ message['role'] ~ '\n' -}}
-  {%- if message['role'] == 'assistant' -%}
-    {%- generation -%}
-      {{- render(message['content']) ~ '<|im_end|>' -}}
-    {%- endgeneration -%}
-  {%- else -%}
-    {{- render(message['content']) ~ '<|im_end|>' -}}
-  {%- endif -%}
-  {{- '\n' -}}
-{%- endfor -%}
-{%- if add_generation_prompt -%}
-  {{- '<|im_start|>assistant\n' -}}
-{%- endif -%}
-""".strip()
-
-
-TOKENIZER_OPTIONS = (  # that people set when they load; its other ones stay in its own files
-    "padding_side", "truncation_side", "model_max_length", "model_input_names", "clean_up_tokenization_spaces",
-    "split_special_tokens", "bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token",
-    "additional_special_tokens", "extra_special_tokens", "add_bos_token", "add_eos_token", "add_prefix_space",
-    "from_slow", "legacy", "tokenizer_type", "tokenizer_file", "vocab_file", "add_special_tokens", "gguf_file",
-    "fix_mistral_regex", "response_schema",
-)  # fmt: skip
-
-
-class RenderedChat(str):
-    """A rendered chat with `<image>` in contents that are strings.
-
-    Attributes:
-        readings: The chat with them as slots, and with them as text; the call, which knows the images, chooses.
-    """
-
-    readings: tuple[str, str]
+OF_VIDEOS = ("video_token", "num_frames", "fps")
+OWN_OPTIONS = ("chat_template", "image_token", *OF_VIDEOS)
+VIDEO_TOKEN = "<video>"
+NO_VIDEOS = f": the tokenizer of this model has no {VIDEO_TOKEN}"
 
 
 class AmaliaVLProcessor(ProcessorMixin):
-    """Turn text with `<image>` slots, and their images, into the model's inputs.
+    """Turn text with `<image>` and `<video>` slots, their images and videos, into the model's inputs.
 
-    Each slot becomes as many `<image>` tokens as its image has visual tokens. The call returns `input_ids` and
-    `attention_mask` `(batch, length)`, and for images `pixel_values` `(total_tiles, 3, S, S)` and `tile_layouts`
-    `(total_tiles, 4)`.
+    Each slot becomes as many tokens as its image or video has visual tokens. The call returns `input_ids` and
+    `attention_mask` `(batch, length)`, for images `pixel_values` `(total_tiles, 3, S, S)` and `tile_layouts`
+    `(total_tiles, 4)`, for videos `pixel_values_videos` `(total_frames, 3, S, S)` and `video_frames` `(videos,)`.
 
-    In conversations, a slot is a part of type `image`; in a content that is a string, `<image>` is one only where
-    there are as many as images. Anything else that is written in a content is text, control tokens too. A text that is
-    given to the call itself is taken as a rendered chat: what it holds acts.
+    In conversations, a slot is a part of type `image` or `video`; in a content that is a string, `<image>` is one only
+    where there are as many as images. Anything else that is written in a content is text, control tokens too. A text
+    that is given to the call itself is taken as a rendered chat: what it holds acts.
 
-    Images come flat, in the order of the slots, or nested, a list for each text; `[]` means none. They may be anything
-    that `image_loading_amalia_vl` lists. Options of `AmaliaVLImageProcessor` may be given to a call: `max_tiles=0`.
+    Images come flat, in the order of the slots, or nested, a list for each text; `[]` means none; so do videos. They
+    may be anything that `image_loading_amalia_vl` and `video_loading_amalia_vl` list. Options of
+    `AmaliaVLImageProcessor` and `AmaliaVLVideoProcessor` may be given to a call: `max_tiles=0`, `num_frames=8`.
 
     Args:
         image_processor: Cuts the images.
         tokenizer: A fast tokenizer that has `image_token` among its special tokens.
         chat_template: Jinja template of conversations; ChatML with an answer mask if unset.
         image_token: What stands for an image in text.
+        video_token: What stands for a video; None for `<video>` where the tokenizer has it, else for no videos at all.
+        num_frames: Most frames that are taken of a video.
+        fps: Most frames that are taken of a second of video; None for no such limit.
     """
 
-    shown_token: str | None = None  # what errors call the image token, in a twin whose own is another
+    shown: Mapping[str, str] = {}  # what errors call the slots, in a twin whose own are others
 
     def __init__(
         self,
@@ -120,26 +89,44 @@ class AmaliaVLProcessor(ProcessorMixin):
         tokenizer: PreTrainedTokenizerBase,
         chat_template: str | dict[str, str] | None = None,
         image_token: str = "<image>",
+        video_token: str | None = None,
+        num_frames: int = 32,
+        fps: float | None = None,
     ) -> None:
-        self.image_token = image_token
-        self.image_token_id = tokenizer.convert_tokens_to_ids(image_token)
-        if self.image_token_id in (None, tokenizer.unk_token_id):
-            raise ValueError(f"the tokenizer does not know {image_token}; add it as a special token first")
+        for token in filter(None, (image_token, video_token)):
+            if not _knows(tokenizer, token):
+                raise ValueError(f"the tokenizer does not know {token}; add it as a special token first")
+        self.image_token, self.image_token_id = image_token, tokenizer.convert_tokens_to_ids(image_token)
+        self.video_token = video_token or (VIDEO_TOKEN if _knows(tokenizer, VIDEO_TOKEN) else None)
+        self.video_token_id = self.video_token and tokenizer.convert_tokens_to_ids(self.video_token)
+        self.num_frames, self.fps = num_frames, fps
+        AmaliaVLVideoProcessor(image_processor, num_frames, fps)  # refuses bad options now, not at the first video
         super().__init__(image_processor, tokenizer, chat_template=chat_template or CHAT_TEMPLATE)
 
-    def __call__(self, images: Any = None, text: Any = None, **kwargs: Any) -> BatchFeature:
-        """Process rendered text and images, as the class says.
+    @property
+    def videos(self) -> AmaliaVLVideoProcessor:
+        """What turns videos into frames; no attribute of transformers' name, whose loading needs torchvision."""
+        return AmaliaVLVideoProcessor(self.image_processor, self.num_frames, self.fps)
+
+    def __call__(self, images: Any = None, text: Any = None, videos: Any = None, **kwargs: Any) -> BatchFeature:
+        """Process rendered text, images and videos, as the class says.
 
         Raises:
-            ValueError: Slots and images do not agree, an image cannot be used, or a text cannot be tokenised.
+            ValueError: Slots and images or videos do not agree, one of them cannot be used, or a text cannot be
+                tokenised.
+            ImportError: A video is encoded, and PyAV is not installed.
         """
         if text is not None:
-            text = self._settled([text] if isinstance(text, str) else text, images)
+            given = {self.image_token: given_images(images), str(self.video_token): given_videos(videos)}
+            text = settled([text] if isinstance(text, str) else list(text), given)
             for sample, content in enumerate(text):
                 if isinstance(content, str):
                     require_characters(content, f"sample {sample}")
         reader, text = self._reader(text)
-        return super(AmaliaVLProcessor, reader).__call__(images=images, text=text, **kwargs)
+        if videos is not None:
+            reader = copy.copy(reader)
+            reader.video_processor = self.videos  # for this call alone, in which transformers looks for that name
+        return super(AmaliaVLProcessor, reader).__call__(images=images, text=text, videos=videos, **kwargs)
 
     def apply_chat_template(
         self,
@@ -172,20 +159,19 @@ class AmaliaVLProcessor(ProcessorMixin):
         batched = bool(conversation) and not isinstance(conversation[0], Mapping)
         chats = [getattr(chat, "messages", chat) for chat in (conversation if batched else [conversation])]
         source = self._template(chat_template)
-        tokens = control_tokens(self.tokenizer, self.image_token, source)
+        tokens = control_tokens(self.tokenizer, self.slots, source)
         for number, chat in enumerate(chats):
-            require_plain(chat, source, f"conversation {number}", tokens)
+            self._require_plain(chat, source, f"conversation {number}", tokens)
         options = {"tools": mark_values(tools, tokens), "documents": mark_values(documents, tokens), **kwargs}
 
         def render(turns: Any, **more: Any) -> Any:
             return super(AmaliaVLProcessor, self).apply_chat_template(turns, chat_template, **options, **more)
 
         if tokenize:
-            marked = [
-                self._marked(chat, tokens, count) for chat, count in zip(chats, images_of(chats, kwargs), strict=True)
-            ]
+            counts = zip(chats, images_of(chats, kwargs), held_by(chats, VIDEOS), strict=True)
+            marked = [marked_chat(chat, tokens, self.slots, given) for chat, *given in counts]
             return render(marked if batched else marked[0], tokenize=True)
-        rendered = [self._rendered(chat, tokens, render) for chat in chats]
+        rendered = [rendered_chat(chat, tokens, self.slots, render) for chat in chats]
         return rendered if batched else rendered[0]
 
     def encode_rendered(self, text: Sequence[str], **options: Any) -> BatchEncoding:
@@ -211,9 +197,9 @@ class AmaliaVLProcessor(ProcessorMixin):
             ValueError: Roles or texts are none that `apply_chat_template` takes.
         """
         source = self._template(None)
-        tokens = control_tokens(self.tokenizer, self.image_token, source)
+        tokens = control_tokens(self.tokenizer, self.slots, source)
         for chat, name in zip(chats, names, strict=True):
-            require_plain(chat, source, name, tokens)
+            self._require_plain(chat, source, name, tokens)
         texts, spans = render_jinja_template(
             [mark_turns(chat, tokens) for chat in chats],
             chat_template=source,
@@ -238,6 +224,16 @@ class AmaliaVLProcessor(ProcessorMixin):
         saved: list[str] = super().save_pretrained(*args, **kwargs)
         return saved
 
+    def to_dict(self) -> dict[str, Any]:
+        """Give what is saved: of videos nothing, where the model reads none."""
+        saved: dict[str, Any] = super().to_dict()
+        return {name: value for name, value in saved.items() if self.video_token or name not in OF_VIDEOS}
+
+    @property
+    def model_input_names(self) -> list[str]:
+        """Names of what a call may return."""
+        return [*super().model_input_names, *(AmaliaVLVideoProcessor.model_input_names if self.video_token else ())]
+
     def literal_tokens(self, turns: Sequence[Mapping[str, Any]], where: str) -> list[str]:
         """List the control tokens that stand literally in the texts of a conversation with typed contents.
 
@@ -249,8 +245,8 @@ class AmaliaVLProcessor(ProcessorMixin):
             ValueError: Its roles or texts are none that `apply_chat_template` takes.
         """
         source = self._template(None)
-        tokens = control_tokens(self.tokenizer, self.image_token, source)
-        require_plain(turns, source, where, tokens)
+        tokens = control_tokens(self.tokenizer, self.slots, source)
+        self._require_plain(turns, source, where, tokens)
         return literal_tokens(
             [part["text"] for turn in turns for part in turn["content"] if part["type"] == "text"], tokens
         )
@@ -262,53 +258,29 @@ class AmaliaVLProcessor(ProcessorMixin):
             return str(own.get(name or "default", name or ""))
         return str(name or own)
 
-    def _marked(self, chat: Sequence[Mapping[str, Any]], tokens: tuple[str, ...], images: int) -> list[dict[str, Any]]:
-        """Mark a conversation's texts; `<image>` in strings is a slot if there are as many as images."""
-        typed, written = count_slots(chat, self.image_token)
-        slots = written > 0 and typed != images == typed + written
-        return mark_turns(chat, tokens, self.image_token if slots else None)
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """What stands for an image, and, where the model reads videos, for a video."""
+        return (self.image_token,) if self.video_token is None else (self.image_token, self.video_token)
 
-    def _rendered(self, chat: Sequence[Mapping[str, Any]], tokens: tuple[str, ...], render: Any) -> str:
-        """Render a conversation whose images are not known yet."""
-        typed, written = count_slots(chat, self.image_token)
-        words = str(render(mark_turns(chat, tokens)))
-        if not written:
-            return words
-        slots = str(render(mark_turns(chat, tokens, self.image_token)))
-        rendered = RenderedChat(words if typed else slots)
-        rendered.readings = (slots, words)
-        return rendered
-
-    def _settled(self, text: Iterable[Any], images: Any) -> list[Any]:
-        """Choose, for each chat with `<image>` in strings, the reading that has as many slots as images."""
-        text = list(text)
-        if not any(isinstance(content, RenderedChat) for content in text):
-            return text
-        nested = isinstance(images, list | tuple) and any(isinstance(entry, list | tuple) for entry in images)
-        if nested and len(images) == len(text):
-            return [
-                self._fitting([content], count_images(entry))[0] for content, entry in zip(text, images, strict=True)
-            ]
-        return self._fitting(text, count_images(images))
-
-    def _fitting(self, text: list[Any], images: int) -> list[Any]:
-        for reading in (0, 1):
-            chosen = [content.readings[reading] if isinstance(content, RenderedChat) else content for content in text]
-            if sum(content.count(self.image_token) for content in chosen if isinstance(content, str)) == images:
-                return chosen
-        return text
+    def _require_plain(self, chat: Any, source: str, where: str, tokens: tuple[str, ...]) -> None:
+        """Hold a conversation to what can be rendered, and to no videos where the model reads none."""
+        require_plain(chat, source, where, tokens)
+        if self.video_token is None and count_slots(chat, VIDEO_TOKEN, VIDEOS)[0]:
+            raise ValueError(f"{where}: A message may hold parts of type 'image' and 'text', not 'video'{NO_VIDEOS}")
 
     def _reader(self, text: list[Any] | None) -> tuple["AmaliaVLProcessor", list[Any] | None]:
         """Give who reads these texts, and how they are written for it: the processor, or its twin if one is marked."""
         unusual = [content for content in text or () if isinstance(content, str) and not content.isascii()]
-        tokens = control_tokens(self.tokenizer, self.image_token, self.chat_template) if unusual else ()
+        tokens = control_tokens(self.tokenizer, self.slots, self.chat_template) if unusual else ()
         for content in unusual:
             require_marks(content, tokens, repr(content[:40]))
         if text is None or not any(MARK in content for content in unusual):
             return self, text
         twin = copy.copy(self)
-        twin.shown_token = self.image_token
+        twin.shown = {rename_tokens(slot, tokens): slot for slot in self.slots}
         twin.tokenizer, twin.image_token = twin_of(self.tokenizer, tokens), rename_tokens(self.image_token, tokens)
+        twin.video_token = self.video_token and rename_tokens(self.video_token, tokens)
         return twin, [rename_tokens(content, tokens) if isinstance(content, str) else content for content in text]
 
     def num_visual_tokens(self, height: int, width: int, max_tiles: int | None = None) -> int:
@@ -320,6 +292,19 @@ class AmaliaVLProcessor(ProcessorMixin):
             max_tiles: Most tiles, if not the processor's own; 0 turns tiling off.
         """
         return self.image_processor.num_visual_tokens(height, width, max_tiles=max_tiles)
+
+    def image_tokens(self, sizes: Sequence[tuple[int, int]], max_tiles: int | None = None) -> list[int]:
+        """Count the positions that each image of one sample would take, as `AmaliaVLImageProcessor` does.
+
+        Args:
+            sizes: Height and width of each, in pixels.
+            max_tiles: Most tiles, if not the processor's own; 0 turns tiling off.
+        """
+        return self.image_processor.image_tokens(sizes, max_tiles=max_tiles)
+
+    def num_video_tokens(self, frames: int) -> int:
+        """Count the positions that a video of so many frames takes in the decoder."""
+        return self.videos.num_visual_tokens(frames)
 
     def replace_image_token(self, image_inputs: Mapping[str, Any], image_idx: int, **kwargs: Any) -> str:
         """Give what an image's slot in the text becomes.
@@ -333,6 +318,18 @@ class AmaliaVLProcessor(ProcessorMixin):
         pool = kwargs.get("pool_above_tiles") or self.image_processor.pool_above_tiles
         return self.image_token * num_visual_tokens(_image_layouts(image_inputs)[image_idx], side, pool)
 
+    def replace_video_token(self, video_inputs: Mapping[str, Any], video_idx: int, **kwargs: Any) -> str:
+        """Give what a video's slot in the text becomes.
+
+        Args:
+            video_inputs: What the video processor returned.
+            video_idx: Position of the video among those of the call.
+            **kwargs: Options of the call; size and patch size count.
+        """
+        options = {name: kwargs[name] for name in ("size", "patch_size") if name in kwargs}
+        frames = int(video_inputs["video_frames"][video_idx])
+        return str(self.video_token) * self.videos.num_visual_tokens(frames, **options)
+
     def prepare_inputs_layout(self, images: Any = None, text: Any = None, **kwargs: Any) -> tuple[Any, ...]:
         """Load the images, and drop the `<s>` that opens a rendered chat where the tokenizer adds its own."""
         images, text, *rest = super().prepare_inputs_layout(images=images, text=text, **kwargs)
@@ -340,22 +337,27 @@ class AmaliaVLProcessor(ProcessorMixin):
         if text is not None and adds_special and self._adds_bos():
             bos = self.tokenizer.bos_token
             text = [sample.removeprefix(bos) if isinstance(sample, str) else sample for sample in text]
-        return (images if flatten_images(images) else None, text, *rest)
+        videos, audio = rest
+        videos = videos if flatten_videos(videos) else None
+        return (images if flatten_images(images) else None, text, videos, audio)
 
     def _adds_bos(self) -> bool:
         return bool(self.tokenizer.bos_token) and self.tokenizer("").input_ids[:1] == [self.tokenizer.bos_token_id]
 
-    def validate_inputs(self, images: Any = None, text: Any = None, **kwargs: Any) -> None:
-        """Check that every text has as many `<image>` slots as images.
+    def validate_inputs(self, images: Any = None, text: Any = None, videos: Any = None, **kwargs: Any) -> None:
+        """Check that every text has as many slots as images, and as videos.
 
         Raises:
-            ValueError: If not, with the sample's index; or if there is nothing to process, or anything but text and
-                images.
+            ValueError: If not, with the sample's index; or if there is nothing to process, or anything but text,
+                images and videos that the model reads.
         """
-        if other := sorted(name for name in ("videos", "audio") if kwargs.get(name) is not None):
-            raise ValueError(f"AMALIA-VL reads text and images, not {' or '.join(other)}")
+        reads = "text and images" if self.video_token is None else "text, images and videos"
+        unread = {"audio": kwargs.get("audio"), "videos": videos if self.video_token is None else None}
+        if other := [name for name, media in unread.items() if media is not None]:
+            why = NO_VIDEOS if "videos" in other else ""
+            raise ValueError(f"AMALIA-VL reads {reads}, not {' or '.join(other)}{why}")
         if text is None:
-            if images is None:
+            if images is None and videos is None:
                 raise ValueError("there is neither text nor an image to process")
             return
         for sample, content in enumerate(text):
@@ -364,24 +366,8 @@ class AmaliaVLProcessor(ProcessorMixin):
                 raise ValueError(f"text must be a string or a list of strings; sample {sample} is {kind}")
         if not text:
             raise ValueError("text is an empty list")
-        self._check_slots([content.count(self.image_token) for content in text], images)
-
-    def _check_slots(self, slots: list[int], images: Any) -> None:
-        """Hold the number of slots of each sample against its images, given flat or nested."""
-        nested = isinstance(images, list) and any(isinstance(entry, list) for entry in images)
-        if nested and len(images) != len(slots):
-            raise ValueError(f"{len(slots)} texts but {len(images)} lists of images; give a list for each text")
-        counts = [len(flatten_images(entry)) for entry in images] if nested else _deal(images, slots)
-        shown = self.shown_token or self.image_token
-        for sample, (wanted, given) in enumerate(zip(slots, counts, strict=True)):
-            if given != wanted:
-                remedy = (
-                    f"put {shown} into the text once for each image" if given > wanted else "lacks a turn its image?"
-                )
-                raise ValueError(
-                    f"sample {sample} has {wanted} {shown} slots but {given} images"
-                    f"{'' if nested else ' remain for it'}; does its text hold a literal {shown}? {remedy}"
-                )
+        for slot, given in zip(self.slots, (loaded_images(images), given_videos(videos)), strict=False):
+            require_slots(text, slot, given, self.shown.get(slot, slot))
 
     def _process_images(self, images: Any, **kwargs: Any) -> tuple[BatchFeature, list[str]]:
         """Cut the images, and give what each slot becomes; the base class cannot flatten samples without images."""
@@ -389,8 +375,14 @@ class AmaliaVLProcessor(ProcessorMixin):
         count = len(_image_layouts(features))
         return features, [self.replace_image_token(features, index, **kwargs) for index in range(count)]
 
+    def _process_videos(self, videos: Any, **kwargs: Any) -> tuple[BatchFeature, list[str]]:
+        """Take the videos' frames, and give what each slot becomes."""
+        features = self.video_processor(videos, **kwargs)
+        count = len(features["video_frames"])
+        return features, [self.replace_video_token(features, index, **kwargs) for index in range(count)]
+
     def _check_special_mm_tokens(self, text: list[str], text_inputs: Mapping[str, Any], modalities: list[str]) -> None:
-        """Refuse texts whose image tokens were cut by truncation.
+        """Refuse texts whose visual tokens were cut by truncation.
 
         Raises:
             ValueError: Names the first such sample.
@@ -399,7 +391,8 @@ class AmaliaVLProcessor(ProcessorMixin):
             super()._check_special_mm_tokens(text, text_inputs, modalities)
         except ValueError as error:
             for sample, (content, ids) in enumerate(zip(text, text_inputs["input_ids"], strict=True)):
-                wanted, kept = content.count(self.image_token), list(ids).count(self.image_token_id)
+                wanted = sum(content.count(slot) for slot in self.slots)
+                kept = sum(token in (self.image_token_id, self.video_token_id) for token in list(ids))
                 if wanted != kept:
                     raise ValueError(
                         f"truncation to {len(ids)} tokens cuts an image: sample {sample} has {wanted} visual tokens, "
@@ -408,21 +401,27 @@ class AmaliaVLProcessor(ProcessorMixin):
             raise
 
     def _get_num_multimodal_tokens(
-        self, image_sizes: Iterable[tuple[int, int]] | None = None, **kwargs: Any
+        self,
+        image_sizes: Iterable[tuple[int, int]] | None = None,
+        video_sizes: Iterable[tuple[int, int, int]] | None = None,
+        **kwargs: Any,
     ) -> MultiModalData:
-        """Tell servers (vLLM) what images of these sizes, `(height, width)` in pixels, will take.
+        """Tell servers (vLLM) what images of `(height, width)` and videos of `(frames, height, width)` will take.
 
         Returns:
-            `num_image_tokens` of each image, and `num_image_patches`: its rows in `pixel_values` and `tile_layouts`.
+            `num_image_tokens` of each image, and `num_image_patches`: its rows in `pixel_values` and `tile_layouts`;
+            `num_video_tokens` of each video.
         """
+        videos = None if video_sizes is None else [self.num_video_tokens(frames) for frames, *_ in video_sizes]
         if image_sizes is None:
-            return MultiModalData()
+            return MultiModalData(num_video_tokens=videos)
         known = self.image_processor.valid_kwargs.__annotations__.keys() - {"return_tensors"}
         options = kwargs.get("images_kwargs", {}) | {name: kwargs[name] for name in known & kwargs.keys()}
         sizes = list(image_sizes)
         return MultiModalData(
             num_image_tokens=[self.image_processor.num_visual_tokens(*size, **options) for size in sizes],
             num_image_patches=[self.image_processor.tile_layout(*size, **options).num_tiles for size in sizes],
+            num_video_tokens=videos,
         )
 
     @classmethod
@@ -434,6 +433,7 @@ class AmaliaVLProcessor(ProcessorMixin):
         Raises:
             ValueError: If visual tokens would be counted in a way AMALIA-VL does not.
         """
+        hub_options = {name: kwargs[name] for name in HUB_OPTIONS if name in kwargs}
         try:
             options, unused = super().get_processor_dict(pretrained_model_name_or_path, **kwargs)
         except RecursionError as error:
@@ -444,7 +444,7 @@ class AmaliaVLProcessor(ProcessorMixin):
         if additional := options.pop("num_additional_image_tokens", 0):
             raise ValueError(f"num_additional_image_tokens is {additional}; AMALIA-VL's tower has no such token")
         options.pop("patch_size", None)  # the image processor's, which reads it by itself
-        return options, unused
+        return options | video_options(options, pretrained_model_name_or_path, **hub_options), unused
 
     @classmethod
     def _get_arguments_from_pretrained(
@@ -457,9 +457,11 @@ class AmaliaVLProcessor(ProcessorMixin):
         """
         images = {*AmaliaVLImageProcessor.valid_kwargs.__annotations__, *STANDARD}
         if not kwargs.pop("return_unused_kwargs", False):
-            require_known(kwargs, [*sorted(images), *TOKENIZER_OPTIONS, "chat_template", "image_token"], cls.__name__)
+            require_known(kwargs, [*sorted(images), *TOKENIZER_OPTIONS, *OWN_OPTIONS], cls.__name__)
         image_options = {name: value for name, value in kwargs.items() if name in images or name in LOADING}
         image_processor = AmaliaVLImageProcessor.from_pretrained(pretrained_model_name_or_path, **image_options)
+        if processor_dict is not None and (videos := processor_dict.pop("video_processor", None)):
+            require_same_pixels(image_processor.to_dict(), videos)
         kwargs = {name: value for name, value in kwargs.items() if name not in images}
         try:
             tokenizer = cls._load_tokenizer_from_pretrained("tokenizer", pretrained_model_name_or_path, **kwargs)
@@ -470,14 +472,8 @@ class AmaliaVLProcessor(ProcessorMixin):
         return [image_processor, tokenizer]
 
 
-def _deal(images: Any, slots: list[int]) -> list[int]:
-    """Hand flat images out in order: to each text what its slots ask, to the last one all that remain."""
-    left = len(flatten_images(images))
-    counts = []
-    for wanted in slots[:-1]:
-        counts.append(min(wanted, left))
-        left -= counts[-1]
-    return [*counts, left]
+def _knows(tokenizer: PreTrainedTokenizerBase, token: str) -> bool:
+    return tokenizer.convert_tokens_to_ids(token) not in (None, tokenizer.unk_token_id)
 
 
 def _image_layouts(features: Mapping[str, Any]) -> list[TileLayout]:

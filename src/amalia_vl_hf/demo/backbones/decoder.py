@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm  # type: ignore[import-untyped]
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from ...processing.processing_amalia_vl import CHAT_TEMPLATE
+from ...processing.media_slots_amalia_vl import CHAT_TEMPLATE
 from ..scene_texts import (
     CAPTION_REQUEST,
     REJECTIONS,
