@@ -53,7 +53,8 @@ def test_frames_are_those_that_transformers_samples(videos, clips, kind, num_fra
 @pytest.mark.parametrize("kind", ["mp4", "webm", "avi"])
 @pytest.mark.parametrize("fps", [0.1, 0.5, 1, 2.5, 7, 25, 100])
 def test_fps_limits_frames_a_second(videos, clips, kind, fps):
-    expected = min(default_sample_indices_fn(VideoMetadata(total_num_frames=50, fps=25), fps=min(fps, 25)).size, 50)
+    metadata = VideoMetadata(total_num_frames=50, fps=25)
+    expected = max(1, default_sample_indices_fn(metadata, fps=min(fps, 25)).size)  # 5.19 gives none at 0.1
     frames = videos.sampled(clips / f"clip.{kind}", num_frames=1000, fps=fps)
     assert len(frames.positions) == expected
     assert frames.length == pytest.approx(2)

@@ -150,7 +150,7 @@ def test_a_frame_is_what_the_torch_resampler_makes_of_an_image(processor):
         stock = torch.nn.functional.interpolate(raw, (32, 32), mode="bicubic", antialias=True)
         off = (levels.int() - stock.int()).abs()  # from LLaVA-OneVision's, whose order of passes is torch's
         assert off.max() <= 3
-        assert off.float().mean() < 0.2
+        assert off.float().mean() < 0.3
         normalised = processor.videos(frames)["pixel_values_videos"]
         assert normalised.dtype == torch.float32
         assert torch.allclose(normalised, levels.float() / 127.5 - 1)
