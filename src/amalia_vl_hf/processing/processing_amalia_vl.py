@@ -171,7 +171,7 @@ class AmaliaVLProcessor(ProcessorMixin):
             counts = zip(chats, images_of(chats, kwargs), held_by(chats, VIDEOS), strict=True)
             marked = [marked_chat(chat, tokens, self.slots, given) for chat, *given in counts]
             return render(marked if batched else marked[0], tokenize=True)
-        rendered = [rendered_chat(chat, tokens, self.slots, render) for chat in chats]
+        rendered = [self._rendered(chat, tokens, render) for chat in chats]
         return rendered if batched else rendered[0]
 
     def encode_rendered(self, text: Sequence[str], **options: Any) -> BatchEncoding:
@@ -268,6 +268,10 @@ class AmaliaVLProcessor(ProcessorMixin):
         require_plain(chat, source, where, tokens)
         if self.video_token is None and count_slots(chat, VIDEO_TOKEN, VIDEOS)[0]:
             raise ValueError(f"{where}: A message may hold parts of type 'image' and 'text', not 'video'{NO_VIDEOS}")
+
+    def _rendered(self, chat: Sequence[Mapping[str, Any]], tokens: tuple[str, ...], render: Any) -> str:
+        """Render a conversation whose images and videos are not known yet."""
+        return rendered_chat(chat, tokens, self.slots, render)
 
     def _reader(self, text: list[Any] | None) -> tuple["AmaliaVLProcessor", list[Any] | None]:
         """Give who reads these texts, and how they are written for it: the processor, or its twin if one is marked."""

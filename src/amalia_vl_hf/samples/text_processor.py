@@ -12,8 +12,9 @@ from transformers import AutoTokenizer, BatchEncoding, PreTrainedConfig, PreTrai
 
 from ..processing.chat_tokens_amalia_vl import ChatTokens
 from ..processing.image_processing_amalia_vl import AmaliaVLImageProcessor
+from ..processing.media_slots_amalia_vl import CHAT_TEMPLATE
 from ..processing.plain_text_amalia_vl import mark_turns
-from ..processing.processing_amalia_vl import CHAT_TEMPLATE, AmaliaVLProcessor
+from ..processing.processing_amalia_vl import AmaliaVLProcessor
 
 _MARKS = re.compile(r"{%-?\s*generation\b")
 _WITHOUT_BOS = CHAT_TEMPLATE.replace("{{- bos_token -}}\n", "")
