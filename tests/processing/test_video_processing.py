@@ -100,7 +100,7 @@ def test_flat_and_nested_videos_are_the_same(processor):
             "sample 0 has 1 <video> slots but 0 videos; does its text hold a literal <video>",
         ),
         (["<video>"], [], "sample 0 has 1 <video> slots but 0 videos remain for it"),
-        (["a"], [0], "or does a turn lack its video"),
+        (["a"], [0], "put <video> into the text once for each video"),
         (["a", "b"], [[0]], "2 texts but 1 lists of videos"),
     ],
 )

@@ -90,7 +90,7 @@ def onevision_processor(
         vision_aspect_ratio=config.vision_aspect_ratio,
         chat_template=processor.chat_template,
         image_token=processor.image_token,
-        video_token=processor.video_token,
+        video_token=str(processor.video_token),
         video_frames=processor.num_frames,
     )
 
