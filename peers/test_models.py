@@ -14,11 +14,12 @@ from upstream.test_training_mixin import TrainingTesterMixin
 from amalia_vl_hf import AmaliaVLConfig, AmaliaVLForConditionalGeneration, AmaliaVLModel
 from peers.expected import FAILURES
 from tests.modeling.batches import Batch
-from tests.tiny import IMAGE_TOKEN_ID, tiny_config, tiny_text_config, tiny_vision_config
+from tests.modeling.video_batches import VideoBatch
+from tests.tiny import IMAGE_TOKEN_ID, tiny_text_config, tiny_video_config, tiny_vision_config
 
 
 class AmaliaVLModelTester:
-    """What the common tests ask of a model's own tester: a tiny config, and inputs with one image a sample."""
+    """What the common tests ask of a model's own tester: a tiny config that takes videos, and inputs with images."""
 
     batch_size = 3
     is_training = True
@@ -47,7 +48,8 @@ class AmaliaVLModelTester:
         return config
 
     def prepare_config_and_inputs_for_common(self):
-        config = tiny_config(text=copy.deepcopy(self.text), vision=copy.deepcopy(self.vision))
+        parts = {"text": copy.deepcopy(self.text), "vision": copy.deepcopy(self.vision)}
+        config = tiny_video_config(pool_above_tiles=None, **parts)
         return config, dict(self.batch.ours)
 
 
@@ -100,6 +102,12 @@ class AmaliaVLModelTest(ModelTesterMixin, TrainingTesterMixin, GenerationTesterM
         """Packed tiles come with their layouts."""
         config, inputs = self.model_tester.prepare_config_and_inputs_for_common()
         return config, {name: inputs[name] for name in ("pixel_values", "tile_layouts")}
+
+    def _video_features_prepare_config_and_inputs(self):
+        """Packed frames come with how many each video has."""
+        config, _ = self.model_tester.prepare_config_and_inputs_for_common()
+        videos = VideoBatch([[3], [1, 2]], [6, 6]).ours
+        return config, {name: videos[name] for name in ("pixel_values_videos", "video_frames")}
 
     def test_reverse_loading_mapping(self):
         """Own key names: what was read by the names of llava_next is saved by ours, so nothing is renamed back."""

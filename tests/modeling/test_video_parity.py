@@ -9,6 +9,7 @@ from transformers import LlavaOnevisionForConditionalGeneration
 
 from amalia_vl_hf import AmaliaVLConfig, AmaliaVLForConditionalGeneration, AmaliaVLModel
 from amalia_vl_hf.modeling.visual_packing_amalia_vl import pooled_size
+from tests.modeling.test_adapters import TARGETS, adapted, by_peft
 from tests.modeling.test_parity import CLEAN, load, write_current_keys, write_legacy_keys
 from tests.modeling.video_batches import SEVERAL, TEXT_LENGTHS, VideoBatch
 from tests.tiny import (
@@ -218,3 +219,20 @@ def test_what_neither_format_can_say_is_refused(tmp_path):
         tiny_model(tiny_config(pool_above_tiles=2)).save_pretrained(tmp_path, save_original_format=True)
     with pytest.raises(ValueError, match="pool_above_tiles is 0; a grid keeps"):
         tiny_config(pool_above_tiles=0)
+
+
+@pytest.mark.parametrize("targets", TARGETS)
+def test_adapters_of_stock_run_here_and_ours_there(tmp_path, targets):
+    tiny_llava_onevision(-2, vision_aspect_ratio="anyres_max_2").save_pretrained(tmp_path / "base")
+    kinds, batch = (
+        (LlavaOnevisionForConditionalGeneration, AmaliaVLForConditionalGeneration),
+        VideoBatch([[3], [3, 2]], [6, 9]),
+    )
+    real = batch.attention_mask.bool()
+    for number, trained in enumerate(kinds):
+        folder = tmp_path / str(number)
+        adapted(trained, tmp_path / "base", TARGETS[targets]).save_pretrained(folder)
+        stock, ours = (by_peft(kind, tmp_path / "base", folder).eval() for kind in kinds)
+        with torch.no_grad():
+            expected = stock(**batch.stock(stock.base_model.model)).logits[real]
+            torch.testing.assert_close(ours(**batch.ours).logits[real], expected, atol=1e-5, rtol=0)

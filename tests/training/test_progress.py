@@ -16,7 +16,7 @@ from amalia_vl_hf.training.progress import GROUPS, GroupedCollator, Meter, group
 from amalia_vl_hf.training.recipe import RecipeError
 from amalia_vl_hf.training.report import write_training_report
 from amalia_vl_hf.training.run import build_trainer, train
-from tests.tiny import IMAGE_TOKEN_ID
+from tests.tiny import IMAGE_TOKEN_ID, VIDEO_TOKEN_ID
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_groups_are_categories_or_else_sources(mixture):
 
 
 def test_tokens_and_losses_add_up_between_two_looks():
-    meter, accelerator = Meter(("a", "b", "c"), IMAGE_TOKEN_ID, None), Accelerator(cpu=True)
+    meter, accelerator = Meter(("a", "b", "c"), [IMAGE_TOKEN_ID, VIDEO_TOKEN_ID], None), Accelerator(cpu=True)
     ids = torch.tensor([[1, IMAGE_TOKEN_ID, IMAGE_TOKEN_ID, 5], [1, 5, 2, 2]])
     for _ in range(2):
         meter.count({"input_ids": ids, "attention_mask": torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]])})

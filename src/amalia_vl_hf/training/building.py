@@ -131,13 +131,14 @@ class _Data:
 
     def shared(self, recipe: Recipe, args: Any, model: torch.nn.Module) -> dict[str, Any]:
         """Arguments that both trainers take."""
+        slots = (self.processor.image_token_id, getattr(self.processor, "video_token_id", None))
         return {
             "stage": recipe.training_stage,
             "args": args,
             "processing_class": self.processor,
             "train_dataset": self.dataset,
             "peft_config": lora_config(recipe, model),
-            "meter": Meter(self.groups, self.processor.image_token_id, self.bad_samples),
+            "meter": Meter(self.groups, [slot for slot in slots if slot is not None], self.bad_samples),
         }
 
 

@@ -25,7 +25,7 @@ from peft import get_peft_model
 from transformers import PreTrainedConfig
 
 from ..memory import decoder_layer_numbers, kept_numbers, tower_layer_numbers
-from ..processing.tiling_amalia_vl import TileLayout, num_visual_tokens
+from ..processing.tiling_amalia_vl import TileLayout, num_visual_tokens, video_tokens
 from ..quantisation import NF4_BYTES, in_blocks
 from ..samples.checking import DROPPED, SampleCheck, check
 from ..samples.loading import load_samples
@@ -132,10 +132,17 @@ def _activations(recipe: Recipe, config: PreTrainedConfig) -> float:
     numbers = kept_numbers(*layers, recipe.gradient_checkpointing) * conversations * recipe.max_length
     if "tower" in stage.trainable:
         vision = config.vision_config
-        patches = config.patches_per_side**2 * (1 + stage.max_tiles)
+        patches = config.patches_per_side**2 * max(1 + stage.max_tiles, _frames(recipe, config))
         layers = (vision.hidden_size, tower_layer_numbers(vision), vision.num_hidden_layers)
         numbers += kept_numbers(*layers, recipe.gradient_checkpointing) * images * patches
     return float(numbers * (2 if recipe.precision == "bf16" else 4))
+
+
+def _frames(recipe: Recipe, config: PreTrainedConfig) -> int:
+    """Frames of videos that fit into a sample, each a tile to the tower; none where the model takes no videos."""
+    if config.video_token_id is None:
+        return 0
+    return int(recipe.max_length // (video_tokens(1, config.patches_per_side) - 1))
 
 
 def _data_lines(recipe: Recipe, samples: Dataset) -> Iterator[str]:
@@ -199,7 +206,7 @@ def _batch_lines(recipe: Recipe, sharing: Sharing, samples: int) -> Iterator[str
     image = ""
     if hasattr(config, "vision_config"):
         column = TileLayout(stage.max_tiles, min(stage.max_tiles, 1), pad_rows=0, pad_cols=0)  # has the most newlines
-        image = f"{num_visual_tokens(column, config.patches_per_side):,} an image, "
+        image = f"{num_visual_tokens(column, config.patches_per_side, config.pool_above_tiles):,} an image, "
     yield f"tokens     at most {image}{recipe.max_length:,} a sample, {step:,} a step"
 
 
@@ -234,7 +241,8 @@ def _shared_memory_lines(recipe: Recipe, sharing: Sharing) -> Iterator[str]:
         return
     samples = 1 if recipe.packing else recipe.batch_size
     times = 2 if stage.method == "dpo" and not recipe.shared_prompt else 1
-    most = max(1 + stage.max_tiles, recipe.max_length // config.patches_per_side**2)  # of one image, or of several
+    several = max(recipe.max_length // config.patches_per_side**2, _frames(recipe, config))
+    most = max(1 + stage.max_tiles, several)  # of one image, or of several and of videos
     tiles = samples * times * most
     number = 1 if recipe.pixels == "uint8" else 4
     batch = tiles * 3 * config.vision_config.image_size**2 * number

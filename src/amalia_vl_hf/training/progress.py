@@ -55,25 +55,26 @@ class Meter:
 
     Args:
         groups: Every group's name.
-        image_token_id: Marks visual tokens.
+        slot_ids: Mark visual tokens, of images and of videos.
         bad_samples: Counts what was replaced; None where nothing is.
     """
 
-    def __init__(self, groups: Sequence[str], image_token_id: int, bad_samples: BadSamples | None) -> None:
+    def __init__(self, groups: Sequence[str], slot_ids: Sequence[int], bad_samples: BadSamples | None) -> None:
         self.groups = tuple(groups)
-        self._image_token_id = image_token_id
+        self._slot_ids = tuple(slot_ids)
         self._bad_samples = bad_samples
         self._since = time.monotonic()
         self._tokens: torch.Tensor | float = 0  # of which visual: the second of two numbers
         self._losses: torch.Tensor | float = 0  # (groups, 2): sum, and what it is a sum over
 
     def count(self, batch: Mapping[str, Any]) -> None:
-        """Count a batch's tokens and those that come from images; padding is none."""
+        """Count a batch's tokens and those that come from images and videos; padding is none."""
         ids = batch.get("row_ids", batch["input_ids"])
         tokens = (
             batch["attention_mask"].sum() if "attention_mask" in batch else torch.tensor(ids.numel()).to(ids.device)
         )
-        self._tokens = self._tokens + torch.stack((tokens, (ids == self._image_token_id).sum()))
+        visual = sum((ids == slot).sum() for slot in self._slot_ids)
+        self._tokens = self._tokens + torch.stack((tokens, torch.as_tensor(visual, device=ids.device)))
 
     def add_losses(self, groups: torch.Tensor, losses: torch.Tensor, weights: torch.Tensor) -> None:
         """Add losses to their groups.

@@ -117,10 +117,11 @@ def build_card(directory: Path, place: Place, facts: Mapping[str, Any], scores: 
     Raises:
         CardError: Slots have no value.
     """
+    architecture = _architecture(directory)
     slots: dict[str, str] = {
         **fact_slots(facts, needs_picture=not place.private),
-        **_architecture(directory),
-        **_usage(place),
+        **architecture,
+        **_usage(place, architecture["export_format"]),
     }
     return fill(TEMPLATE, slots, directory, scores)
 
@@ -278,13 +279,15 @@ def _log_before(log: Path, model: str, sha256: str) -> Path:
     )
 
 
-def _usage(place: Place) -> dict[str, str]:
+def _usage(place: Place, export_format: str) -> dict[str, str]:
     """Say how the repository is loaded and served."""
     repo_id, trust = place.repo_id, ", trust_remote_code=True"
     form = "o código vem no repositório; com `amalia-vl-hf` instalado e importado, `trust_remote_code` é dispensável"
     if place.is_export and place.export_id:
         repo_id, trust = place.export_id, ""
-        form = f"formato `llava_next`, sem código próprio, imagens redimensionadas pelo Pillow; de `{place.repo_id}`"
+        form = (
+            f"formato `{export_format}`, sem código próprio, imagens redimensionadas pelo Pillow; de `{place.repo_id}`"
+        )
     exporting = "amalia-vl convert export DIRETORIA --out EXPORTACAO\nvllm serve EXPORTACAO"
     return {
         "repo_id": repo_id,
@@ -302,9 +305,11 @@ def _architecture(directory: Path) -> dict[str, str]:
     vision, text = config.vision_config, config.text_config
     layouts = _full_layouts(images)
     tiles = max(layout.num_tiles for layout in layouts) - 1
-    tokens = max(num_visual_tokens(layout, config.patches_per_side) for layout in layouts)
+    side, pool = config.patches_per_side, config.pool_above_tiles
+    tokens = max(num_visual_tokens(layout, side, pool) for layout in layouts)
     parameters = sum(math.prod(tensor.shape) for tensor in read_checkpoint(directory).values())
     return {
+        "export_format": "llava_next" if config.video_token_id is None else "llava_onevision",
         "vision_tower": f"SigLIP, {vision.num_hidden_layers} camadas de {vision.hidden_size}, "
         f"partes de {vision.patch_size} px",
         "decoder": f"{text.model_type}, {text.num_hidden_layers} camadas de {text.hidden_size}, "

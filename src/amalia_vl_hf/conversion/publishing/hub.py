@@ -148,7 +148,7 @@ def describe(release: Release, *, unverified: bool = False, api: HfApi | None = 
     with _bounded_requests():
         lines.append(_describe_sending(api or HfApi(), release, contents))
     if release.export_id:
-        lines.append(f"{'':>16}  and its llava_next export, made when it is pushed, for {release.export_id}")
+        lines.append(f"{'':>16}  and its export, made when it is pushed, for {release.export_id}")
     return "\n".join(lines), problems
 
 
@@ -163,7 +163,7 @@ def contents_of(release: Release) -> dict[str, Path | bytes]:
     if not is_adapter(release.directory):
         return _completed(gather(release.directory), release, facts, is_export=False)
     if release.export_id:
-        raise ValueError(f"{release.directory} holds adapters alone, which have no llava_next export; push the model")
+        raise ValueError(f"{release.directory} holds adapters alone, which have no export; push the model")
     return _completed(gather_adapter(release.directory, facts), release, facts, is_export=False)
 
 
