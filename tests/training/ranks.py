@@ -1,4 +1,4 @@
-"""What each of two real ranks runs: one recipe under DDP, ZeRO-2, ZeRO-3 and FSDP2 on gloo, one after the other."""
+"""What each of two real ranks runs: one recipe under DDP, ZeRO-2, ZeRO-3, hpZ and FSDP2 on gloo, one after the other."""
 
 import gc
 import json
@@ -30,6 +30,7 @@ ZERO3 = {
     "ACCELERATE_DEEPSPEED_ZERO3_INIT": "true",
     "ACCELERATE_DEEPSPEED_ZERO3_SAVE_16BIT_MODEL": "true",
 }
+HPZ = {**ZERO, "ACCELERATE_DEEPSPEED_ZERO3_INIT": "true"}  # of DeepSpeed's own file, see `hpz_config`
 # Recipe, and values in the place of all others.
 CASES = {
     "instruct": ("2_instruct",),
@@ -122,6 +123,7 @@ RUNS = {
     "instruct zero2": (ZERO2, trained),
     "instruct zero3": (ZERO3, trained),
     "instruct zero3 interrupted": (ZERO3, interrupted),
+    "instruct hpz": (HPZ, trained),
     "align zero3": (ZERO3, trained),
     "prefer zero3": (ZERO3, trained),
     "adapters zero3": (ZERO3, trained),
@@ -148,6 +150,14 @@ def seen_kinds() -> list[str]:
     return kinds
 
 
+def hpz_config(folder: Path) -> str:
+    """Write the recipe's file for hpZ with two ranks a machine."""
+    config = json.loads((RECIPES.parent / "accelerate" / "zero3_hpz.json").read_text(encoding="utf-8"))
+    config["zero_optimization"]["zero_hpz_partition_size"] = 2
+    (folder / "hpz.json").write_text(json.dumps(config), encoding="utf-8")
+    return str(folder / "hpz.json")
+
+
 def run_rank(rank: int, folder: Path, *overrides: str) -> None:
     """Run everything as one of the ranks and write what came out of it, for the test to compare."""
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank))
@@ -166,6 +176,7 @@ def run_rank(rank: int, folder: Path, *overrides: str) -> None:
 
 
 if __name__ == "__main__":
+    HPZ["ACCELERATE_DEEPSPEED_CONFIG_FILE"] = hpz_config(Path(sys.argv[1]))
     # Forked, the ranks do not import again what takes longer than their training, nor search it for garbage.
     gc.freeze()
     start_processes(run_rank, (Path(sys.argv[1]), *sys.argv[2:]), nprocs=2, start_method="fork")
