@@ -5,7 +5,17 @@ import shutil
 import pytest
 from PIL import ImageFont
 
-from amalia_vl_hf.data.typefaces import GLYPHS, OWN, find_typefaces, missing_glyphs
+from amalia_vl_hf.data.typefaces import (
+    GLYPHS,
+    OWN,
+    TEXT,
+    bold_of,
+    find_typefaces,
+    handwritten,
+    is_script,
+    missing_glyphs,
+    printed,
+)
 
 
 def test_every_font_of_the_package_has_every_glyph_and_a_licence():
@@ -14,6 +24,18 @@ def test_every_font_of_the_package_has_every_glyph_and_a_licence():
         assert missing_glyphs(path) == ""
         assert path.name.split("-")[0].removesuffix("Sans").removesuffix(".otf") in licences
         assert path.stat().st_size < 1_000_000
+
+
+def test_printed_and_handwritten_fonts_are_told_apart():
+    every = find_typefaces()
+    assert {*printed(every), *handwritten(every)} == set(every)
+    assert not {*printed(every)} & {*handwritten(every)}
+    assert len(printed(every)) >= 18
+    assert len(handwritten(every)) >= 8
+    assert {path for path in every if is_script(path)} < set(handwritten(every))
+    assert handwritten(printed(every)) == printed(every)
+    assert bold_of(TEXT / "Bitter-Regular.ttf", every) == TEXT / "Bitter-Bold.ttf"
+    assert bold_of(TEXT / "Oswald-Regular.ttf", every) == TEXT / "Oswald-Regular.ttf"
 
 
 def test_fonts_of_a_folder_are_taken_if_they_have_every_glyph(tmp_path, caplog):

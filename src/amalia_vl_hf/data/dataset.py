@@ -122,8 +122,22 @@ class DrawnSample(NamedTuple):
     more: tuple[bytes, ...] = ()
 
 
+class Box(NamedTuple):
+    """Where something stands in one of a sample's pictures, in pixels, to be drawn on a preview."""
+
+    text: str
+    top: float
+    left: float
+    bottom: float
+    right: float
+    picture: int = 0
+
+
 class RenderedDataset(Protocol):
-    """A module that makes a dataset; `pt_render_text` and `pt_ocr` are two."""
+    """A module that makes a dataset; `pt_render_text` and `pt_ocr` are two.
+
+    One whose rows know where things stand has a function `boxes`, too: from a row to a list of `Box`.
+    """
 
     NAME: str  # on the command line and of its folder
     TITLE: str  # in the paper's Table 1

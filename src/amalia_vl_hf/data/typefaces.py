@@ -1,4 +1,4 @@
-"""Fonts that can write European Portuguese: the ten of this package, and those of a folder of the user's.
+"""Fonts that can write European Portuguese: those of this package, and those of a folder of the user's.
 
 The package's own fonts are drawn from by default, so that the same seed gives the same pictures on every machine;
 `fonts/LICENCES.txt` says whose they are.
@@ -14,11 +14,15 @@ from PIL import ImageFont
 logger = logging.getLogger(__name__)
 
 OWN = Path(__file__).parent / "fonts"
+TEXT = OWN / "text"  # more of them, that texts and documents alone are drawn with
 SUFFIXES = (".ttf", ".otf")
 ACCENTED = "áàâãéêíóôõúüçÁÀÂÃÉÊÍÓÔÕÚÜÇ"
 TYPOGRAPHY = "ºª«»“”‘’–—…€"
 # What every font has to draw, and every text may hold beside white space.
 GLYPHS = frozenset(string.ascii_letters + string.digits + string.punctuation + ACCENTED + TYPOGRAPHY)
+# What the names of fonts hold that look as if written by hand; the second are joined, or far from print.
+HANDWRITTEN = ("ComicNeue", "Kalam", "PatrickHand", "Hand", "Note")
+SCRIPT = ("ArchitectsDaughter", "Caveat", "DancingScript", "PlaywritePt", "ShadowsIntoLight", "Script", "Cursive")
 _UNASSIGNED = "\U0010fffd"  # private use: fonts draw their box for missing glyphs
 _PROBE = 40  # pixels
 
@@ -32,7 +36,7 @@ def find_typefaces(folder: Path | None = None) -> tuple[Path, ...]:
     Raises:
         ValueError: The folder holds no font that has every glyph.
     """
-    own = tuple(sorted(path for path in OWN.iterdir() if path.suffix in SUFFIXES))
+    own = tuple(sorted(path for part in (OWN, TEXT) for path in part.iterdir() if path.suffix in SUFFIXES))
     if folder is None:
         return own
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
@@ -56,7 +60,33 @@ def missing_glyphs(path: Path) -> str:
     return "".join(glyph for glyph in sorted(GLYPHS) if _picture(font, glyph) in (box, None))
 
 
-@lru_cache(maxsize=256)
+def printed(typefaces: tuple[Path, ...]) -> tuple[Path, ...]:
+    """Give the fonts that do not look written by hand; all if there are none."""
+    return tuple(path for path in typefaces if not is_handwritten(path)) or typefaces
+
+
+def handwritten(typefaces: tuple[Path, ...]) -> tuple[Path, ...]:
+    """Give the fonts that look written by hand; all if there are none."""
+    return tuple(path for path in typefaces if is_handwritten(path)) or typefaces
+
+
+def is_handwritten(path: Path) -> bool:
+    """Tell whether a font looks written by hand, by its name."""
+    return is_script(path) or any(part in path.stem for part in HANDWRITTEN)
+
+
+def is_script(path: Path) -> bool:
+    """Tell whether a font's letters are joined or far from print: OCR reads them badly, and is measured apart."""
+    return any(part in path.stem for part in SCRIPT)
+
+
+def bold_of(path: Path, typefaces: tuple[Path, ...]) -> Path:
+    """Give the bold font of a font's family; the font itself where there is none."""
+    family = path.stem.partition("-")[0]
+    return next((other for other in typefaces if other.stem == f"{family}-Bold"), path)
+
+
+@lru_cache(maxsize=1024)
 def load(path: Path, size: int) -> ImageFont.FreeTypeFont:
     """Open a font at a size in pixels, with the layout that is the same in every build of Pillow."""
     return ImageFont.truetype(path, size, layout_engine=ImageFont.Layout.BASIC)

@@ -120,9 +120,11 @@ def test_card_and_sheet_say_what_is_there(built):
     assert "10 samples" in card
     assert "with seed 3" in card
     assert "license: apache-2.0" in card
+    for kind in ("sentence frames", "question frames", "fonts", "layouts", "values"):
+        assert f"| {kind} | " in card
     sheet = (built / "preview.html").read_text(encoding="utf-8")
-    assert sheet.count("<article>") == 2
-    assert sheet.count("data:image;base64,iVBOR") == 2
+    assert sheet.count("<article") == 2
+    assert sheet.count("data:image/png;base64,iVBOR") == 2
 
 
 def test_provenance_is_in_every_row(built):

@@ -9,7 +9,16 @@ from pygments.lexers.python import PythonLexer
 from pygments.styles import get_style_by_name
 from pygments.token import Error, Text
 
-from amalia_vl_hf.data.code.code_pictures import CODE_FONTS, MAX_LETTERS, MAX_LINES, THEMES, draw_code, picture_faults
+from amalia_vl_hf.data.code.code_pictures import (
+    BAR,
+    BUTTONS,
+    CODE_FONTS,
+    MAX_LETTERS,
+    MAX_LINES,
+    THEMES,
+    draw_code,
+    picture_faults,
+)
 from amalia_vl_hf.data.dataset import RejectedError
 from amalia_vl_hf.data.rows import png
 from amalia_vl_hf.data.text.text_pictures import contrast
@@ -69,6 +78,21 @@ def test_pictures_differ_in_theme_numbers_and_frame(pictures):
     assert {picture.numbered for picture in pictures} == {True, False}
     assert {picture.area.top > 0 for picture in pictures} == {True, False}
     assert not any(draw_code(OUTPUT, Random(seed), "text").numbered for seed in range(20))
+
+
+def test_a_window_is_as_wide_as_its_bar_and_shows_a_name_that_fits():
+    narrow, wide, named = "7", "x = 1\n" + "y" * 90, 0
+    for seed in range(60):
+        small = draw_code(narrow, Random(seed), "text")
+        if small.area.top:
+            assert small.area.right - (small.area.top - BAR) >= BUTTONS
+            assert picture_faults(small.image, small.truth(), narrow) == []
+        with_name, without = draw_code(wide, Random(seed), "python", "soma"), draw_code(wide, Random(seed), "python")
+        assert picture_faults(with_name.image, with_name.truth(), wide) == []
+        named += with_name.image.tobytes() != without.image.tobytes()
+        too_long = draw_code("x", Random(seed), "python", "n" * 80)
+        assert picture_faults(too_long.image, too_long.truth(), "x") == []
+    assert named > 5
 
 
 def test_line_numbers_stand_outside_the_area(pictures):

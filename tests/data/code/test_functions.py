@@ -153,6 +153,24 @@ def test_another_language_is_passed_over_even_where_it_parses(tmp_path):
     assert source(Random(0), 0).name == "g"
 
 
+def test_functions_in_the_other_languages_take_their_turn_where_they_are_wanted(tmp_path):
+    rows = [
+        {"code": "def f(x):\n  x + 1\nend", "language": "ruby"},
+        {"code": "  function g(x) {\n    return x;\n  }", "language": "javascript"},
+        {"code": "int h(int x) { return x; }", "language": "Java"},
+        {"code": "<?no php", "language": "brainfuck"},
+        {"code": "func i() int {\n\treturn 1\n}", "language": "go"},
+        {"code": "function j($x) { return $x; }", "language": "php"},
+        {"code": "def k(:", "language": "python"},
+    ]
+    source = read_functions(write_parquet(tmp_path / "functions.parquet", rows))
+    drawn = [source.any_language(Random(0), index) for index in range(7)]
+    assert [function.code for function in drawn] == ["ruby", "javascript", "java", "go", "go", "php", "ruby"]
+    assert drawn[1].source == "function g(x) {\n  return x;\n}"
+    with pytest.raises(ValueError, match="none of its 7 rows is a Python function"):
+        source(Random(0), 0)
+
+
 def test_files_without_functions_are_refused(tmp_path):
     path = write_parquet(tmp_path / "functions.parquet", [{"text": "def f(): pass", "url": "x"}])
     with pytest.raises(ValueError, match=r"needs a column func_code_string or .* or func, has text, url"):

@@ -53,6 +53,26 @@ def test_code_that_has_a_fence_is_not_put_into_one():
     assert answers == {source}
 
 
+@pytest.mark.parametrize(
+    ("language", "source"),
+    [
+        ("java", 'public int soma(int a, int b) {\n    return a + b; // "total"\n}'),
+        ("javascript", "function dobra(x) {\n  return x.map(n => `${n * 2}`);\n}"),
+        ("php", "public function nome($id) {\n    return $this->nomes[$id] ?? 'ninguém';\n}"),
+        ("ruby", 'def ola(nome)\n  puts "Olá, #{nome}" unless nome.nil?\nend'),
+        ("go", 'func Soma(a, b int) (int, error) {\n    return a + b, fmt.Errorf("x: %d", a)\n}'),
+    ],
+)
+def test_code_in_other_languages_is_drawn_fenced_as_its_own_and_checked(language, source):
+    rows = [
+        drawn_row(simple_code_ocr, seed, MATERIALS._replace(functions=lambda *_: Function("f", source, code=language)))
+        for seed in range(12)
+    ]
+    assert [simple_code_ocr.faults(row) for row in rows] == [[]] * len(rows)
+    assert {row["messages"][1]["content"] for row in rows} == {source, f"```{language}\n{source}\n```"}
+    assert "is not the function" in simple_code_ocr.faults(with_answer(rows[0], source.replace("(", "[", 1)))[0]
+
+
 def test_a_function_that_no_picture_holds_is_rejected():
     with pytest.raises(RejectedError, match="a line is too long to draw"):
         drawn_from(f"def f():\n    return '{'a' * 120}'")

@@ -1,13 +1,29 @@
 """Texts to draw: ours, and the user's."""
 
 import random
+import re
+from collections import Counter
 
 import pytest
 from PIL import Image
 
-from amalia_vl_hf.data.text.passages import Passage, fill, read_passages, split_sentences, write_passage
+from amalia_vl_hf.data.building.diversity import frame
+from amalia_vl_hf.data.text.passages import (
+    MAX_LETTERS,
+    TITLED,
+    Passage,
+    fill,
+    read_passages,
+    split_sentences,
+    texts,
+    write_entries,
+    write_passage,
+    write_title,
+)
 from amalia_vl_hf.data.typefaces import GLYPHS
 from amalia_vl_hf.variety import judge
+
+SEED = random.Random(7)
 
 
 def test_written_passages_are_their_sentences_in_letters_that_fonts_have():
@@ -22,8 +38,39 @@ def test_written_passages_are_european_portuguese():
     assert verdict.is_pt_pt, verdict.reasons
 
 
-def test_templates_are_filled():
-    assert "{" not in fill("{place}{good}{other}{person}{companion}{price}{hour}{late}{day}", random.Random(0))
+def test_gaps_are_filled_alike_where_they_are_alike():
+    text = fill(
+        "De {n:2-9} em {n:2-9} horas, {woman} e {woman2} pagam {eur:1.20-1.30}, [hoje|amanhã] às {h:8-9}.", SEED
+    )
+    assert re.fullmatch(
+        r"De (\d) em \1 horas, (\w+) e (?!\2)\w+ pagam 1,\d\d €, (hoje|amanhã) às [89]h\d\d\.", text
+    ), text
+
+
+@pytest.mark.parametrize("topic", texts())
+def test_each_text_is_european_portuguese_fits_and_leaves_no_gap(topic):
+    for line in texts()[topic]:
+        text = fill(line.rpartition(TITLED)[2], random.Random(line))
+        assert set(text) <= GLYPHS | {" "} - set("{}[]|"), text
+        assert len(text) <= MAX_LETTERS
+        assert not judge(text).refused, text
+
+
+def test_no_sentence_frame_is_above_two_in_a_hundred_passages():
+    passages = [write_passage(random.Random(f"frame {seed}"), seed) for seed in range(1500)]
+    frames = Counter(frame(sentence) for passage in passages for sentence in passage.sentences)
+    ((_, most),) = frames.most_common(1)
+    assert most <= 0.02 * len(passages)
+    assert len(frames) > 800
+    assert len(texts()) >= 20
+    assert sum(map(len, texts().values())) > 250
+
+
+def test_lists_have_no_entry_twice_and_many_titles():
+    for seed in range(60):
+        entries = write_entries(random.Random(seed), 8)
+        assert len(set(entries)) == 8
+    assert len({write_title(random.Random(seed)) for seed in range(300)}) > 20
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from amalia_vl_hf.variety import judge
 
 from ..rows import drawn_row, with_answer, with_question, with_truth
 
-SAMPLES = 60
+SAMPLES = 80
 
 
 @pytest.fixture(scope="module")
@@ -79,11 +79,33 @@ def test_the_validator_sees_another_sentence_and_another_verdict(rows):
 
 
 def test_the_validator_sees_sentences_that_are_none(rows):
-    row = of_task(rows, "transcription")
+    row = next(row for row in rows if not json.loads(row["truth"])["panels"][0]["blocks"])
     truth = json.loads(row["truth"])
     for text, sentences in (("Chove. Neva.", ["Chove. Neva."]), ("Chove. Neva.", ["Chove."])):
         panels = [{**panel, "text": text, "sentences": sentences} for panel in truth["panels"]]
-        assert "are not the sentences" in pt_ocr.faults(with_truth(row, panels=panels))[0]
+        assert any("are not the sentences" in fault for fault in pt_ocr.faults(with_truth(row, panels=panels)))
+
+
+def test_the_validator_sees_lines_that_are_elsewhere_and_documents_that_are_not_drawn(rows):
+    row = next(row for row in rows if json.loads(row["truth"])["panels"][0]["blocks"])
+    (panel,) = json.loads(row["truth"])["panels"]
+    moved = [[text, 10**5, left, 10**5 + 9, right] for text, _, left, _, right in panel["lines"]]
+    assert "is not seen in" in pt_ocr.faults(with_truth(row, panels=[{**panel, "lines": moved}]))[0]
+    found = pt_ocr.faults(with_truth(row, panels=[{**panel, "text": panel["text"] + " Mais."}]))
+    assert any("is not what is drawn" in fault for fault in found)
+    blocks = [*panel["blocks"][1:], panel["blocks"][0]]
+    assert any(
+        "is not below" in fault for fault in pt_ocr.faults(with_truth(row, panels=[{**panel, "blocks": blocks}]))
+    )
+
+
+def test_documents_and_texts_come_up_and_boxes_hold_all_lines(rows, truths):
+    layouts = {panel["layout"] for truth in truths for panel in truth["panels"]}
+    assert len(layouts) > 10
+    assert "panel" in layouts
+    for row, truth in zip(rows, truths, strict=True):
+        lines = sum(len(panel["lines"]) for panel in truth["panels"])
+        assert len(pt_ocr.boxes(row)) == lines > 0
 
 
 def test_the_validator_sees_an_empty_picture(rows):
@@ -116,7 +138,9 @@ def test_the_users_pictures_are_worn_and_asked_about():
     passage = shown("Primeira linha\nsegunda linha.", picture)
     row = drawn_row(pt_ocr, 3, Materials(find_typefaces(), lambda rng, index: passage))
     assert pt_ocr.faults(row) == []
-    assert {panel["text"] for panel in json.loads(row["truth"])["panels"]} == {passage.text}
+    panels = json.loads(row["truth"])["panels"]
+    assert {panel["text"] for panel in panels} == {passage.text}
+    assert [box.text for box in pt_ocr.boxes(row)] == [passage.text] * len(panels)
 
 
 def test_a_picture_that_is_none_says_whose():

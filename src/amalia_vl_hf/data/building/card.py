@@ -1,23 +1,19 @@
-"""What people read of a built dataset: its card for the Hub, and a sheet of samples to look at."""
+"""What people read of a built dataset on the Hub: its card."""
 
 from __future__ import annotations
 
-import base64
-import html
 from collections import Counter
 from collections.abc import Sequence
-from itertools import islice
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from ...disk import write_file
-from ..dataset import DatasetRow, Exchange
 from ..languages import ENGLISH_NAMES
-from ..rows import exchanges
 from .recipe import BuildRecipe
 from .tally import Tally
 
+CELL = 80  # letters
 _CARD = """\
 ---
 pretty_name: {title}
@@ -41,26 +37,13 @@ answer was checked against it after the row was written.
 | task | samples |
 |---|---:|
 {tasks}
+
+How varied they are; a frame is a sentence without its figures and names:
+
+| | distinct | share of the most frequent | which is |
+|---|---:|---:|---|
+{diversity}
 {rejected}"""
-_SHEET = """\
-<!doctype html>
-<html lang="pt-PT"><meta charset="utf-8"><title>{title}</title>
-<style>
-body {{ font: 16px/1.4 system-ui, sans-serif; margin: 2em auto; max-width: 70em; }}
-article {{ display: flex; gap: 1.5em; padding: 1em 0; border-top: 1px solid #ccc; }}
-img {{ max-width: 34em; max-height: 34em; align-self: start; }}
-pre {{ white-space: pre-wrap; font: inherit; margin: .3em 0; }}
-.answer {{ color: #060; }} small {{ color: #666; }}
-</style>
-<h1>{title}</h1>
-{samples}
-</html>
-"""
-_SAMPLE = """\
-<article>{picture}<div><small>{index}: {task}</small>
-{exchanges}</div></article>"""
-_PICTURE = '<img alt="" src="data:image;base64,{picture}">'
-_EXCHANGE = '<pre>{question}</pre><pre class="answer">{answer}</pre>'
 
 
 def write_card(path: Path, recipe: BuildRecipe, files: Sequence[Path], tally: Tally) -> None:
@@ -80,6 +63,10 @@ def write_card(path: Path, recipe: BuildRecipe, files: Sequence[Path], tally: Ta
         seed=recipe.seed,
         model=f" A model, `{model}`, wrote parts of them." if model else "",
         tasks="\n".join(f"| {task} | {count} |" for task, count in sorted(tasks.items())),
+        diversity="\n".join(
+            f"| {kind} | {spread.distinct} | {spread.share:.1%} | {_cell(spread.most)} |"
+            for kind, spread in tally.diversity.items()
+        ),
         rejected=f"\nNot made, of {recipe.count}:\n\n```\n{tally.table()}\n```\n" if tally.rejected else "",
     )
     write_file(path, card)
@@ -94,32 +81,10 @@ def _column(files: Sequence[Path], name: str) -> Counter[str]:
     return counts
 
 
-def write_sheet(path: Path, title: str, files: Sequence[Path], count: int) -> None:
-    """Write a page with the first samples, pictures inside."""
-    batches = (batch for file in files for batch in pq.ParquetFile(file).iter_batches(batch_size=20))
-    rows = (row for batch in batches for row in batch.to_pylist())
-    samples = "\n".join(_sample(row) for row in islice(rows, count))
-    write_file(path, _SHEET.format(title=html.escape(title), samples=samples))
-
-
-def _sample(row: DatasetRow) -> str:
-    pictures = [cell["bytes"] for cell in row.get("images") or () if cell["bytes"]]
-    return _SAMPLE.format(
-        picture="".join(_PICTURE.format(picture=base64.b64encode(encoded).decode()) for encoded in pictures),
-        index=row.get("index", ""),
-        task=html.escape(row.get("task", "")),
-        exchanges="\n".join(
-            _EXCHANGE.format(question=html.escape(question), answer=html.escape(answer))
-            for question, answer in _said(row)
-        ),
-    )
-
-
-def _said(row: DatasetRow) -> list[Exchange]:
-    """Give the conversation of a row, or what else it holds: a preference's prompt and answers, for one."""
-    if "messages" in row:
-        return exchanges(row)
-    return [Exchange(name, str(row[name])) for name in row if name not in ("images", "truth")]
+def _cell(text: str) -> str:
+    """Write a text so that it stays in its cell of a Markdown table."""
+    short = text if len(text) <= CELL else f"{text[:CELL]}…"
+    return "`" + short.replace("|", "/").replace("`", "'") + "`"
 
 
 def _size(count: int) -> str:

@@ -21,9 +21,10 @@ from datatrove.executor.base import PipelineExecutor
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from ...disk import PARTIAL, write_json
-from .card import write_card, write_sheet
+from .card import write_card
 from .executors import LOGS, SlurmJob, executors
 from .pipeline import PROGRESS, RECORD, ROWS, STAGES, Pipeline
+from .preview import write_preview
 from .recipe import BuildRecipe
 from .shards import ShardTask
 from .tally import Tally, read_tally, stage_yields
@@ -176,5 +177,6 @@ def _finish(pipeline: Pipeline, preview: int) -> Tally:
     tally = read_tally(pipeline, files)
     write_card(out / "README.md", recipe, files, tally)
     if preview:
-        write_sheet(out / "preview.html", recipe.title, files, preview)
+        boxes = None if recipe.is_written else getattr(recipe.dataset, "boxes", None)
+        write_preview(out, recipe.title, boxes, files, preview, tally)
     return tally

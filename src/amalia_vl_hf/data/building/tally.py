@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from ...disk import write_file
 from ..steps import Rejected
+from .diversity import Spread, measure
 from .pipeline import SOURCE, Pipeline, StageCount, count_of
 from .recipe import BuildRecipe
 
@@ -52,16 +53,22 @@ class Tally(NamedTuple):
         made: Rows; where a build stopped at a stage, its items.
         rejected: Reasons.
         yields: What each stage made, of a dataset that models write.
+        diversity: How varied the rows are.
     """
 
     made: int
     rejected: Counter[str]
     yields: tuple[StageYield, ...] = ()
+    diversity: Mapping[str, Spread] = {}
 
     def table(self) -> str:
-        """Write it for people: samples made, then reasons, the most frequent first; then the stages."""
+        """Write it for people: samples made, then reasons, the most frequent first; how varied; then the stages."""
         reasons = [(count, f"  {reason}") for reason, count in self.rejected.most_common()]
-        lines = [(self.made, "made"), (self.rejected.total(), "rejected"), *reasons]
+        varied = [
+            (spread.distinct, f"{kind}, the most frequent {spread.share:.1%} of {spread.total}")
+            for kind, spread in self.diversity.items()
+        ]
+        lines = [(self.made, "made"), (self.rejected.total(), "rejected"), *reasons, *varied]
         table = [f"{count:>8}  {name}" for count, name in lines]
         for entry in self.yields:
             items = entry.items
@@ -82,11 +89,11 @@ def write_rejected(recipe: BuildRecipe, out: Path, shard: int, rejected: Iterabl
 
 
 def read_tally(pipeline: Pipeline, files: Sequence[Path]) -> Tally:
-    """Count the rows of the shards, and the reasons beside them."""
+    """Count the rows of the shards, the reasons beside them, and what the rows are made of."""
     yields = stage_yields(pipeline)
     rejected = sum((entry.items.rejected for entry in yields), Counter[str]())
     made = sum(pq.read_metadata(file).num_rows for file in files)
-    return Tally(made, rejected, yields if pipeline.recipe.is_written else ())
+    return Tally(made, rejected, yields if pipeline.recipe.is_written else (), measure(files))
 
 
 def stage_yields(pipeline: Pipeline, until: str | None = None) -> tuple[StageYield, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from random import Random
 from typing import Any, Literal, NamedTuple
@@ -11,16 +12,20 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw
 from pygments.formatters.img import ImageFormatter
-from pygments.lexers.python import PythonLexer
-from pygments.lexers.special import TextLexer
+from pygments.lexer import Lexer
+from pygments.lexers import get_lexer_by_name
 from pygments.styles import get_style_by_name
 from pygments.token import Comment, Error
 
-from ..dataset import RejectedError
-from ..text.text_pictures import Colour, Line
+from ..dataset import Box, RejectedError
+from ..text.text_pictures import Colour, Line, contrast
 from ..typefaces import GLYPHS, OWN, load
 
-CodeLanguage = Literal["python", "text"]
+# Those of CodeSearchNet, and what programs print.
+CodeLanguage = Literal["python", "java", "javascript", "php", "ruby", "go", "text"]
+SUFFIXES: dict[CodeLanguage, str] = {
+    "python": "py", "java": "java", "javascript": "js", "php": "php", "ruby": "rb", "go": "go",
+}  # fmt: skip
 
 MAX_LINES = 50  # paper, section 5.1
 MAX_LETTERS = 110  # of a line: 1,760 pixels in the widest font, at the largest size
@@ -31,12 +36,16 @@ PADDING = (12, 40)  # pixels around the code
 NUMBERED = 0.3  # of the pictures of code
 FRAMED = 0.4  # of all pictures: in a window, on a desktop
 BAR = 28  # pixels, of a window's title
+BUTTONS = 88  # pixels that the bar's buttons take, with room around them
+TITLED = 0.6  # of the windows with code, where the name fits
+TITLE_SIZE = 14  # pixels, of its letters
 DESKTOP = (10, 48)  # pixels around a window
 LIGHTS: tuple[Colour, ...] = ((255, 95, 86), (255, 189, 46), (39, 201, 63))  # a window's buttons
 
 # Those of Pygments' own in which every word of Python stands out from the paper, 3 to 1, and plain text 4.5 to 1
-# (WCAG 2.2, success criterion 1.4.3), and none has a paper of its own. They are named here, so that themes that are
-# added there do not change what a seed gives.
+# (WCAG 2.2, success criterion 1.4.3), and none has a paper of its own; of code in other languages the same is
+# asked. They are named here, so that themes that are added there do not change what a seed gives.
+MIN_CONTRAST = 3.0
 THEMES = (
     "algol", "algol_nu", "borland", "bw", "default", "dracula", "emacs", "github-dark",
     "gruvbox-dark", "gruvbox-light", "igor", "lightbulb", "lovelace", "monokai", "native", "night-owl", "one-dark",
@@ -94,28 +103,71 @@ class CodePicture(NamedTuple):
         return {name: value for name, value in self._asdict().items() if name != "image"}
 
 
-def draw_code(source: str, rng: Random, language: CodeLanguage) -> CodePicture:
+def draw_code(source: str, rng: Random, language: CodeLanguage, title: str = "") -> CodePicture:
     """Draw a program, or with `"text"` what one prints; tabs are four spaces wide.
 
+    Args:
+        source: What is drawn.
+        rng: Decides how.
+        language: Of the code.
+        title: Name that a window's bar may show, without what stands for the language; it is left out where it does
+            not fit.
+
     Raises:
-        RejectedError: It is blank, has too many lines, too long a line, a letter that fonts may lack, or words that
-            are no Python.
+        RejectedError: It is blank, has too many lines, too long a line, a letter that fonts may lack, words that are
+            none of the language, or that stand out from the paper of no theme.
     """
     check_drawable(source)
     text = source.expandtabs(TAB)
-    theme, family = rng.choice(THEMES), rng.choice(CODE_FONTS)
-    numbered = language == "python" and rng.random() < NUMBERED
+    tokens = read_code(text, language)
+    themes = [
+        theme
+        for theme in THEMES
+        if all(_stands_out(theme, kind) for kind in {kind for kind, word in tokens if word.strip()})
+    ]
+    if not themes:
+        raise RejectedError("no theme shows all of the code")
+    theme, family = rng.choice(themes), rng.choice(CODE_FONTS)
+    numbered = language != "text" and rng.random() < NUMBERED
     formatter = _formatter(theme, family, numbered, len(text.splitlines()), rng)
-    lexer = PythonLexer(stripnl=False) if language == "python" else TextLexer(stripnl=False)
-    tokens, drawn = list(lexer.get_tokens(text)), io.BytesIO()
-    if any(kind in Error for kind, _ in tokens):  # some themes give it a paper of its own
-        raise RejectedError("Pygments cannot read the code")
+    drawn = io.BytesIO()
     formatter.format(tokens, drawn)
     image = Image.open(drawn).convert("RGB")
     left = formatter.image_pad + formatter.line_number_width
     lines, area = _find_lines(formatter, text, left), Area(0, left - formatter.line_number_pad // 2, *image.size[::-1])
     picture = CodePicture(image, lines, area, _colour(formatter.background_color), theme, numbered)
-    return _frame(picture, rng) if rng.random() < FRAMED else picture
+    if rng.random() >= FRAMED:
+        return picture
+    name = f"{title}.{SUFFIXES[language]}" if title and rng.random() < TITLED else ""
+    return _frame(picture, name, rng)
+
+
+def read_code(text: str, language: CodeLanguage) -> list[tuple[Any, str]]:
+    """Read the words of a program.
+
+    Raises:
+        RejectedError: Some are none of the language.
+    """
+    tokens = list(_lexer(language).get_tokens(text))
+    if any(kind in Error for kind, _ in tokens):  # some themes give it a paper of its own
+        raise RejectedError("Pygments cannot read the code")
+    return tokens
+
+
+@lru_cache
+def _lexer(language: CodeLanguage) -> Lexer:
+    options = {"startinline": True} if language == "php" else {}
+    return get_lexer_by_name(language, stripnl=False, **options)
+
+
+@lru_cache(maxsize=10_000)
+def _stands_out(theme: str, kind: Any) -> bool:
+    """Tell whether words of a kind can be read in a theme."""
+    style = get_style_by_name(theme)
+    look = style.style_for_token(kind)
+    return not look["bgcolor"] and contrast(
+        _colour(f"#{look['color'] or '000'}"), _colour(style.background_color)
+    ) >= (MIN_CONTRAST)
 
 
 def check_drawable(source: str) -> None:
@@ -163,6 +215,11 @@ def picture_faults(image: Image.Image, truth: Mapping[str, Any], source: str) ->
     return problems
 
 
+def line_boxes(truth: Mapping[str, Any]) -> list[Box]:
+    """Give where the lines of a picture are, from what `CodePicture.truth` gave."""
+    return [Box(*line) for line in truth["lines"]]
+
+
 def _texts(text: str) -> list[str]:
     return [line.rstrip() for line in text.split("\n") if line.strip()]
 
@@ -207,21 +264,29 @@ def _find_lines(formatter: ImageFormatter, text: str, left: int) -> list[Line]:
     return lines
 
 
-def _frame(picture: CodePicture, rng: Random) -> CodePicture:
-    """Put a picture into a window with a title bar, on a desktop of one colour."""
-    margin, height, width = rng.randint(*DESKTOP), picture.image.height, picture.image.width
+def _frame(picture: CodePicture, title: str, rng: Random) -> CodePicture:
+    """Put a picture into a window, wide enough for its title bar, on a desktop of one colour."""
+    margin, height = rng.randint(*DESKTOP), picture.image.height
+    width = max(picture.image.width, BUTTONS)
     down, across = margin + BAR, margin
     desktop = tuple(rng.randrange(256) for _ in range(3))
     image = Image.new("RGB", (width + 2 * margin, height + 2 * margin + BAR), desktop)
     canvas = ImageDraw.Draw(image)
-    shade = 24 if sum(picture.paper) < 3 * 128 else -24  # of 255
-    canvas.rectangle((margin, margin, margin + width - 1, down), fill=tuple(part + shade for part in picture.paper))
+    dark = sum(picture.paper) < 3 * 128
+    bar = tuple(part + (24 if dark else -24) for part in picture.paper)
+    canvas.rectangle((margin, margin, margin + width - 1, margin + height + BAR - 1), fill=picture.paper)
+    canvas.rectangle((margin, margin, margin + width - 1, down - 1), fill=bar)
     for number, light in enumerate(LIGHTS):
         middle = (margin + 16 + 20 * number, margin + BAR // 2)
         canvas.ellipse((middle[0] - 6, middle[1] - 6, middle[0] + 6, middle[1] + 6), fill=light)
+    font = load(OWN / "Cabin-Regular.otf", TITLE_SIZE)
+    if title and font.getlength(title) <= width - 2 * BUTTONS:
+        ink = (235, 235, 235) if dark else (40, 40, 40)
+        canvas.text((margin + width / 2, margin + BAR / 2), title, font=font, fill=ink, anchor="mm")
     image.paste(picture.image, (across, down))
     lines = [Line(text, *_moved(box, down, across)) for text, *box in picture.lines]
-    return picture._replace(image=image, lines=lines, area=Area(*_moved(picture.area, down, across)))
+    top, left, bottom, _ = _moved(picture.area, down, across)
+    return picture._replace(image=image, lines=lines, area=Area(top, left, bottom, across + width))
 
 
 def _moved(box: tuple[int, ...] | list[int], down: int, across: int) -> tuple[int, int, int, int]:

@@ -1,16 +1,21 @@
-"""What a call does line by line, seen by Python's own tracing in the sandbox, and told in sentences."""
+"""What a call does line by line, as the function itself says it in the sandbox, told in sentences.
+
+A comprehension is one step; a call of the function by itself is told where it happens; of a long run, the first
+steps and the last.
+"""
 
 from __future__ import annotations
 
 import ast
-from itertools import pairwise
 from typing import NamedTuple
 
 from ..languages import Language
 from .functions import Function
-from .program_runs import run_checked
+from .program_runs import run_watching
 
-MOST_STEPS = 24  # lines that a trace tells; one that takes more is not told
+MOST_STEPS = 24  # sentences of a trace; one that takes more has `FIRST` and `LAST`, and what lies between in one
+FIRST, LAST = 12, 9
+MOST_MOMENTS = 400  # of a call that is told
 LONGEST = 80  # letters of a value
 
 _SENTENCES: dict[Language, dict[str, str]] = {
@@ -25,7 +30,11 @@ _SENTENCES: dict[Language, dict[str, str]] = {
         "returned": "`{line}` devolve `{values}`.",
         "failed": "`{line}` falha, e o erro é apanhado.",
         "run": "Executa-se `{line}`.",
+        "called": "`{line}` chama `{call}`, que começa com {values}.",
+        "resumed": "De volta a `{call}`: {sentence}",
+        "left out": "Seguem-se mais {count} passos do mesmo género, ao fim dos quais temos {values}.",
         "and": " e ",
+        "nothing": "nenhum valor",
     },
     "en": {
         "start": "The call `{call}` starts with {values}.",
@@ -38,21 +47,27 @@ _SENTENCES: dict[Language, dict[str, str]] = {
         "returned": "`{line}` returns `{values}`.",
         "failed": "`{line}` fails, and the error is caught.",
         "run": "`{line}` runs.",
+        "called": "`{line}` calls `{call}`, which starts with {values}.",
+        "resumed": "Back in `{call}`: {sentence}",
+        "left out": "{count} more steps of the same kind follow, after which we have {values}.",
         "and": " and ",
+        "nothing": "no values",
     },
 }
 
 
 class Moment(NamedTuple):
-    """A function about to run a line, or returning: the line's number, the values of its names, what it has printed.
+    """A function about to run a line, or returning.
 
     Args:
+        depth: Of the call, from 1; a call that the function makes of itself is one deeper.
         line: From 1.
-        values: As Python shows them, by name.
+        values: Of its names, as Python shows them.
         printed: So far.
         returned: What it gives back, as Python shows it; None before the end.
     """
 
+    depth: int
     line: int
     values: dict[str, str]
     printed: str
@@ -74,7 +89,7 @@ class Header(NamedTuple):
 
 
 def tell_trace(function: Function, call: str, language: Language) -> str | None:
-    """Tell what a seeded call does, line by line; None where that takes too many lines or too long a value.
+    """Tell what a seeded call does, line by line; None where that takes too long, or has too long a value.
 
     Raises:
         RejectedError: The call does not end well in the sandbox.
@@ -82,27 +97,25 @@ def tell_trace(function: Function, call: str, language: Language) -> str | None:
     moments = trace_call(function, call)
     if moments is None:
         return None
-    lines, headers = function.source.split("\n"), _headers(function.source)
-    sentences = [_SENTENCES[language]["start"].format(call=call, values=_listed(moments[0].values, language))]
-    for before, after in pairwise(moments):
-        line = lines[before.line - 1].strip().removesuffix(":")
-        if not line.startswith(("try", "except")):
-            kind, values = _step(before, after, headers, language)
-            if lines[after.line - 1].strip().startswith("except"):
-                kind = "failed"
-            sentences.append(_SENTENCES[language][kind].format(line=line, values=values))
-    return "\n".join(sentences)
+    wording = _SENTENCES[language]
+    sentences = [wording["start"].format(call=call, values=_listed(moments[0].values, language))]
+    steps = _tell_steps(function, call, moments, language)
+    if len(steps) > MOST_STEPS:
+        (_, known), count = steps[-LAST - 1], len(steps) - FIRST - LAST
+        between = wording["left out"].format(count=count, values=_listed(known, language))
+        steps = [*steps[:FIRST], (between, known), *steps[-LAST:]]
+    return "\n".join([*sentences, *(sentence for sentence, _ in steps)])
 
 
 def trace_call(function: Function, call: str) -> list[Moment] | None:
-    """List the moments of a seeded call; None if it calls itself, ends early, or is too long to tell.
+    """List the moments of a seeded call; None if it yields, is too long to tell, or has a value that is.
 
     Raises:
         RejectedError: The call does not end well in the sandbox.
     """
-    code = _TRACER.format(source=ascii(function.source), call=ascii(call), name=ascii(function.name))
-    seen = ast.literal_eval(run_checked(code, seeds=1))
-    if not seen or len(seen) > MOST_STEPS + 1 or seen[-1][3] is None:
+    arguments = ", ".join(map(ascii, (function.source, function.name, call, MOST_MOMENTS)))
+    seen = ast.literal_eval(run_watching(f"print(ascii(watch_call({arguments})))", seeds=1))
+    if not seen:
         return None
     moments = [Moment(*moment) for moment in seen]
     longest = max(len(value) for moment in moments for value in (*moment.values.values(), moment.returned or ""))
@@ -110,44 +123,52 @@ def trace_call(function: Function, call: str) -> list[Moment] | None:
     return None if longest > LONGEST or several else moments
 
 
-# Runs in the sandbox. Sets are shown in order; functions and iterators, which have addresses, are not shown.
-_TRACER = """\
-import io, sys
+class OpenCall(NamedTuple):
+    """A call that is not over: how it is written, where it is, and whether it has made a call of its own there."""
 
-seen, names, depth = [], {{"__name__": "__main__"}}, 0
-real, sys.stdout = sys.stdout, io.StringIO()
-exec(compile({source}, "function", "exec"), names)
-code = names[{name}].__code__
+    call: str
+    moment: Moment
+    left: bool = False
 
-def show(value):
-    if isinstance(value, (set, frozenset)) and value:
-        return "{{" + ", ".join(sorted(map(repr, value))) + "}}"
-    return repr(value)
 
-def values(frame):
-    shown = {{name: show(value) for name, value in frame.f_locals.items() if name in code.co_varnames}}
-    return {{name: value for name, value in shown.items() if " at 0x" not in value}}
+def _tell_steps(
+    function: Function, call: str, moments: list[Moment], language: Language
+) -> list[tuple[str, dict[str, str]]]:
+    """Tell each step in a sentence, with the values after it."""
+    wording, lines, headers = _SENTENCES[language], function.source.split("\n"), _headers(function.source)
+    (definition,) = ast.parse(function.source).body
+    parameters = [
+        argument.arg for argument in ast.walk(getattr(definition, "args", definition)) if isinstance(argument, ast.arg)
+    ]
+    stack, steps = [OpenCall(call, moments[0])], []
+    for moment in moments[1:]:
+        del stack[moment.depth :]  # calls that an error ended
+        top = stack[-1]
+        line = _line(lines, top.moment.line)
+        if moment.depth > len(stack):
+            stack[-1] = top._replace(left=True)
+            arguments = ", ".join(moment.values[name] for name in parameters if name in moment.values)
+            stack.append(OpenCall(f"{function.name}({arguments})", moment))
+            values = _listed(moment.values, language)
+            steps.append((wording["called"].format(line=line, call=stack[-1].call, values=values), moment.values))
+            continue
+        if not line.startswith(("try", "except")):
+            kind, values = _step(top.moment, moment, headers, language)
+            if _line(lines, moment.line).startswith("except"):
+                kind = "failed"
+            sentence = wording[kind].format(line=line, values=values)
+            if top.left:
+                sentence = wording["resumed"].format(call=top.call, sentence=sentence)
+            steps.append((sentence, moment.values))
+        if moment.returned is None:
+            stack[-1] = OpenCall(top.call, moment)
+        else:
+            stack.pop()
+    return steps
 
-def enter(frame, event, argument):
-    global depth
-    if frame.f_code is not code:
-        return None
-    depth += 1
-    return step
 
-def step(frame, event, argument):
-    if event == "line":
-        seen.append((frame.f_lineno, values(frame), sys.stdout.getvalue(), None))
-    elif event == "return":
-        seen.append((frame.f_lineno, values(frame), sys.stdout.getvalue(), show(argument)))
-    return step
-
-sys.settrace(enter)
-eval({call}, names)
-sys.settrace(None)
-sys.stdout = real
-print(ascii(seen if depth == 1 else []))
-"""
+def _line(lines: list[str], number: int) -> str:
+    return lines[number - 1].strip().removesuffix(":")
 
 
 def _headers(source: str) -> dict[int, Header]:
@@ -192,5 +213,7 @@ def _step(before: Moment, after: Moment, headers: dict[int, Header], language: L
 
 def _listed(values: dict[str, str], language: Language) -> str:
     """Write names with their values, the last after an "and"."""
+    if not values:
+        return _SENTENCES[language]["nothing"]
     parts = [f"`{name} = {value}`" for name, value in values.items()]
     return _SENTENCES[language]["and"].join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import re
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from string import Template
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from ..dataset import Materials, RejectedError
 from ..languages import LANGUAGES, Language
-from .code_pictures import MAX_LETTERS, MAX_LINES, TAB, check_drawable
+from .code_pictures import MAX_LETTERS, MAX_LINES, SUFFIXES, TAB, CodeLanguage, check_drawable, read_code
 from .function_shapes import SHAPES, FunctionShape
 from .function_words import CONSTANTS, KINDS, WORDS
 from .program_runs import SEEDS, TOO_MUCH, run_programs
@@ -25,6 +25,7 @@ from .program_runs import SEEDS, TOO_MUCH, run_programs
 CALLS = 4  # seeded ones of a function
 DOCUMENTED, ANNOTATED = 0.4, 0.3  # of the seeded functions
 COLUMNS = ("func_code_string", "whole_func_string", "code", "func")  # any of them holds the source
+LANGUAGE_COLUMN: dict[str, CodeLanguage] = {name: name for name in SUFFIXES}  # what its cells may say
 OUTPUT_LINES, OUTPUT_LETTERS = 15, 600
 _ADDRESS = re.compile(r"\b0x[0-9a-f]{8,}")
 
@@ -37,12 +38,14 @@ class Function(NamedTuple):
         source: One `def` at the left margin, without tabs, blanks at line ends or blank lines around it.
         calls: Expressions that call it; none for the user's.
         language: Of its names and texts; None for the user's.
+        code: Which programming language it is in.
     """
 
     name: str
     source: str
     calls: tuple[str, ...] = ()
     language: Language | None = None
+    code: CodeLanguage = "python"
 
 
 # Gives the function of a number; the generator decides where the number does not.
@@ -71,11 +74,50 @@ def write_function(rng: Random, index: int) -> Function:
     return Function(name, source, _calls(name, shape, language, rng), language)
 
 
-def read_functions(path: Path) -> FunctionSource:
+class UserFunctions:
+    """The user's functions, in turn by number: those in Python, or those in any language that can be drawn.
+
+    Args:
+        rows: Of the file.
+        column: Holds sources.
+        path: Of the file, for errors.
+    """
+
+    def __init__(self, rows: Any, column: str, path: Path) -> None:
+        self.rows, self.column, self.path = rows, column, path
+
+    def __call__(self, rng: Random, index: int) -> Function:
+        """Give a function in Python.
+
+        Raises:
+            ValueError: There is none.
+        """
+        return self._usable(index, {"python": "python"})
+
+    def any_language(self, rng: Random, index: int) -> Function:
+        """Give a function in one of CodeSearchNet's languages.
+
+        Raises:
+            ValueError: There is none.
+        """
+        return self._usable(index, LANGUAGE_COLUMN)
+
+    def _usable(self, index: int, languages: Mapping[str, CodeLanguage]) -> Function:
+        for step in range(len(self.rows)):
+            (row,) = self.rows[(index + step) % len(self.rows)].to_pylist()
+            language = languages.get((row.get("language") or "python").lower())
+            function = language and read_function(row[self.column] or "", language)
+            if function:
+                return function
+        kind = "Python function" if len(languages) == 1 else f"function in {', '.join(languages)}"
+        raise ValueError(f"{self.path}: none of its {len(self.rows)} rows is a {kind} of at most {MAX_LINES} lines")
+
+
+def read_functions(path: Path) -> UserFunctions:
     """Open the user's functions: parquet as CodeSearchNet has it.
 
-    One of the columns `COLUMNS` holds sources. Where there is a column `language`, other languages than Python are
-    passed over, and so is what is no single function of at most 50 lines that can be drawn; the others take turns by
+    One of the columns `COLUMNS` holds sources. A column `language` says what they are written in; without it, all are
+    Python. What is no single function of at most 50 lines that can be drawn is passed over; the others take turns by
     number.
 
     Raises:
@@ -87,20 +129,25 @@ def read_functions(path: Path) -> FunctionSource:
     columns = [column for column in COLUMNS if column in rows.column_names]
     if not columns:
         raise ValueError(f"{path}: needs a column {' or '.join(COLUMNS)}, has {', '.join(rows.column_names)}")
-    return lambda rng, index: _usable(rows, columns[0], index, path)
+    return UserFunctions(rows, columns[0], path)
 
 
-def read_function(source: str) -> Function | None:
-    r"""Read a function, and write it as it is drawn; None if it is not one `def` that parses, or cannot be drawn.
+def read_function(source: str, language: CodeLanguage = "python") -> Function | None:
+    r"""Read a function, and write it as it is drawn; None if it cannot be drawn, or is not one `def` that parses.
 
-    >>> read_function("    def f(x):\n        return x")
-    Function(name='f', source='def f(x):\n    return x', calls=(), language=None)
+    Of other languages than Python, the words alone are read.
+
+    >>> read_function("    def f(x):\n        return x").source
+    'def f(x):\n    return x'
     >>> read_function("print(1)")
     """
     lines = textwrap.dedent(source.expandtabs(TAB)).strip("\n").split("\n")
     source = "\n".join(line.rstrip() for line in lines).rstrip("\n")
     try:
         check_drawable(source)
+        if language != "python":
+            read_code(source, language)
+            return Function("", source, code=language)
     except RejectedError:
         return None
     return parse_function(source)
@@ -190,11 +237,3 @@ def _calls(name: str, shape: FunctionShape, language: Language, rng: Random) -> 
         arguments = [KINDS[kind].draw(rng, language) for kind in shape.arguments.values()]
         calls[f"{name}({', '.join(arguments)})"] = None
     return tuple(calls)
-
-
-def _usable(rows: Any, column: str, index: int, path: Path) -> Function:
-    for step in range(len(rows)):
-        (row,) = rows[(index + step) % len(rows)].to_pylist()
-        if row.get("language") in (None, "python") and (function := read_function(row[column] or "")):
-            return function
-    raise ValueError(f"{path}: none of its {len(rows)} rows is a Python function of at most {MAX_LINES} lines")

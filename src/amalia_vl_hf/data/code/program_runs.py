@@ -5,52 +5,22 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from pathlib import Path
 
 from ...sandbox import SnippetLimits, run_snippet
 from ..dataset import RejectedError
 
 LIMITS = SnippetLimits(wall_seconds=10, cpu_seconds=3)  # of all programs of a run
-MAX_BATCH = 60_000  # letters that are run in one go; the longest program that is drawn has half of it
-MAX_STEPS = 2000  # lines that a program runs, far more than a reader follows; numbers that double stay small, too
+MAX_BATCH = 50_000  # letters that are run in one go; the longest program that is drawn has half of it
+MAX_STEPS = 2000  # statements that a program runs, far more than a reader follows; numbers that double stay small, too
 MAX_OUTPUT = 1200  # letters, twice what any dataset shows
 SEEDS = 8  # runs that must print the same: the order of a set of two strings passes once in 128
 TOO_MUCH = "a program prints too much"
 
 # Runs in the sandbox. A program's output is kept apart from the others', it cannot see their names, and it is stopped
-# after so many lines, so that one that does not end does not take the others with it, and no clock decides.
-# Gives the output, its length where it is too long, None where the program fails.
-_DRIVER = """\
-import io, sys
-
-def run(program):
-    left = {steps}
-
-    def trace(frame, event, argument):
-        nonlocal left
-        if frame.f_code.co_filename != "program":  # an import runs thousands
-            return None
-        left -= 1
-        if left < 0:
-            raise TimeoutError
-        return trace
-
-    sys.stdout = stream = io.StringIO()
-    try:
-        code = compile(program, "program", "exec")
-        sys.settrace(trace)
-        exec(code, {{"__name__": "__main__"}})
-    except BaseException:
-        return None
-    finally:
-        sys.settrace(None)
-    output = stream.getvalue()
-    return output if len(output) <= {most} else len(output)
-
-real = sys.stdout
-outputs = [run(program) for program in {programs}]
-sys.stdout = real
-print(ascii(outputs))
-"""
+# after so many steps, so that one that does not end does not take the others with it, and no clock decides.
+WATCHING = Path(__file__).with_name("watching.py")
+_DRIVER = "print(ascii(run_all({programs}, {steps}, {most})))"
 
 
 def run_programs(programs: Iterable[str], seeds: int = SEEDS) -> list[str | RejectedError]:
@@ -79,6 +49,11 @@ def run_script(code: str, seeds: int) -> str:
     return result.stdout
 
 
+def run_watching(code: str, seeds: int) -> str:
+    """Run code that has the names of `watching.py`, and give what it prints."""
+    return run_checked(f"{_watching()}\n{code}", seeds)
+
+
 @lru_cache(maxsize=256)
 def run_checked(code: str, seeds: int) -> str:
     """Do as `run_script`, but what a sample asks again is not run again."""
@@ -100,10 +75,15 @@ def _run(programs: Sequence[str], seeds: int) -> list[str | RejectedError]:
     """Run programs in one go; where one spoils that, in halves, until it is alone."""
     code = _DRIVER.format(programs=ascii(list(programs)), steps=MAX_STEPS, most=MAX_OUTPUT)
     try:
-        return [_output(printed) for printed in _read_outputs(run_checked(code, seeds), len(programs))]
+        return [_output(printed) for printed in _read_outputs(run_watching(code, seeds), len(programs))]
     except RejectedError as error:
         half = len(programs) // 2
         return _run(programs[:half], seeds) + _run(programs[half:], seeds) if half else [error]
+
+
+@lru_cache
+def _watching() -> str:
+    return WATCHING.read_text(encoding="utf-8")
 
 
 def _read_outputs(printed: str, count: int) -> list[str | int | None]:

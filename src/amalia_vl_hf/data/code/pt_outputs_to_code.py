@@ -14,10 +14,10 @@ from random import Random
 from typing import NamedTuple
 
 from ..choices import CHOICE_LETTERS, LETTER_ALONE, Choices, list_choices, shuffle_choices
-from ..dataset import DatasetRow, DrawnSample, Exchange, Materials, ModelStep, RejectedError
+from ..dataset import Box, DatasetRow, DrawnSample, Exchange, Materials, ModelStep, RejectedError
 from ..languages import Language
 from ..rows import exchange, open_picture, png, truth_of
-from .code_pictures import draw_code, picture_faults
+from .code_pictures import draw_code, line_boxes, picture_faults
 from .functions import Function, draw_function, parse_function, run_calls, statement, write_function
 from .invocations import STEP, ask_invocations, calls_of, parse_call
 from .program_runs import SEEDS
@@ -25,7 +25,7 @@ from .snippet_runs import mutate
 
 NAME = "pt-outputs-to-code"
 TITLE = "PTOutputsToCode"
-VERSION = 1
+VERSION = 2
 USES: tuple[str, ...] = ("functions",)
 SUMMARY = "Which of four Python functions and calls prints what the picture shows, in Portuguese and in English."
 
@@ -123,6 +123,11 @@ def faults(row: DatasetRow) -> list[str]:
     if answer != expected:
         problems.append(f"the answer {answer!r} is not {expected!r}")
     return problems
+
+
+def boxes(row: DatasetRow) -> list[Box]:
+    """Give where the lines of a row's picture are."""
+    return line_boxes(truth_of(row)["picture"])
 
 
 def _functions(rng: Random, index: int, materials: Materials) -> tuple[list[Function], Language]:

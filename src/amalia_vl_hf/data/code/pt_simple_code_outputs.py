@@ -13,16 +13,16 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from ..choices import CHOICE_LETTERS, LETTER_ALONE, YES_NO, YES_NO_ALONE, Choices, list_choices, shuffle_choices
-from ..dataset import DatasetRow, DrawnSample, Exchange, Materials, ModelStep, RejectedError
+from ..dataset import Box, DatasetRow, DrawnSample, Exchange, Materials, ModelStep, RejectedError
 from ..languages import LANGUAGE_NAMES, LANGUAGES, ORDINALS, Language
 from ..rows import exchange, open_picture, png, truth_of
-from .code_pictures import draw_code, picture_faults
+from .code_pictures import draw_code, line_boxes, picture_faults
 from .snippet_runs import check_snippet, mutate, output_of, outputs_of, read_answer
 from .snippets import write_snippet
 
 NAME = "pt-simple-code-outputs"
 TITLE = "PTSimpleCodeOutputs"
-VERSION = 1
+VERSION = 2
 USES: tuple[str, ...] = ()
 SUMMARY = "What short Python programs print: direct, yes/no and multiple choice questions, in Portuguese and English."
 
@@ -158,6 +158,11 @@ def faults(row: DatasetRow) -> list[str]:
     elif answer != (expected := _answer(truth, right, language)):
         problems.append(f"the answer {answer!r} is not {expected!r}")
     return problems
+
+
+def boxes(row: DatasetRow) -> list[Box]:
+    """Give where the lines of a row's picture are."""
+    return line_boxes(truth_of(row)["picture"])
 
 
 def _subject(rng: random.Random) -> tuple[Language, str, str]:

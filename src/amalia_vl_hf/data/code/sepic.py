@@ -12,10 +12,10 @@ from random import Random
 from typing import Any, NamedTuple
 
 from ..choices import STEP_BY_STEP, final_answer, reasoned
-from ..dataset import DatasetRow, DrawnSample, Exchange, Materials, ModelStep, RejectedError
+from ..dataset import Box, DatasetRow, DrawnSample, Exchange, Materials, ModelStep, RejectedError
 from ..languages import LANGUAGE_NAMES, Language
 from ..rows import exchanges, open_picture, png, truth_of
-from .code_pictures import draw_code, picture_faults
+from .code_pictures import draw_code, line_boxes, picture_faults
 from .code_traces import tell_trace
 from .functions import Function, draw_function, parse_function, run_calls, statement
 from .invocations import STEP, ask_invocations, calls_of, parse_call
@@ -23,7 +23,7 @@ from .program_runs import SEEDS
 
 NAME = "sepic"
 TITLE = "SePIC"
-VERSION = 1
+VERSION = 2
 USES: tuple[str, ...] = ("functions",)
 SUMMARY = "What a call of a drawn Python function prints, answered at once or step by step."
 
@@ -97,7 +97,7 @@ def draw(rng: Random, index: int, materials: Materials) -> DrawnSample:
     task = rng.choice([DIRECT, TRACED, EXPLAINED]) if steps else DIRECT
     if "trace" in materials.answers:  # a model's steps are not thrown away
         task = rng.choice([TRACED, EXPLAINED])
-    picture = draw_code(subject.function.source, rng, "python")
+    picture = draw_code(subject.function.source, rng, "python", subject.function.name)
     conversation = _converse(subject, task, steps or "", rng)
     truth = {
         "code": subject.function.source,
@@ -127,6 +127,11 @@ def faults(row: DatasetRow) -> list[str]:
         if _answered(question, answer, row["language"]) != truth["output"]:
             problems.append(f"{answer!r} does not answer {question!r} with {truth['output']!r}")
     return problems
+
+
+def boxes(row: DatasetRow) -> list[Box]:
+    """Give where the lines of a row's picture are."""
+    return line_boxes(truth_of(row)["picture"])
 
 
 def _subject(rng: Random, index: int, materials: Materials) -> FunctionCall:

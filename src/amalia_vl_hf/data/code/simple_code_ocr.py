@@ -1,27 +1,28 @@
 """SimpleCodeOCR: write the code that a picture shows, letter by letter (paper, section 5.1).
 
-The paper renders 300,000 functions of CodeSearchNet for naive transcription. Here they are the user's, or seeded ones.
+The paper renders 300,000 functions of CodeSearchNet for naive transcription. Here they are the user's, in any of
+its six languages, or seeded ones in Python.
 """
 
 from __future__ import annotations
 
 from random import Random
 
-from ..dataset import DatasetRow, DrawnSample, Exchange, Materials, ModelStep
+from ..dataset import Box, DatasetRow, DrawnSample, Exchange, Materials, ModelStep
 from ..languages import Language
 from ..rows import exchange, open_picture, png, truth_of
-from .code_pictures import draw_code, picture_faults
-from .functions import draw_function, parse_function
+from .code_pictures import draw_code, line_boxes, picture_faults
+from .functions import draw_function, read_function
 
 NAME = "simple-code-ocr"
 TITLE = "SimpleCodeOCR"
-VERSION = 1
+VERSION = 2
 USES: tuple[str, ...] = ("functions",)
-SUMMARY = "Transcription of Python functions drawn in many themes, asked in Portuguese and in English."
+SUMMARY = "Transcription of functions drawn in many themes, asked in Portuguese and in English."
 STEPS: tuple[ModelStep, ...] = ()
 
 FENCED = 0.4  # of the answers
-FENCE = ("```python\n", "\n```")
+FENCE = "```{language}\n{code}\n```"
 QUESTIONS: dict[Language, tuple[str, ...]] = {
     "pt": (
         "Transcreve o código da imagem.",
@@ -54,13 +55,14 @@ def draw(rng: Random, index: int, materials: Materials) -> DrawnSample:
     Raises:
         RejectedError: A picture cannot hold the function.
     """
-    function, language = draw_function(rng, index, materials)
-    picture = draw_code(function.source, rng, "python")
+    every = getattr(materials.functions, "any_language", materials.functions)
+    function, language = draw_function(rng, index, materials._replace(functions=every))
+    picture = draw_code(function.source, rng, function.code, function.name)
     fenced = rng.random() < FENCED and "```" not in function.source
     parts = [rng.choice(QUESTIONS[language])]
     parts += [NO_NUMBERS[language]] * picture.numbered + [IN_FENCE[language]] * fenced
-    answer = FENCE[0] + function.source + FENCE[1] if fenced else function.source
-    truth = {"code": function.source, "picture": picture.truth()}
+    answer = FENCE.format(language=function.code, code=function.source) if fenced else function.source
+    truth = {"code": function.source, "language": function.code, "picture": picture.truth()}
     task = "Markdown" if fenced else "plain"
     return DrawnSample(png(picture.image), (Exchange(" ".join(parts), answer),), task, truth, language)
 
@@ -76,8 +78,15 @@ def faults(row: DatasetRow) -> list[str]:
         problems.append(f"{question!r} does not say of line numbers what the picture has")
     code = answer
     if any(IN_FENCE[language] in question for language in languages):
-        code = answer.removeprefix(FENCE[0]).removesuffix(FENCE[1])
+        before, after = FENCE.format(language=truth["language"], code="\0").split("\0")
+        code = answer.removeprefix(before).removesuffix(after)
     drawn = [text for text, *_ in truth["picture"]["lines"]]
-    if code != truth["code"] or [line for line in code.split("\n") if line] != drawn or parse_function(code) is None:
+    read = read_function(code, truth["language"])
+    if code != truth["code"] or [line for line in code.split("\n") if line] != drawn or read is None:
         problems.append(f"the answer {answer!r} is not the function whose lines are {drawn}")
     return problems
+
+
+def boxes(row: DatasetRow) -> list[Box]:
+    """Give where the lines of a row's picture are."""
+    return line_boxes(truth_of(row)["picture"])

@@ -1,56 +1,33 @@
-"""Texts to draw: sentences in European Portuguese from a seed, a list in the public domain, or the user's own.
+"""Texts to draw: our own European Portuguese texts with gaps, a list in the public domain, or the user's own.
 
-`classics_pt.txt` holds proverbs and lines of Camões (1524-1580) and Pessoa (1888-1935), spelt as today.
+`texts_pt.txt` has our texts, one a line, under headings that name topic and register, some after a title and `::`; a
+passage is the first sentences of one. `{n:2-9}` and the like are drawn anew for each passage, the same twice in it;
+of `[one|another]` one is taken. `classics_pt.txt` holds proverbs and lines of Camões (1524-1580) and Pessoa
+(1888-1935), spelt as today.
 """
 
 from __future__ import annotations
 
 import random
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from ..dataset import Passage, Passages
 from ..typefaces import GLYPHS
+from . import words
+from .words import GROCERIES, HOUSEHOLD, MONTHS, WEEKDAYS, clock, date, money, phone, price, woman_or_man
 
 CLASSICS = Path(__file__).with_name("classics_pt.txt")
+TEXTS = Path(__file__).with_name("texts_pt.txt")
 MAX_LETTERS = 900  # of a passage that is drawn: about 20 lines
 LONGEST_WORD = 25  # letters; at 20 pixels a letter the narrowest picture holds it
-_PLACES = ("Braga", "Évora", "Lisboa", "Setúbal", "Guimarães", "Tavira", "Bragança", "Aveiro", "São João da Madeira")
-_STREETS = ("Rua da Conceição", "Avenida da República", "Praça do Comércio", "Travessa do Açúcar", "Rua de São Bento")
-_SHOPS = ("padaria", "farmácia", "biblioteca", "estação dos correios", "ourivesaria", "pastelaria", "drogaria")
-_GOODS = ("pão de centeio", "queijo da Serra", "sumo de maçã", "chá de limão", "atum em lata", "feijão-verde")
-_PEOPLE = ("Inês Gonçalves", "João Conceição", "Mário Simões", "Antónia Brandão", "Luís Araújo", "Zélia Patrício")
-_DAYS = ("segunda-feira", "terça-feira", "quarta-feira", "quinta-feira", "sexta-feira")
-_MONTHS = ("janeiro", "março", "abril", "junho", "agosto", "setembro", "outubro", "dezembro")
-_TRANSPORTS = ("comboio", "autocarro", "elétrico", "barco")
-
-# {place} and the others are drawn anew for each sentence.
-_SENTENCES = (
-    "O {transport} para {place} parte às {hour}.",
-    "O {transport} das {hour} chega a {place} com {minutes} minutos de atraso.",
-    "A {shop} da {street} está fechada à {weekday}.",
-    "A {shop} abre às {hour} e fecha às {late}.",
-    "Hoje há {good} a {price} o quilo!",
-    "{person} mora na {street}, n.º {number}, em {place}.",
-    "O ecrã do telemóvel de {person} partiu-se no {transport}.",
-    "A reunião ficou marcada para o dia {day} de {month}, às {hour}.",
-    "Perdeu-se um gato cinzento perto da {shop}.",
-    "Quem o encontrar, por favor, ligue para o 2{phone}.",
-    "Os bilhetes custam {price} e compram-se na {shop}.",
-    "É favor não estacionar em frente ao portão.",
-    "Em {month}, choveu {minutes} dias seguidos em {place}.",
-    "{person} está a ler um livro sobre {place}.",
-    "Já provaste o {good} que se vende na {street}?",
-    "A câmara municipal vai pôr {number} árvores na {street}.",
-    "Na cozinha há {good}, {other} e pouco mais.",
-    "As inscrições terminam a {day} de {month}.",
-    "{person} e {companion} apanham o {transport} todos os dias.",
-    "Amanhã, em {place}, esperam-se {minutes} graus e céu limpo.",
-)
-_TITLES = ("Aviso", "Atenção!", "Horário", "Ementa do dia", "Lista de compras", "Informação", "Programa", "Nota")
-_ENTRIES = ("{good}: {price}", "{place}, {hour}", "{person}", "{day} de {month}", "{shop}: {hour}-{late}", "{street}")
+TITLED = " :: "  # after the title of a text
+CLASSIC = 0.04  # of the passages
+_GAP = re.compile(r"\{(\w+)(?::([\d.]+)-([\d.]+))?\}")
+_EITHER = re.compile(r"\[([^\]|]+\|[^\]]+)\]")
 # A mark that ends a sentence, and after it, where the next one may begin.
 _BOUNDARY = re.compile(r"""(?:(?<=[.!?…])|(?<=[.!?…][»”"']))\s+(?=[«“"'—–-]?\s?[A-ZÁÀÂÃÉÊÍÓÔÕÚÇ0-9])""")
 # Full stops that need not end a sentence: titles, abbreviations, initials, numbers.
@@ -71,49 +48,110 @@ def split_sentences(text: str) -> tuple[str, ...]:
 
 
 def write_passage(rng: random.Random, index: int) -> Passage:
-    """Make up to seven sentences from templates, or now and then take a classic."""
-    if rng.random() < 0.1:
+    """Take the first sentences of one of our texts and fill its gaps, or now and then take a classic."""
+    if rng.random() < CLASSIC:
         text = rng.choice(_classics())
         return Passage(text, split_sentences(text))
-    drawn = rng.sample(_SENTENCES, rng.randint(1, 7))
-    sentences = tuple(_capitalised(fill(template, rng)) for template in drawn)
-    return Passage(" ".join(sentences), sentences)
+    text = rng.choice([line for lines in texts().values() for line in lines])
+    return shorten(fill(text.rpartition(TITLED)[2], rng), rng)
+
+
+def shorten(text: str, rng: random.Random) -> Passage:
+    """Keep the first sentences of a text, all of them as a rule: what they refer to stands before."""
+    sentences = split_sentences(text)
+    if sentences and rng.random() < 0.4:
+        sentences = sentences[: rng.randint(1, len(sentences))]
+        text = " ".join(sentences)
+    return Passage(text, sentences)
 
 
 def write_title(rng: random.Random) -> str:
-    """Give the title of a notice."""
+    """Give the title of a note."""
     return rng.choice(_TITLES)
 
 
 def write_entries(rng: random.Random, count: int) -> list[str]:
-    """Make the lines of a list, all of one kind."""
-    template = rng.choice(_ENTRIES)
-    return [_capitalised(fill(template, rng)) for _ in range(count)]
+    """Make the lines of a list, all of one kind, and none twice."""
+    entry = rng.choice(_ENTRIES)
+    lines: dict[str, None] = {}
+    while len(lines) < count:
+        lines[_capitalised(entry(rng))] = None
+    return list(lines)
 
 
-def fill(template: str, rng: random.Random) -> str:
-    """Fill the gaps of a template."""
-    good, other = rng.sample(_GOODS, 2)
-    person, companion = rng.sample(_PEOPLE, 2)
-    return template.format(
-        place=rng.choice(_PLACES),
-        street=rng.choice(_STREETS),
-        shop=rng.choice(_SHOPS),
-        good=good,
-        other=other,
-        person=person,
-        companion=companion,
-        weekday=rng.choice(_DAYS),
-        month=rng.choice(_MONTHS),
-        transport=rng.choice(_TRANSPORTS),
-        hour=f"{rng.randint(7, 12)}h{rng.choice(('00', '15', '30', '45'))}",
-        late=f"{rng.randint(17, 21)}h{rng.choice(('00', '30'))}",
-        price=f"{rng.randint(1, 19)},{rng.randint(10, 99)} €",
-        number=rng.randint(2, 480),
-        minutes=rng.randint(2, 30),
-        day=rng.randint(2, 28),
-        phone="".join(rng.choice("0123456789") for _ in range(8)),
-    )
+def fill(text: str, rng: random.Random) -> str:
+    """Fill the gaps of a text: the same gap is filled alike, and `{woman2}` is another woman than `{woman}`."""
+    text = _EITHER.sub(lambda match: rng.choice(match[1].split("|")), text)
+    known: dict[str, str] = {}
+    for match in _GAP.finditer(text):
+        while match[0] not in known or (match[1] in _NAMES and list(known.values()).count(known[match[0]]) > 1):
+            known[match[0]] = _draw(match[1], match[2], match[3], rng)
+    return _GAP.sub(lambda match: known[match[0]], text)
+
+
+def _draw(kind: str, least: str | None, most: str | None, rng: random.Random) -> str:
+    """Draw what fills a gap."""
+    if least is None or most is None:
+        return _WORDS[kind.rstrip("2")](rng) if kind != "day2" else str(rng.randint(15, 28))
+    if kind == "eur":
+        return money(rng.randrange(round(100 * float(least)), round(100 * float(most)) + 1, 5))
+    if kind == "h":
+        return clock(60 * rng.randint(int(least), int(most)) + rng.choice((0, 15, 30, 45)))
+    return str(rng.randint(int(least), int(most)))
+
+
+_NAMES = ("woman", "woman2", "man", "man2")
+_WORDS: dict[str, Callable[[random.Random], str]] = {
+    "woman": lambda rng: rng.choice(words.WOMEN),
+    "man": lambda rng: rng.choice(words.MEN),
+    "surname": lambda rng: rng.choice(words.SURNAMES),
+    "place": lambda rng: rng.choice(words.PLACES),
+    "coast": lambda rng: rng.choice(words.COASTS),
+    "rail": lambda rng: rng.choice(words.RAILS),
+    "street": lambda rng: rng.choice(words.STREETS),
+    "weekday": lambda rng: rng.choice(WEEKDAYS),
+    "month": lambda rng: rng.choice(MONTHS),
+    "date": date,
+    "day": lambda rng: str(rng.randint(2, 12)),
+    "phone": phone,
+}
+_TITLES = (
+    "Aviso", "Atenção!", "Apontamento", "Lista", "Informação", "Programa", "Nota", "A não esquecer",
+    "Recado", "Para amanhã", "Apontamentos", "Em resumo", "Do diário", "Página do mês", "Leia com atenção",
+    "Últimas", "Memórias", "Por aqui", "Ontem e hoje", "Breves", "Caderno", "Rascunho", "Comunicado", "Sabia que…",
+    "Da janela", "Rubrica do leitor", "Ideias soltas", "Fica o registo", "Para ler devagar", "Notas de viagem",
+)  # fmt: skip
+
+
+def _priced(rng: random.Random) -> str:
+    ware = rng.choice((*GROCERIES, *HOUSEHOLD))
+    return f"{ware.name}: {money(price(ware, rng))}" + (f"/{ware.unit}" if ware.unit != "un." else "")
+
+
+_EVENTS = (
+    "consulta de rotina", "entrega do trabalho", "reunião de pais", "festa da escola", "jantar de turma",
+    "exame de código", "inspeção do carro", "visita ao museu", "fecho das inscrições", "aniversário da avó",
+    "vacina do cão", "ensaio geral", "mudança da hora", "teste de Geografia", "assembleia do condomínio",
+    "feira medieval", "corrida dos sinos", "piquenique",
+)  # fmt: skip
+_CHORES = (
+    "regar os vasos da varanda", "pagar a conta da água", "levantar o fato na lavandaria", "telefonar ao dentista",
+    "passar a roupa a ferro", "comprar pilhas para o relógio", "devolver os livros", "marcar a revisão do carro",
+    "despejar o lixo", "mudar a lâmpada do corredor", "responder à carta do banco", "levar o cão à rua",
+    "descongelar o peixe", "arrumar a garagem", "imprimir os bilhetes", "pôr a mesa para seis", "limpar os óculos",
+    "arranjar o estore", "encomendar o bolo", "escrever ao senhorio",
+)  # fmt: skip
+# Each makes one line.
+_ENTRIES: tuple[Callable[[random.Random], str], ...] = (
+    _priced,
+    lambda rng: rng.choice((*GROCERIES, *HOUSEHOLD)).name,
+    lambda rng: f"{rng.choice(words.PLACES)}, {clock(rng.randint(84, 264) * 5)}",
+    woman_or_man,
+    lambda rng: f"{date(rng)}: {rng.choice(_EVENTS)}",
+    lambda rng: f"{rng.choice(words.STREETS)}, {rng.randint(2, 180)}",
+    lambda rng: f"{woman_or_man(rng)}, {phone(rng)}",
+    lambda rng: rng.choice(_CHORES),
+)
 
 
 def read_passages(path: Path) -> Passages:
@@ -162,6 +200,18 @@ def _read(row: dict[str, Any]) -> Passage | None:
 def _drawable(text: str) -> bool:
     longest = max(map(len, text.split()))
     return set(text) <= GLYPHS | {" "} and len(text) <= MAX_LETTERS and longest <= LONGEST_WORD
+
+
+@lru_cache
+def texts() -> dict[str, tuple[str, ...]]:
+    """Give our texts, with their gaps, by topic and register."""
+    found: dict[str, list[str]] = {}
+    for line in TEXTS.read_text(encoding="utf-8").splitlines():
+        if line.startswith("# "):
+            lines = found.setdefault(line[2:], [])
+        else:
+            lines.append(line)
+    return {name: tuple(lines) for name, lines in found.items()}
 
 
 @lru_cache

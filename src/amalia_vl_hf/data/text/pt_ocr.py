@@ -1,6 +1,7 @@
 """PT-OCR: transcription, sentences and hallucinations of European Portuguese texts (paper, section 5.1).
 
-A picture has one to three texts, each worn in its own way; they are drawn, or are the user's own pictures. The paper
+A picture is a whole document, or has one to three texts, each worn in its own way; they are drawn, or are the
+user's own pictures. The boxes of lines move with what wears their picture. The paper
 names the tasks, that answers come in several formats, that pictures are perturbed and samples concatenated; wording,
 formats and shares are ours.
 """
@@ -15,19 +16,21 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ..answer_formats import FORMATS, VERDICT, AnswerFormat, Fields, read, request, write
-from ..dataset import DatasetRow, DrawnSample, Exchange, Materials, ModelStep, Passage
+from ..dataset import Box, DatasetRow, DrawnSample, Exchange, Materials, ModelStep, Passage
 from ..languages import ORDINALS
 from ..rows import exchange, jpeg, open_picture, truth_of
+from .documents import block_texts, draw_document, has_columns, order_faults, pieces_of
 from .misreadings import misread
 from .passages import split_sentences
-from .text_pictures import draw_style, draw_text, unseen
-from .wear import wear
+from .sheet import COLUMNS
+from .text_pictures import Line, draw_style, draw_text, unseen
+from .wear import wear_boxes
 
 NAME = "pt-ocr"
 TITLE = "PT-OCR"
-VERSION = 1
+VERSION = 2
 USES: tuple[str, ...] = ("fonts", "texts")
-SUMMARY = "Transcription, sentence extraction and hallucination detection, in four answer formats."
+SUMMARY = "Documents and texts, worn or not: transcription, sentences and hallucinations, in four answer formats."
 STEPS: tuple[ModelStep, ...] = ()
 
 ReadingTask = Literal["transcription", "first", "last", "nth", "count", "detection"]
@@ -41,11 +44,13 @@ TASKS: tuple[ReadingTask, ...] = (
     "detection",
     "detection",
 )
+DOCUMENTS = 0.4  # of the samples
 PANELS = (1, 1, 1, 2, 2, 3)  # texts in a picture, as likely each
 WIDTHS = (380, 620)  # pixels of a text
 GAP = 12  # pixels between two
 QUALITIES = (45, 92)  # of JPEG
 MIN_STEP = 25  # of 255, between the darkest and the lightest of a text after wear
+LOOKED_AT = 4000  # pixels of a box
 RIGHT_CANDIDATES = 0.5
 
 PLACES = {
@@ -60,6 +65,9 @@ QUESTIONS: dict[ReadingTask, tuple[str, ...]] = {
         "Transcreve o texto {place}.",
         "Faz a transcrição integral do texto {place}.",
         "Escreve, palavra por palavra, o texto {place}.",
+        "O que diz o texto {place}?",
+        "Copia o texto {place} sem mudar nada.",
+        "Lê e escreve o texto {place}.",
     ),
     "first": ("Qual é a primeira frase do texto {place}?", "Extrai a primeira frase do texto {place}."),
     "last": ("Qual é a última frase do texto {place}?", "Extrai a última frase do texto {place}."),
@@ -70,7 +78,36 @@ QUESTIONS: dict[ReadingTask, tuple[str, ...]] = {
         "«{candidate}»\nÉ isto que diz o texto {place}? Se não for, corrige.",
     ),
 }
+CELLS = "Separa as colunas de uma linha com « | »."
 ALL = ("Transcreve os {count} textos da imagem, {order}.", "O que dizem os {count} textos da imagem, {order}?")
+
+
+class WornPanel(NamedTuple):
+    """A text as its picture shows it.
+
+    Args:
+        picture: RGB.
+        wear: What it went through.
+        lines: What is written, where it is after that; nothing is known of the user's pictures.
+        blocks: Of a document, before that.
+        fonts: It is drawn in.
+        layout: Which document it is, or none.
+    """
+
+    picture: Image.Image
+    wear: list[str]
+    lines: list[Line]
+    blocks: list[dict[str, Any]]
+    fonts: list[str]
+    layout: str
+
+    def truth(self, passage: Passage, box: tuple[int, int, int, int]) -> dict[str, Any]:
+        """Say what the validator needs, `box` being where the picture stands among the others."""
+        top, left = box[:2]
+        lines = [Line(text, above + top, west + left, below + top, east + left)
+                 for text, above, west, below, east in self.lines]  # fmt: skip
+        known = {"text": passage.text, "sentences": passage.sentences, "box": box, "wear": self.wear}
+        return {**known, "lines": lines, "blocks": self.blocks, "fonts": self.fonts, "layout": self.layout}
 
 
 class ReadingQuery(NamedTuple):
@@ -97,19 +134,20 @@ def draw(rng: random.Random, index: int, materials: Materials) -> DrawnSample:
     """Draw one to three texts, wear them, and ask one thing."""
     count = rng.choice(PANELS)
     passages = [materials.passages(rng, max(PANELS) * index + number) for number in range(count)]
-    worn = [_draw_panel(passage, rng, materials) for passage in passages]
+    if rng.random() < DOCUMENTS and all(passage.picture is None for passage in passages):
+        passages, panels = _draw_document(rng, index, materials)
+    else:
+        panels = [_draw_panel(passage, rng, materials) for passage in passages]
     direction = rng.choice(sorted(ORDERS))
-    picture, boxes = _join([panel for panel, _ in worn], direction, rng)
+    picture, boxes = _join([panel.picture for panel in panels], direction, rng)
     query = _ask(passages, direction, rng)
     kinds = [kind for kind in FORMATS if read(write(query.fields, kind), kind, query.fields) == query.fields]
     kind: AnswerFormat = rng.choice(kinds)  # a text may hold what a format is made of
-    question = f"{query.question} {request(_names(query.task, query.fields), kind)}".strip()
-    panels = [
-        {"text": passage.text, "sentences": passage.sentences, "box": box, "wear": names}
-        for passage, box, (_, names) in zip(passages, boxes, worn, strict=True)
-    ]
+    asked = [query.question, CELLS * has_columns(panels[0].blocks), request(_names(query.task, query.fields), kind)]
+    question = " ".join(part for part in asked if part)
+    described = [panel.truth(passage, box) for passage, box, panel in zip(passages, boxes, panels, strict=True)]
     record = {"task": query.task, "panel": query.panel, "number": query.number, "candidate": query.candidate}
-    truth = {"panels": panels, "direction": direction, "format": kind, **record}
+    truth = {"panels": described, "direction": direction, "format": kind, **record}
     exchanges = (Exchange(question, write(query.fields, kind)),)
     return DrawnSample(jpeg(picture, rng.randint(*QUALITIES)), exchanges, f"{query.task}, {kind}", truth)
 
@@ -122,6 +160,11 @@ def faults(row: DatasetRow) -> list[str]:
     for panel in truth["panels"]:
         if not _seen(grey, panel["box"]):
             problems.append(f"{panel['text']!r} is not seen in {panel['box']}")
+        unread = [line for line in panel["lines"] if not _seen(grey, line[1:])]
+        problems += [f"{text!r} is not seen in {box}" for text, *box in unread]
+        if panel["blocks"]:
+            problems += _document_faults(panel)
+            continue
         if panel["sentences"] and " ".join(panel["sentences"]).split() != panel["text"].split():
             problems.append(f"{panel['sentences']} are not the sentences of {panel['text']!r}")
         certain = split_sentences(panel["text"])
@@ -134,7 +177,22 @@ def faults(row: DatasetRow) -> list[str]:
     return problems
 
 
-def _draw_panel(passage: Passage, rng: random.Random, materials: Materials) -> tuple[Image.Image, list[str]]:
+def boxes(row: DatasetRow) -> list[Box]:
+    """Give where the lines of a row's picture are, and where its texts are of whose lines nothing is known."""
+    panels = truth_of(row)["panels"]
+    return [Box(*line) for panel in panels for line in panel["lines"] or [[panel["text"], *panel["box"]]]]
+
+
+def _document_faults(panel: dict[str, Any]) -> list[str]:
+    """Hold a document's text to its blocks, their order, and what stands in its lines."""
+    problems, text = order_faults(panel["blocks"]), "\n".join(block_texts(panel["blocks"]))
+    drawn = [line[0] for line in panel["lines"]]
+    if text != panel["text"] or drawn != [piece.text for piece, _ in pieces_of(panel["blocks"])]:
+        problems.append(f"{panel['text']!r} is not what is drawn, {drawn}")
+    return problems
+
+
+def _draw_panel(passage: Passage, rng: random.Random, materials: Materials) -> WornPanel:
     """Draw a passage, or open its picture, and wear it.
 
     Raises:
@@ -142,14 +200,23 @@ def _draw_panel(passage: Passage, rng: random.Random, materials: Materials) -> t
     """
     if passage.picture is not None:
         try:
-            return wear(Image.open(io.BytesIO(passage.picture)).convert("RGB"), rng)
+            picture = Image.open(io.BytesIO(passage.picture)).convert("RGB")
         except (UnidentifiedImageError, OSError) as error:
             raise ValueError(f"the picture of {passage.text[:40]!r} cannot be read: {error}") from error
+        return WornPanel(*wear_boxes(picture, [], rng), [], [], "picture")
     style = draw_style(rng, materials.typefaces, WIDTHS)
     picture, lines = draw_text([passage.text], style)
     if hidden := unseen(picture, lines, style.ink):
         raise ValueError(f"no ink where {hidden[0]!r} should be")
-    return wear(picture, rng)
+    return WornPanel(*wear_boxes(picture, lines, rng), [], [style.typeface.name], "panel")
+
+
+def _draw_document(rng: random.Random, index: int, materials: Materials) -> tuple[list[Passage], list[WornPanel]]:
+    """Draw a whole document and wear it."""
+    document = draw_document(rng, index, materials)
+    lines = [piece for piece, _ in pieces_of(document.blocks)]
+    panel = WornPanel(*wear_boxes(document.image, lines, rng), document.blocks, document.fonts, document.kind)
+    return [Passage("\n".join(block_texts(document.blocks)), ())], [panel]
 
 
 def _join(
@@ -179,6 +246,8 @@ def _ask(passages: list[Passage], direction: str, rng: random.Random) -> Reading
     panel = rng.randrange(len(passages))
     passage = passages[panel]
     task = rng.choice([task for task in TASKS if _allows(passage, task)])
+    if COLUMNS in passage.text:  # what parts columns is not there to be misread
+        task = "transcription"
     number, candidate = None, None
     fields: Fields = {"texto": passage.text}
     if task in ("first", "last", "nth"):
@@ -222,7 +291,8 @@ def _seen(grey: np.ndarray, box: list[int]) -> bool:
     height, width = grey.shape
     if not (0 <= top < bottom <= height and 0 <= left < right <= width):
         return False
-    low, high = np.quantile(grey[top:bottom, left:right], (0.005, 0.995))
+    step = 1 + 2 * ((bottom - top) * (right - left) // LOOKED_AT)  # odd, as patterns of two are not
+    low, high = np.quantile(grey[top:bottom, left:right].ravel()[::step], (0.005, 0.995))
     return bool(high - low >= MIN_STEP)
 
 
@@ -248,6 +318,7 @@ def _parts(truth: dict[str, Any], expected: Fields) -> list[str]:
     """List what the question has to say: which text, which sentence, which transcription, which format."""
     count, direction, task = len(truth["panels"]), truth["direction"], truth["task"]
     parts = [request(_names(task, expected), truth["format"])]
+    parts += [CELLS] * has_columns(truth["panels"][0]["blocks"])
     if truth["panel"] is None:
         return [*parts, f"os {count} textos", ORDERS[direction]]
     sentence = {"first": "primeira frase", "last": "última frase", "count": "frases"}

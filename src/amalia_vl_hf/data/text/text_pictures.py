@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ..typefaces import load
+from ..typefaces import is_handwritten, load
 
 Colour = tuple[int, int, int]
 Align = Literal["left", "center", "right"]
@@ -19,6 +19,7 @@ Pattern = Literal["plain", "gradient", "ruled", "stripes", "frame", "grain"]
 PATTERNS: tuple[Pattern, ...] = ("plain", "gradient", "ruled", "stripes", "frame", "grain")
 ALIGNS: tuple[Align, ...] = ("left", "left", "center", "right")
 
+SIZES, HAND_SIZES = (20, 40), (27, 42)  # of the letters, in pixels; thin strokes need more
 MIN_CONTRAST = 4.5  # between ink and paper: WCAG 2.2, success criterion 1.4.3
 MARGIN = 0.8  # around the text, in letter heights
 GRAIN = 6  # standard deviation, of 255
@@ -65,9 +66,10 @@ class Line(NamedTuple):
 def draw_style(rng: random.Random, typefaces: tuple[Path, ...], widths: tuple[int, int]) -> TextStyle:
     """Draw a style whose ink stands out from its paper; widths are the least and the most, in pixels."""
     ink, papers = _draw_colours(rng)
+    typeface = rng.choice(typefaces)
     return TextStyle(
-        typeface=rng.choice(typefaces),
-        size=rng.randint(20, 40),
+        typeface=typeface,
+        size=rng.randint(*(HAND_SIZES if is_handwritten(typeface) else SIZES)),
         ink=ink,
         papers=papers,
         pattern=rng.choice(PATTERNS),
@@ -84,7 +86,8 @@ def draw_text(paragraphs: list[str], style: TextStyle) -> tuple[Image.Image, lis
     Raises:
         ValueError: A word is wider than the picture.
     """
-    margin, step = round(MARGIN * style.size), round(style.leading * style.size)
+    height_of_font = sum(load(style.typeface, style.size).getmetrics())  # long strokes must not meet
+    margin, step = round(MARGIN * style.size), max(round(style.leading * style.size), height_of_font)
     texts = [line for paragraph in paragraphs for line in wrap(paragraph, style, style.width - 2 * margin)]
     height = 2 * margin + step * len(texts)
     picture = draw_paper(height, style, step)
@@ -149,14 +152,16 @@ def contrast(first: Colour, second: Colour) -> float:
 
 def unseen(picture: Image.Image, lines: Sequence[Line], ink: Colour) -> list[str]:
     """List the lines that have too little ink in their boxes to be there."""
-    return [line.text for line in lines if ink_share(picture, line, ink) < MIN_INK]
+    pixels = np.asarray(picture.convert("RGB"))
+    return [line.text for line in lines if ink_share(pixels, line, ink) < MIN_INK]
 
 
-def ink_share(picture: Image.Image, line: Line, ink: Colour) -> float:
-    """Give the share of a line's box that has the colour of the ink; 0 where the box is not in the picture."""
-    if not (0 <= line.top < line.bottom <= picture.height and 0 <= line.left < line.right <= picture.width):
+def ink_share(pixels: np.ndarray, line: Line, ink: Colour) -> float:
+    """Give the share of a line's box in the colour of the ink, of pixels `(height, width, 3)`; 0 outside."""
+    height, width = pixels.shape[:2]
+    if not (0 <= line.top < line.bottom <= height and 0 <= line.left < line.right <= width):
         return 0.0
-    box = np.asarray(picture.convert("RGB"))[line.top : line.bottom, line.left : line.right].astype(np.int16)
+    box = pixels[line.top : line.bottom, line.left : line.right].astype(np.int16)
     return float((np.abs(box - ink).max(axis=2) <= INK_TOLERANCE).mean())
 
 

@@ -5,30 +5,70 @@ Each kind is weak enough that letters of 20 pixels stay legible.
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from PIL import Image, ImageChops, ImageEnhance, ImageFilter
 
-from .text_pictures import add_noise
+from .text_pictures import Line, add_noise
 
 Wear = Callable[[Image.Image, random.Random], Image.Image]
+ANGLES = (-2.5, 2.5)  # degrees of a tilt
 HOW_MANY = (0, 1, 1, 2, 2, 3)  # kinds on a picture, as likely each
 
 
 def wear(picture: Image.Image, rng: random.Random) -> tuple[Image.Image, list[str]]:
     """Wear a picture in up to three ways; gives their names in the order they were applied."""
-    names = rng.sample(list(WEARS), rng.choice(HOW_MANY))
-    ordered = [name for name in WEARS if name in names]
-    for name in ordered:
-        picture = WEARS[name](picture, rng)
-    return picture, ordered
+    worn, names, _ = wear_boxes(picture, [], rng)
+    return worn, names
+
+
+def wear_boxes(
+    picture: Image.Image, lines: Sequence[Line], rng: random.Random
+) -> tuple[Image.Image, list[str], list[Line]]:
+    """Wear a picture, and move the boxes of its lines with it."""
+    chosen = rng.sample(list(WEARS), rng.choice(HOW_MANY))
+    names = [name for name in WEARS if name in chosen]
+    for name in names:
+        before = picture.size
+        if name == "tilt":
+            angle = rng.uniform(*ANGLES)
+            picture = _turn(picture, angle)
+            lines = [_turned(line, angle, before, picture.size) for line in lines]
+        else:
+            picture = WEARS[name](picture, rng)
+            lines = [_scaled(line, before, picture.size) for line in lines] if picture.size != before else lines
+    return picture, names, list(lines)
 
 
 def _tilt(picture: Image.Image, rng: random.Random) -> Image.Image:
-    """Turn by up to 2.5 degrees; the corners that appear have the colour of the first one."""
+    """Turn by a few degrees."""
+    return _turn(picture, rng.uniform(*ANGLES))
+
+
+def _turn(picture: Image.Image, angle: float) -> Image.Image:
+    """Turn a picture against the clock; the corners that appear have the colour of the first one."""
     paper = picture.getpixel((0, 0))
-    return picture.rotate(rng.uniform(-2.5, 2.5), Image.Resampling.BICUBIC, expand=True, fillcolor=paper)
+    return picture.rotate(angle, Image.Resampling.BICUBIC, expand=True, fillcolor=paper)
+
+
+def _turned(line: Line, angle: float, before: tuple[int, int], after: tuple[int, int]) -> Line:
+    """Give the box around a box that was turned with its picture, of sizes `(width, height)`."""
+    cosine, sine = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+    corners = [
+        (x - before[0] / 2, y - before[1] / 2) for x in (line.left, line.right) for y in (line.top, line.bottom)
+    ]
+    across = [cosine * x + sine * y + after[0] / 2 for x, y in corners]
+    down = [cosine * y - sine * x + after[1] / 2 for x, y in corners]
+    top, left = max(math.floor(min(down)), 0), max(math.floor(min(across)), 0)
+    return Line(line.text, top, left, min(math.ceil(max(down)), after[1]), min(math.ceil(max(across)), after[0]))
+
+
+def _scaled(line: Line, before: tuple[int, int], after: tuple[int, int]) -> Line:
+    wide, high = after[0] / before[0], after[1] / before[1]
+    top, left = math.floor(line.top * high), math.floor(line.left * wide)
+    return Line(line.text, top, left, math.ceil(line.bottom * high), math.ceil(line.right * wide))
 
 
 def _shade(picture: Image.Image, rng: random.Random) -> Image.Image:

@@ -1,0 +1,91 @@
+"""Whole documents: each kind can be read as it is labelled, and the validator sees what cannot."""
+
+import random
+
+import pytest
+
+from amalia_vl_hf.data.dataset import Materials, Passage
+from amalia_vl_hf.data.text.documents import (
+    KINDS,
+    Writer,
+    block_texts,
+    document_faults,
+    draw_document,
+    order_faults,
+    pieces_of,
+)
+from amalia_vl_hf.data.text.passages import write_passage
+from amalia_vl_hf.data.text.sheet import lay_out
+from amalia_vl_hf.data.typefaces import GLYPHS, find_typefaces
+from amalia_vl_hf.variety import judge
+
+MATERIALS = Materials(find_typefaces(), write_passage)
+
+
+def drawn(kind, seed):
+    rng = random.Random(f"{kind} {seed}")
+    return KINDS[kind](lay_out(rng, MATERIALS.typefaces, Writer(rng, seed, MATERIALS)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_document_is_what_it_says_it_is(kind):
+    texts = set()
+    for seed in range(4):
+        sheet = drawn(kind, seed)
+        assert document_faults(sheet.image, sheet.blocks) == []
+        text = "\n".join(block_texts(sheet.blocks))
+        assert set(text) <= GLYPHS | {" ", "\n"}
+        assert not set(text) & set("{}[]"), text
+        assert not judge(text).refused, text
+        assert sheet.image.height < 1500
+        texts.add(text)
+    assert len(texts) > 1
+
+
+def test_no_text_comes_twice_in_a_document():
+    for seed in range(12):
+        texts = [text for text in block_texts(drawn("newspaper", seed).blocks) if len(text) > 80]
+        assert len(texts) == len(set(texts))
+
+
+def test_what_is_written_over_something_or_left_out_is_seen():
+    sheet = drawn("letter", 0)
+    piece, ink = pieces_of(sheet.blocks)[0]
+    again = {"lines": [[list(piece)]], "glue": " ", "inks": [ink], "region": sheet.blocks[0]["region"]}
+    assert any("over each other" in fault for fault in document_faults(sheet.image, [*sheet.blocks, again]))
+    blank = sheet.image.copy()
+    blank.paste(sheet.paper, (0, 0, *blank.size))
+    assert len(document_faults(blank, sheet.blocks)) == len(pieces_of(sheet.blocks))
+
+
+def test_another_order_is_seen():
+    def block(text, top, left, region=0):
+        return {
+            "lines": [[[text, top, left, top + 20, left + 90]]],
+            "glue": " ",
+            "inks": [(0, 0, 0)],
+            "region": region,
+        }
+
+    assert order_faults([block("um", 0, 0), block("dois", 30, 0)]) == []
+    assert order_faults([block("dois", 30, 0), block("um", 0, 0)]) == ["'um' is not below 'dois'"]
+    columns = [block("um", 0, 0), block("dois", 30, 0), block("três", 0, 100, 1), block("quatro", 30, 100, 1)]
+    assert order_faults(columns) == []
+    across = [columns[0], {**columns[2], "region": 0}, columns[1]]
+    assert order_faults(across) == ["'três' is not below 'um'"]
+    row = {**columns[0], "lines": [[*columns[2]["lines"][0], *columns[0]["lines"][0]]]}
+    assert order_faults([row]) == ["'um' is not at the right of 'três'"]
+    (fault,) = order_faults([{**part, "region": 1 - part["region"]} for part in columns])
+    assert fault.endswith("is neither below nor right")
+
+
+def test_the_users_texts_are_written_in_turn():
+    given = [Passage(f"Texto número {number}.", (f"Texto número {number}.",)) for number in range(60)]
+    theirs = Materials(find_typefaces(), lambda rng, index: given[index])
+    found = set()
+    for seed in range(12):
+        document = draw_document(random.Random(seed), seed, theirs)
+        texts = {text for text in block_texts(document.blocks) if text.startswith("Texto número")}
+        assert all(seed * 3 <= int(text.split()[2].rstrip(".")) < seed * 3 + 3 for text in texts)
+        found |= texts
+    assert found
