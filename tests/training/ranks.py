@@ -1,4 +1,4 @@
-"""What each of two real ranks runs: one recipe under DDP, ZeRO-2, ZeRO-3, hpZ and FSDP2 on gloo, one after the other."""
+"""What each of two real ranks runs: one recipe under DDP, ZeRO-2, ZeRO-3, hpZ and FSDP2 on gloo, one by one."""
 
 import gc
 import json
