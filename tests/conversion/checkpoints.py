@@ -4,12 +4,14 @@ import json
 from pathlib import Path
 
 from safetensors.torch import load_file, save_file
-from transformers import LlavaNextImageProcessorPil, LlavaNextProcessor
+from transformers import LlavaNextImageProcessorPil, LlavaNextProcessor, LlavaOnevisionImageProcessorPil
 
+from amalia_vl_hf.conversion.onevision import LlavaOnevisionProcessor
 from amalia_vl_hf.conversion.provenance import RECORD
 from amalia_vl_hf.processing.tiling_amalia_vl import generate_pinpoints
 from tests.tiny import (
     tiny_llava_next,
+    tiny_llava_onevision,
     tiny_text_config,
     tiny_tokenizer,
     tiny_vision_config,
@@ -33,6 +35,33 @@ def write_towervision(folder: Path, feature_layer: int = -1, **saving) -> Path:
     text = tiny_text_config("gemma2", tie_word_embeddings=True, query_pre_attn_scalar=16, **_vocabulary())
     _write(folder, 7, 6, feature_layer, text, tie_word_embeddings=True, **saving)
     edit_json(folder / "config.json", tie_word_embeddings=False, **LEFTOVERS)
+    return folder
+
+
+def write_towervideo(folder: Path, feature_layer: int = -1, saving=None, **changes) -> Path:
+    """Write one like TowerVideo: gemma2, which ties by itself; images of more than two tiles pooled; videos."""
+    tokenizer = tiny_tokenizer()
+    tokenizer.add_tokens(["<video>"], special_tokens=True)
+    tokens = tokenizer.convert_tokens_to_ids(["<image>", "<video>"])
+    pinpoints = [[rows * TILE, cols * TILE] for rows in range(1, 4) for cols in range(1, 4)]
+    options = {
+        "text": tiny_text_config("gemma2", query_pre_attn_scalar=16, vocab_size=len(tokenizer)),
+        "vision": tiny_vision_config(patch_size=7, vision_use_head=False),
+        "vision_aspect_ratio": "anyres_max_2",
+        "image_grid_pinpoints": pinpoints,
+        "image_token_index": tokens[0],
+        "video_token_index": tokens[1],
+    }
+    model = tiny_llava_onevision(feature_layer, **{**options, **changes})
+    images = LlavaOnevisionImageProcessorPil(
+        size={"height": TILE, "width": TILE},
+        image_grid_pinpoints=pinpoints,
+        image_mean=[0.5] * 3,
+        image_std=[0.5] * 3,
+    )
+    processor = LlavaOnevisionProcessor(images, tokenizer, 16, model.config.vision_aspect_ratio, video_frames=8)
+    model.save_pretrained(folder, **(saving or {}))
+    processor.save_pretrained(folder)
     return folder
 
 
