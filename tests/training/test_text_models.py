@@ -181,3 +181,11 @@ def test_a_dry_run_says_what_text_takes(plain, text_recipe):
     assert "tower" not in text
     assert "tokens     at most " in text
     assert "shared" not in text
+
+
+def test_a_task_is_put_to_a_language_model_while_it_trains(plain, texts, text_recipe, tmp_path):
+    task = tmp_path / "task.yaml"
+    task.write_text(f"name: tarefa\ndata: {texts['sft']}\nmetric: exact\nmax_new_tokens: 1\n", encoding="utf-8")
+    output = train(text_recipe("sft", plain, "save_steps=1", f"validation={task}"))
+    log = json.loads((output / "training.json").read_text())["log_history"]
+    assert [entry["step"] for entry in log if "validation/tarefa" in entry] == [1, 2]
