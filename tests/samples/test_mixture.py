@@ -80,7 +80,10 @@ def test_the_tiny_mixture_draws_as_many_of_each_dataset_under_its_name_in_table_
 
 @pytest.mark.parametrize(
     ("stage", "method", "counts"),
-    [("align", "sft", {"pd12m": 500_000}), ("prefer", "dpo", {"amalia-vl-dpo": 100_000, "internvl-mpo": 100_000})],
+    [
+        ("align", "sft", {"pd12m": 500_000}),
+        ("prefer", "dpo", {"amalia-vl-preferences": 100_000, "internvl-mpo": 100_000}),
+    ],
 )
 def test_the_other_stages_have_the_papers_counts(stage, method, counts):
     mixed = load_mixture(PAPER.with_name(f"mixture_{stage}.yaml"))

@@ -24,6 +24,10 @@ FAMILIES = {
 }
 # Those that models write, by a recipe: `steps.WrittenDataset` says what such a module is.
 WRITTEN = {
+    "preferences": "preferences",
+    "preferences-contrast": "preferences",
+    "preferences-mpo": "preferences",
+    "preferences-original": "preferences",
     "pt-caps": "photos",
     "pt-caps-fusion": "photos",
     "pt-vqa-gen": "photos",

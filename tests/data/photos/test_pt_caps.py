@@ -12,7 +12,7 @@ from amalia_vl_hf.data.building.run import build
 from amalia_vl_hf.data.photos import pt_caps
 from amalia_vl_hf.samples.loading import load_samples
 
-from .role_servers import draw_images, roles_of, serving
+from ..role_servers import draw_images, roles_of, serving
 from .test_captions import EN, PT
 
 WORDS = ["gato", "cão", "pato", "sapo", "lobo", "urso", "rato", "galo", "boi", "peixe", "corvo", "burro"]

@@ -18,7 +18,7 @@ from amalia_vl_hf.data.photos.dialogues import form_counts
 from amalia_vl_hf.data.photos.personas import personas_of, read_personas
 from amalia_vl_hf.samples.loading import load_samples
 
-from .role_servers import draw_images, roles_of, serving
+from ..role_servers import draw_images, roles_of, serving
 from .test_embeddings import save_encoder
 
 IMAGES, DRAWN, SEED = 26, 22, 3

@@ -5,7 +5,7 @@ import pytest
 from amalia_vl_hf.data.building.recipe import load_build
 from amalia_vl_hf.fields import RecipeError
 
-from .role_servers import draw_images
+from ..role_servers import draw_images
 
 NAMES = ("pt_caps", "pt_caps_fusion", "pt_vqa_gen")
 

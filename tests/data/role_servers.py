@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from amalia_vl_hf.data.image_manifest import ImageManifest, index_images
 
-from ...asking.model_server import Fault, ModelServer, completion
+from ..asking.model_server import Fault, ModelServer, completion
 
 
 class Asked(NamedTuple):
