@@ -149,9 +149,9 @@ def test_an_answer_may_speak_of_placeholders():
         ({"messages": 3}, "sft", "turns must be a list, not int"),
         ({"messages": [{"role": "user", "content": 3}]}, "sft", "here: not what TRL.*int"),
         (
-            {"messages": [{"role": "user", "content": [{"type": "video", "video": "v"}]}]},
+            {"messages": [{"role": "user", "content": [{"type": "audio", "audio": "v"}]}]},
             "sft",
-            "a part of type 'video'",
+            "a part of type 'audio'; messages may hold images, videos and text",
         ),
         ({"messages": [{"role": "user", "content": [{"type": "text", "text": 3}]}]}, "sft", "a part of type 'text'"),
         ({"texts": {"user": ["a", "b"], "assistant": ["c"]}}, "sft", "here: not what FineVision should hold"),

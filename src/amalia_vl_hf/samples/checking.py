@@ -7,20 +7,22 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from datasets import Dataset
 
 from ..processing.image_loading_amalia_vl import load_image
+from ..processing.video_loading_amalia_vl import Sampling, VideoReader
+from .images import stored_bytes
 from .lengths import measure
 from .loading import FIELDS, conversation, dialogues_of, require_readable
 
 # AMALIA's own, for a check without a model.
-_TOKENS = re.compile(r"<image>|<\|im_start\|>|<\|im_end\|>|</?s>|<unk>")
+_TOKENS = re.compile(r"<image>|<video>|<\|im_start\|>|<\|im_end\|>|</?s>|<unk>")
 # Kinds of findings, in the order of the report; those that drop a sample first.
-DROPPED = ("row", "image", "slots", "answer", "length", "duplicate")
+DROPPED = ("row", "image", "video", "slots", "answer", "length", "duplicate")
 NOTED = ("special token",)
+MOST_TAKEN = 32  # frames of a video that are decoded, for a check without a model; TowerVision paper, section 2.2
 
 
 class Finding(NamedTuple):
@@ -94,8 +96,8 @@ def check(
 ) -> Iterator[SampleCheck]:
     """Check every sample of a dataset.
 
-    Images are decoded; the texts' slots, answers and special tokens, and duplicates (the same texts and the same
-    images) are looked for; with a processor, lengths are measured.
+    Images are decoded, and of videos the frames that are taken; the texts' slots, answers and special tokens, and
+    duplicates (the same texts, images and videos) are looked for; with a processor, lengths are measured.
 
     Args:
         data: Samples as `samples.load_samples` gives them.
@@ -125,16 +127,15 @@ def _findings(sample: Mapping[str, Any], method: str, processor: Any) -> Iterato
     if sample["fault"]:
         yield Finding("row", sample["fault"])
         return
-    try:
-        require_readable(sample)
-        for number, cell in enumerate(sample["images"]):
-            load_image(cell, number)
-    except ValueError as error:
-        yield Finding("image", str(error) if str(error).startswith(name) else f"{name}: {error}")
-        return
+    for kind in ("image", "video"):
+        try:
+            _decode(sample, kind, processor)
+        except ValueError as error:
+            yield Finding(kind, str(error) if str(error).startswith(name) else f"{name}: {error}")
+            return
     dialogues = dialogues_of(sample)
     try:
-        typed = [conversation(turns, sample["images"], name) for turns in dialogues]
+        typed = [conversation(turns, sample["images"], name, sample.get("videos", ())) for turns in dialogues]
     except ValueError as error:
         yield Finding("slots", str(error))
         return
@@ -151,6 +152,25 @@ def _findings(sample: Mapping[str, Any], method: str, processor: Any) -> Iterato
         yield Finding("special token", f"{name}: {', '.join(sorted(literal))}")
 
 
+def _decode(sample: Mapping[str, Any], kind: str, processor: Any) -> None:
+    """Decode a sample's images, or the frames that are taken of its videos.
+
+    Raises:
+        ValueError: One of them cannot be used.
+    """
+    cells = sample.get(f"{kind}s", [])
+    require_readable({**sample, "images": [], "videos": [], f"{kind}s": cells})
+    if kind == "image":
+        for number, cell in enumerate(cells):
+            load_image(cell, number)
+        return
+    sampling = Sampling(processor.num_frames, processor.fps) if processor is not None else Sampling(MOST_TAKEN)
+    for number, cell in enumerate(cells):
+        video = VideoReader(cell, number)
+        for _ in video.frames(video.sampled(sampling).positions):
+            pass
+
+
 def _special_tokens(turns: list[dict[str, Any]], processor: Any, name: str) -> Iterable[str]:
     if processor is not None:
         return processor.literal_tokens(turns, name)
@@ -160,7 +180,6 @@ def _special_tokens(turns: list[dict[str, Any]], processor: Any, name: str) -> I
 def _digest(sample: Mapping[str, Any], method: str) -> bytes:
     """Tell samples apart by their texts and their images' bytes."""
     digest = hashlib.sha256(repr([sample[name] for name in FIELDS[method]]).encode("utf-8", "surrogatepass"))
-    for cell in sample["images"]:
-        encoded = Path(cell).read_bytes() if isinstance(cell, str) else cell["bytes"]
-        digest.update(hashlib.sha256(encoded).digest())
+    for cell in (*sample["images"], *sample.get("videos", ())):
+        digest.update(hashlib.sha256(stored_bytes(cell)).digest())
     return digest.digest()

@@ -1,4 +1,4 @@
-"""The files that samples are read from: those of their rows, and the images that the rows name."""
+"""The files that samples are read from: those of their rows, and the images and videos that the rows name."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pyarrow.compute
 from datasets import Dataset
 from numpy.typing import NDArray
 
-from .formats import IMAGE_COLUMNS
-from .images import is_address, located
+from .formats import IMAGE_COLUMNS, VIDEO_COLUMNS
+from .images import each_cell, is_address, located
 from .loading import SampleReader, load_samples
 from .manifest import is_manifest
 from .sources import DatasetRows, Source, files_of
@@ -24,8 +24,8 @@ class SampleFiles(NamedTuple):
 
     Args:
         rows: Files that hold rows, a manifest among them.
-        images: Images that samples name by path, each once and in the order of their paths; images inside rows are
-            part of the rows' files, and addresses are none.
+        images: Images and videos that samples name by path, each once and in the order of their paths; those inside
+            rows are part of the rows' files, and addresses are none.
         hub: For each dataset of the Hub, what tells its content apart.
     """
 
@@ -56,7 +56,8 @@ def files_behind(path: str | Path, method: str, images_in: str | Path | None = N
             paths = (path for cell in cells for path in _paths(rows.data, cell, numbers) if not is_address(path))
             images.update(name for path in paths if (name := _within(path, source.folder)) is not None)
         else:
-            several = (reader.read(row, number, row)["images"] for row in numbers.tolist())
+            samples_of = (reader.read(row, number, row) for row in numbers.tolist())
+            several = (each_cell((*sample["images"], *sample.get("videos", ()))) for sample in samples_of)
             images.update(
                 cell for cells in several for cell in cells if isinstance(cell, str) and not is_address(cell)
             )
@@ -77,10 +78,11 @@ def _within(path: str, folder: Path) -> str | None:
 
 
 def _image_columns(data: Dataset, source: Source) -> list[str]:
-    """Name the columns of a parquet file that hold its images; none where they may be inside its messages."""
-    if any("image: " in str(field.type) for field in data.data.schema):
+    """Name the columns of a parquet file that hold images and videos; none where they may be inside its messages."""
+    if any(f"{kind}: " in str(field.type) for field in data.data.schema for kind in ("image", "video")):
         return []
-    return [name for name in data.column_names if source.columns.get(name, name) in IMAGE_COLUMNS]
+    media = (*IMAGE_COLUMNS, *VIDEO_COLUMNS)
+    return [name for name in data.column_names if source.columns.get(name, name) in media]
 
 
 def _paths(data: Dataset, column: str, rows: NDArray[np.int64]) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """Rows of public datasets, whatever their format, read into one record.
 
-A record holds `images` (cells as the dataset stores them, undecoded) and either `messages`, or `prompt`, `chosen` and
-`rejected`: lists of `role` / `content` turns. The format is told from the columns; those that none needs are left out.
+A record holds `images` and `videos` (cells as the dataset stores them, undecoded) and either `messages`, or `prompt`,
+`chosen` and `rejected`: lists of `role` / `content` turns. The format is told from the columns; those that none needs
+are left out.
 
 | format | columns |
 |---|---|
@@ -9,20 +10,23 @@ A record holds `images` (cells as the dataset stores them, undecoded) and either
 | TRL prompts with a completion | `prompt`, `completion` |
 | FineVision | `texts`: `user` and `assistant` |
 | LLaVA, Nemotron-VLM v1 | `conversations`: `from` and `value`, with `<image>` placeholders |
+| LLaVA-Video-178k | the same with `video`; its `<image>` placeholders, or `<video>`, stand for the video |
 | Multi-PixMo | `image_url` and `question`, `answer`, or `caption` |
 | PD12M | `url`, `caption` |
 | TRL preferences | `prompt`, `chosen`, `rejected` |
 | InternVL MPO (MMPR) | `question`, `chosen`, `rejected`, with `<image>` placeholders |
 
-Images are looked for in `images`, `image`, `image_url` and `url`: one cell or several.
+Images are looked for in `images`, `image`, `image_url` and `url`, videos in `videos` and `video`: one cell or several.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 from ..processing.plain_text_amalia_vl import require_text
+from ..processing.video_loading_amalia_vl import is_frames
 
 Row = Mapping[str, Any]
 Record = dict[str, Any]
@@ -39,7 +43,9 @@ CAPTION_REQUESTS = {
 }
 _ROLES = {"human": "user", "gpt": "assistant", "user": "user", "assistant": "assistant", "system": "system"}
 IMAGE_SLOT = "<image>"  # stands for an image in plain text
+VIDEO_SLOT = "<video>"  # stands for a video
 IMAGE_COLUMNS = ("images", "image", "image_url", "url")
+VIDEO_COLUMNS = ("videos", "video")
 
 
 class Format(NamedTuple):
@@ -50,7 +56,7 @@ class Format(NamedTuple):
         method: What it can train, `"sft"` or `"dpo"`.
         columns: Those that tell it apart.
         read: Turns a row's columns into the texts of a record.
-        placeholders: Whether `<image>` in its users' plain text is a slot; in other formats it is a word.
+        placeholders: Whether `<image>` and `<video>` in its users' plain text are slots; elsewhere they are words.
     """
 
     name: str
@@ -69,7 +75,7 @@ def read_record(row: Row, method: str, sample: str) -> Record:
         sample: Where the row comes from, for errors.
 
     Returns:
-        `images` and `messages`, or `images`, `prompt`, `chosen` and `rejected`.
+        `images`, `videos` where there are any, and `messages`, or `prompt`, `chosen` and `rejected`.
 
     Raises:
         ValueError: The columns fit no format of the method, or what they hold is not what the format asks for.
@@ -78,11 +84,11 @@ def read_record(row: Row, method: str, sample: str) -> Record:
     kind = detect_format(columns, method, sample)
     try:
         record = kind.read(columns)
-        images = _cells(next((columns[name] for name in IMAGE_COLUMNS if name in columns), None))
-        images = _embedded_images(record, images)
-        if kind.placeholders and images:
-            _fill_placeholders(record, len(images))
-        return {"images": images, **record}
+        images = _embedded(record, "image", _column(columns, IMAGE_COLUMNS))
+        videos = _embedded(record, "video", _videos(_column(columns, VIDEO_COLUMNS)))
+        if kind.placeholders and (images or videos):
+            _fill_placeholders(record, len(images), len(videos))
+        return {"images": images, **({"videos": videos} if videos else {}), **record}
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         reason = f"a turn lacks {error}" if isinstance(error, KeyError) else str(error)
         raise ValueError(f"{sample}: not what {kind.name} should hold: {reason}") from error
@@ -192,9 +198,9 @@ def _part(part: Row) -> Record:
     kind = part["type"]
     if kind == "text" and isinstance(part["text"], str):
         return {"type": "text", "text": _text(part["text"])}
-    if kind == "image":
-        return {"type": "image", **({"image": part["image"]} if part.get("image") is not None else {})}
-    raise ValueError(f"a part of type {kind!r}; messages may hold images and text")
+    if kind in ("image", "video"):
+        return {"type": kind, **({kind: part[kind]} if part.get(kind) is not None else {})}
+    raise ValueError(f"a part of type {kind!r}; messages may hold images, videos and text")
 
 
 def _text(text: str) -> str:
@@ -203,38 +209,54 @@ def _text(text: str) -> str:
     return text
 
 
-def _embedded_images(record: Record, images: list[Any]) -> list[Any]:
-    """Take the images that stand inside the turns out of them, leaving their slots."""
+def _column(columns: Row, names: tuple[str, ...]) -> list[Any]:
+    return _cells(next((columns[name] for name in names if name in columns), None))
+
+
+def _videos(cells: list[Any]) -> list[Any]:
+    """Take the names of pictures together for one video, its frames."""
+    return [cells] if is_frames(cells) else cells
+
+
+def _embedded(record: Record, kind: str, listed: list[Any]) -> list[Any]:
+    """Take the images, or the videos, that stand inside the turns out of them, leaving their slots."""
     turns = [turn for texts in record.values() for turn in texts]
     parts = [part for turn in turns if isinstance(turn["content"], list) for part in turn["content"]]
-    inside = [part.pop("image") for part in parts if "image" in part]
-    if inside and images:
-        raise ValueError(f"{len(inside)} images inside the messages and {len(images)} in a column")
-    return inside or images
+    inside = [part.pop(kind) for part in parts if kind in part]
+    if inside and listed:
+        raise ValueError(f"{len(inside)} {kind}s inside the messages and {len(listed)} in a column")
+    return inside or listed
 
 
-def _fill_placeholders(record: Record, images: int) -> None:
+def _fill_placeholders(record: Record, images: int, videos: int) -> None:
     """Make slots of the placeholders in the users' texts.
 
     Raises:
-        ValueError: There are some, but not as many as images.
+        ValueError: There are some, but not as many as images, or videos.
     """
     turns = [turn for texts in record.values() for turn in texts]
-    asking = [turn for turn in turns if turn["role"] == "user" and IMAGE_SLOT in turn["content"]]
-    placeholders = sum(turn["content"].count(IMAGE_SLOT) for turn in asking)
-    if placeholders not in (0, images):
-        raise ValueError(f"{placeholders} {IMAGE_SLOT} placeholders but {images} images")
+    asking = [turn for turn in turns if turn["role"] == "user" and isinstance(turn["content"], str)]
+    kinds = {
+        slot: kind for slot, kind, count in ((IMAGE_SLOT, "image", images), (VIDEO_SLOT, "video", videos)) if count
+    }
+    if not images and any(IMAGE_SLOT in turn["content"] for turn in asking):
+        kinds = {IMAGE_SLOT: "video"}  # as LLaVA-Video-178k writes
+    for slot, kind in kinds.items():
+        placeholders = sum(turn["content"].count(slot) for turn in asking)
+        if placeholders not in (0, count := videos if kind == "video" else images):
+            raise ValueError(f"{placeholders} {slot} placeholders but {count} {kind}s")
     for turn in asking:
-        turn["content"] = list(_split_at_placeholders(turn["content"]))
+        if any(slot in turn["content"] for slot in kinds):
+            turn["content"] = list(_split_at_placeholders(turn["content"], kinds))
 
 
-def _split_at_placeholders(text: str) -> Iterator[Record]:
+def _split_at_placeholders(text: str, kinds: Mapping[str, str]) -> Iterator[Record]:
     """Cut a text; the line break that the chat template writes after an image is left to it."""
-    before, *after = text.split(IMAGE_SLOT)
+    before, *after = re.split(f"({'|'.join(kinds)})", text)
     if before:
         yield {"type": "text", "text": before}
-    for words in after:
-        yield {"type": "image"}
+    for slot, words in zip(after[::2], after[1::2], strict=True):
+        yield {"type": kinds[slot]}
         if words := words.removeprefix("\n"):
             yield {"type": "text", "text": words}
 

@@ -1,9 +1,9 @@
-"""Images as rows name them: by paths below a folder that the user knows, or by their bytes; never fetched."""
+"""Images and videos as rows name them: by paths below a folder that is known, or by their bytes; never fetched."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,19 +15,23 @@ from ..disk import write_json
 _LONGEST = 4096  # characters of a path
 
 
-def located(cell: Any, root: Path) -> Any:
-    """Give an image of a row as training reads it: the whole path, or the cell with its bytes.
+def located(cell: Any, root: Path, kind: str = "image") -> Any:
+    """Give an image or a video of a row as training reads it: the whole path, or the cell with its bytes.
 
     Args:
-        cell: What the row holds: a path, an address, `{"bytes": ..., "path": ...}`, bytes, or a picture.
+        cell: What the row holds: a path, an address, `{"bytes": ..., "path": ...}`, bytes, or a picture; of a video
+            maybe a list of them, its frames.
         root: Folder that paths are relative to, and that they must not leave.
+        kind: `image` or `video`.
 
     Raises:
         ValueError: It is of another kind, or a path out of the folder.
     """
+    if isinstance(cell, list | tuple) and kind == "video":
+        return [located(frame, root) for frame in cell]
     if isinstance(cell, Mapping) and cell.get("bytes") is None and cell.get("path") is not None:
         cell = cell["path"]
-    require_image(cell)
+    require_stored(cell, kind)
     if not isinstance(cell, str | Path) or is_address(cell):
         return cell
     if len(str(cell)) > _LONGEST or "\0" in str(cell):
@@ -41,7 +45,7 @@ def located(cell: Any, root: Path) -> Any:
     return str(path)
 
 
-def require_image(cell: Any) -> None:
+def require_image(cell: Any, what: str = "an image") -> None:
     """Hold a row's image to be a path, bytes or a picture: nothing that could be fetched or read in another way.
 
     Raises:
@@ -55,7 +59,35 @@ def require_image(cell: Any) -> None:
     else:
         kind, sound = type(cell).__name__, isinstance(cell, str | Path | bytes | bytearray | Image.Image)
     if not sound:
-        raise ValueError(f"an image must be a path, or a cell with its bytes, not {kind}")
+        raise ValueError(f"{what} must be a path, or a cell with its bytes, not {kind}")
+
+
+def require_stored(cell: Any, kind: str) -> None:
+    """Hold a row's image or video to be stored; a video may come as a list of its frames.
+
+    Args:
+        cell: What the row holds.
+        kind: `image` or `video`.
+
+    Raises:
+        ValueError: It is anything else.
+    """
+    frames = kind == "video" and isinstance(cell, list | tuple) and len(cell) > 0
+    for one in cell if frames else (cell,):
+        require_image(one, "an image" if kind == "image" else "a video")
+
+
+def each_cell(cells: Iterable[Any]) -> Iterator[Any]:
+    """Yield cells, and in the place of a list of frames each of them."""
+    for cell in cells:
+        yield from cell if isinstance(cell, list | tuple) else (cell,)
+
+
+def stored_bytes(cell: Any) -> bytes:
+    """Give the file of an image or a video, as it is stored; of a list of frames one after the other."""
+    return b"".join(
+        Path(one).read_bytes() if isinstance(one, str) else bytes(one["bytes"]) for one in each_cell([cell])
+    )
 
 
 def is_there(path: str | Path) -> bool:

@@ -1,4 +1,4 @@
-"""How many tokens and tiles a sample takes, from its text and its images' headers: no image is decoded."""
+"""How many tokens and tiles a sample takes, from its text and its images' and videos' headers: nothing is decoded."""
 
 from __future__ import annotations
 
@@ -26,17 +26,30 @@ def measure(sample: Mapping[str, Any], processor: Any, max_tiles: int) -> tuple[
 
     Returns:
         Tokens, visual ones included, of the conversation, or of a pair's prompt with its longer answer; and the tiles
-        of its images, thumbnails included.
+        of its images, thumbnails included, with the frames of its videos: as many pictures as the tower sees.
 
     Raises:
-        ValueError: The sample cannot be read, or an image's header.
+        ValueError: The sample cannot be read, or the header of an image or a video.
     """
     require_readable(sample)
-    sizes = [_size(cell, sample["sample"]) for cell in sample["images"]]
-    visual = sum(processor.num_visual_tokens(*size, max_tiles=max_tiles) for size in sizes)
-    tiles = sum(processor.image_processor.tile_layout(*size, max_tiles=max_tiles).num_tiles for size in sizes)
-    chats = [conversation(turns, sizes, sample["sample"]) for turns in dialogues_of(sample)]
-    return max(_text_tokens(turns, processor, sample["sample"]) for turns in chats) - len(sizes) + visual, tiles
+    name, images = sample["sample"], processor.image_processor
+    sizes = [_size(cell, name) for cell in sample["images"]]
+    videos = sample.get("videos", ())
+    frames = [_frames(cell, processor, name) for cell in videos]
+    visual = sum(processor.image_tokens(sizes, max_tiles)) + sum(map(processor.num_video_tokens, frames))
+    most = max_tiles if images.tile_several or len(sizes) == 1 else 0
+    tiles = sum(images.tile_layout(*size, max_tiles=most).num_tiles for size in sizes) + sum(frames)
+    chats = [conversation(turns, sizes, name, videos) for turns in dialogues_of(sample)]
+    text = max(_text_tokens(turns, processor, name) for turns in chats)
+    return text - len(sizes) - len(frames) + visual, tiles
+
+
+def _frames(cell: Any, processor: Any, sample: str) -> int:
+    """Count the frames that are taken of a video."""
+    try:
+        return len(processor.videos.sampled(cell).positions)
+    except ValueError as error:
+        raise ValueError(f"{sample}: {error}") from error
 
 
 def _text_tokens(turns: list[dict[str, Any]], processor: Any, sample: str) -> int:

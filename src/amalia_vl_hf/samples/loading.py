@@ -9,8 +9,8 @@ from typing import Any
 
 from datasets import Dataset
 
-from .formats import IMAGE_SLOT, language_of, read_record
-from .images import is_address, is_there, located, recorded_root, require_image
+from .formats import language_of, read_record
+from .images import each_cell, is_address, is_there, located, recorded_root, require_stored
 from .manifest import MEASURED, is_manifest, read_manifest
 from .sources import DatasetRows, Rows, Source, open_rows
 
@@ -22,8 +22,8 @@ def load_samples(path: str | Path, method: str, every_row: bool = True, images: 
     """Open a data file, a folder of parquet files or a mixture's manifest as samples.
 
     A sample has `index` (its position), `sample` (its origin, for errors), `source`, `language`, `category`, `images`
-    (paths or encoded cells, in the order of their slots), `messages` (`method="sft"`) or `prompt`, `chosen` and
-    `rejected` (`method="dpo"`), and, from a manifest that was measured, `length` and `tiles`.
+    and, if it has any, `videos` (paths or encoded cells, in the order of their slots), `messages` (`method="sft"`) or
+    `prompt`, `chosen` and `rejected` (`method="dpo"`), and, from a manifest that was measured, `length` and `tiles`.
 
     Args:
         path: JSONL, JSON or parquet file in a format of `readers`, a folder with one of them, or a manifest.
@@ -91,7 +91,8 @@ class SampleReader:
         if self.strict:
             for sample in samples:
                 require_readable(sample)
-        read = {name: [sample[name] for sample in samples] for name in samples[0]}
+        names = dict.fromkeys(name for sample in samples for name in sample)  # some may have videos
+        read = {name: [sample.get(name, []) for sample in samples] for name in names}
         return {**read, **{name: list(batch[name]) for name in MEASURED if name in batch}}
 
     def read(self, index: int, source: int, row: int) -> dict[str, Any]:
@@ -108,7 +109,9 @@ class SampleReader:
             values = {origin.columns.get(name, name): value for name, value in values.items()}
             values["language"] = language_of(values, rows.name(row)) or origin.language
             record = read_record(values, self.method, rows.name(row))
-            record["images"] = [_located(cell, origin.folder, rows.name(row)) for cell in record["images"]]
+            for kind in ("image", "video"):
+                if cells := record.get(f"{kind}s"):
+                    record[f"{kind}s"] = [_located(cell, origin.folder, rows.name(row), kind) for cell in cells]
         except ValueError as error:
             return {**sample, **dict.fromkeys(FIELDS[self.method]), "fault": str(error)}
         return {**sample, **record, "language": values["language"]}
@@ -121,53 +124,59 @@ def sources_of(samples: Dataset) -> list[Source]:
 
 
 def require_readable(sample: Mapping[str, Any]) -> None:
-    """Hold a sample to what can be seen without decoding its images.
+    """Hold a sample to what can be seen without decoding its images and videos.
 
     Raises:
-        ValueError: The row could not be read, or an image is a missing file or a URL.
+        ValueError: The row could not be read, or an image or a video is a missing file or a URL.
     """
     if sample.get("fault"):
         raise ValueError(sample["fault"])
-    for cell in sample["images"]:
-        try:
-            require_image(cell)
-        except ValueError as error:
-            raise ValueError(f"{sample['sample']}: {error}") from None
-    paths = [cell for cell in sample["images"] if isinstance(cell, str | Path)]
-    if addresses := [path for path in paths if is_address(path)]:
-        raise ValueError(f"{sample['sample']}: {addresses[0]} is not fetched yet; run amalia-vl data fetch first")
-    if missing := [str(path) for path in paths if not is_there(path)]:
-        raise ValueError(f"{sample['sample']}: no such image: {', '.join(missing)}")
+    for kind in ("image", "video"):
+        cells = sample.get(f"{kind}s") or []
+        for cell in cells:
+            try:
+                require_stored(cell, kind)
+            except ValueError as error:
+                raise ValueError(f"{sample['sample']}: {error}") from None
+        paths = [cell for cell in each_cell(cells) if isinstance(cell, str | Path)]
+        if addresses := [path for path in paths if is_address(path)]:
+            raise ValueError(f"{sample['sample']}: {addresses[0]} is not fetched yet; run amalia-vl data fetch first")
+        if missing := [str(path) for path in paths if not is_there(path)]:
+            raise ValueError(f"{sample['sample']}: no such {kind}: {', '.join(missing)}")
 
 
-def conversation(turns: list[dict[str, Any]], images: list[Any], sample: str) -> list[dict[str, Any]]:
-    """Put each image into its slot of the conversation.
+def conversation(
+    turns: list[dict[str, Any]], images: list[Any], sample: str, videos: Sequence[Any] = ()
+) -> list[dict[str, Any]]:
+    """Put each image and each video into its slot of the conversation.
 
-    Slots are `{"type": "image"}` parts. A conversation without a single slot gets its images at the start of the first
-    user turn, as TRL's `images` column means it; as many `<image>` placeholders that open that turn's plain text stand
-    for them and are dropped. Any other `<image>` is text like any word.
+    Slots are `{"type": "image"}` and `{"type": "video"}` parts. A conversation without a single slot gets its images,
+    or videos, at the start of the first user turn, as TRL's `images` column means it; as many `<image>` or `<video>`
+    placeholders that open that turn's plain text stand for them and are dropped. Any other one is text like any word.
 
     Args:
         turns: `role` / `content` turns; contents are text or lists of parts.
         images: Paths or images, in the order of the slots.
         sample: Where the conversation comes from, for errors.
+        videos: Paths or videos, in the order of the slots.
 
     Returns:
         New turns with typed contents.
 
     Raises:
-        ValueError: As many slots as images are needed.
+        ValueError: As many slots as images and videos are needed.
     """
     typed = [{"role": turn["role"], "content": _parts(turn["content"])} for turn in turns]
-    slots = [part for turn in typed for part in turn["content"] if part["type"] == "image"]
     users = [turn for turn in typed if turn["role"] == "user"]
-    if not slots and images and users:
-        slots = [{"type": "image"} for _ in images]
-        users[0]["content"] = slots + _without_placeholders(users[0]["content"], len(images))
-    if len(slots) != len(images):
-        raise ValueError(f"{sample}: {len(slots)} image slots in the conversation but {len(images)} images")
-    for slot, image in zip(slots, images, strict=True):
-        slot["image"] = image
+    for kind, media in (("video", videos), ("image", images)):
+        slots = [part for turn in typed for part in turn["content"] if part["type"] == kind]
+        if not slots and media and users:
+            slots = [{"type": kind} for _ in media]
+            users[0]["content"] = slots + _without_placeholders(users[0]["content"], f"<{kind}>", len(media))
+        if len(slots) != len(media):
+            raise ValueError(f"{sample}: {len(slots)} {kind} slots in the conversation but {len(media)} {kind}s")
+        for slot, cell in zip(slots, media, strict=True):
+            slot[kind] = cell
     return typed
 
 
@@ -183,12 +192,13 @@ def _require_some(count: int, path: str | Path) -> None:
         raise ValueError(f"{path} holds no samples")
 
 
-def _without_placeholders(parts: list[dict[str, Any]], images: int) -> list[dict[str, Any]]:
-    """Drop the run of placeholders that opens a text, if they are exactly as many as images."""
-    opening = re.match(rf"(?:{IMAGE_SLOT}\s*)+", parts[0].get("text", "")) if parts else None
-    if opening is None or opening[0].count(IMAGE_SLOT) != images:
+def _without_placeholders(parts: list[dict[str, Any]], mark: str, count: int) -> list[dict[str, Any]]:
+    """Drop the run of placeholders that opens a text, if they are exactly so many."""
+    place = next((place for place, part in enumerate(parts) if part["type"] == "text"), None)
+    opening = None if place is None else re.match(rf"(?:{mark}\s*)+", parts[place]["text"])
+    if place is None or opening is None or opening[0].count(mark) != count:
         return parts
-    return [{**parts[0], "text": parts[0]["text"][opening.end() :]}, *parts[1:]]
+    return [*parts[:place], {**parts[place], "text": parts[place]["text"][opening.end() :]}, *parts[place + 1 :]]
 
 
 def _parts(content: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -213,8 +223,8 @@ def _root(data: Path, images: str | Path | None) -> str | None:
     return None if images is None else str(images)
 
 
-def _located(cell: Any, folder: Path, name: str) -> Any:
+def _located(cell: Any, folder: Path, name: str, kind: str) -> Any:
     try:
-        return located(cell, folder)
+        return located(cell, folder, kind)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
