@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import hashlib
 import json
 import sys
 import threading
@@ -26,6 +27,7 @@ FIELDS = {
 }
 OPTIONAL = {"chat_template_kwargs": dict, "top_k": int, "response_format": dict, "repetition_penalty": float}
 LANGUAGES = {"source_lang_code", "target_lang_code"}  # of a text part, where the model is TranslateGemma
+LONG = 2**16  # bytes of a body that is kept by its digest
 GREETING = "Olá"  # what the client asks to see whether anybody is answered; counted apart
 ANSWER = object()  # to a fault's question what to say: the right answer
 
@@ -101,7 +103,7 @@ class ModelServer:
         self.models = models
         self.script = script or (lambda _text, _count: None)
         self.key = key
-        self.asked: Counter[str] = Counter()  # by body, whatever was said
+        self.asked: Counter[str] = Counter()  # by body, or a long one's digest, whatever was said
         self.paths: Counter[str] = Counter()
         self.greetings = 0
         self.posts = 0  # whatever was asked, and whatever was said
@@ -185,7 +187,7 @@ class ModelServer:
         with self.lock:
             if self.keep_bodies:
                 self.bodies.append(body)
-            name = raw.decode()
+            name = raw.decode() if len(raw) < LONG else hashlib.sha256(raw).hexdigest()
             before = self.asked[name]
             if text == GREETING:
                 self.greetings += 1

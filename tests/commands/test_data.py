@@ -79,7 +79,7 @@ def test_a_missing_file_is_one_line(step, tmp_path, capsys):
     assert len(said.splitlines()) == 1
 
 
-@pytest.mark.parametrize("step", [[], ["build"], ["fetch"], ["check"], ["mix"], ["filter"]])
+@pytest.mark.parametrize("step", [[], ["build"], ["fetch"], ["check"], ["mix"], ["filter"], ["index"], ["cost"]])
 def test_help_says_what_each_step_does(step, capsys):
     with pytest.raises(SystemExit) as stopped:
         cli.main(["data", *step, "--help"])

@@ -16,6 +16,7 @@ from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
 
 KEY = "OPENAI_API_KEY"  # environment variable, unless a role names another
 OWN = ("messages", "model", "temperature", "top_p", "max_tokens", "seed", "n", "stream")  # not for `extra` to say
+WARMEST = 2.0  # temperature that OpenAI's servers take
 _SENT = ("data", "file")
 
 
@@ -136,13 +137,19 @@ class Endpoint:
         kwargs = {"chat_template_kwargs": {**given, **template}} if template else {}
         return {
             "model": self.model,
-            "temperature": round(float(self.temperature) + (attempt - 1) * self.warmer, 6),
+            "temperature": self._temperature(attempt),
             "top_p": float(self.top_p),
             "max_tokens": self.max_tokens,
             "seed": self.seed + (attempt - 1) * candidates + candidate,
             **self.extra,
             **kwargs,
         }
+
+    def _temperature(self, attempt: int) -> float:
+        """Give the temperature of an attempt, no warmer than servers take."""
+        if attempt == 1:
+            return float(self.temperature)
+        return round(max(self.temperature, min(self.temperature + (attempt - 1) * self.warmer, WARMEST)), 6)
 
     def identity(self) -> dict[str, Any]:
         """Give all that decides on answers; not who gives them, how fast, and for how much."""

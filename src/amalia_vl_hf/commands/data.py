@@ -34,17 +34,19 @@ TRANSLATE = """\
   amalia-vl data translate llava.json --recipe translate.yaml --out data/llava_pt --until translate
   amalia-vl data translate data/vqa settings.images=fotos --to pt-PT --recipe translate.yaml --out data/vqa_pt"""
 COST = "  amalia-vl data cost data/sepic"
+INDEX = "  amalia-vl data index data/pd12m/images --out data/pd12m/images.parquet --licence CC0-1.0 --source PD12M"
 
 
 def add(commands: Commands) -> None:
     """Add the command with its steps."""
     purpose = "Fetch, check and mix training data."
-    parser = add_command(commands, "data", purpose, "\n".join((FETCH, CHECK, FILTER, BUILD, TRANSLATE, COST, MIX)))
+    parser = add_command(commands, "data", purpose, "\n".join((FETCH, CHECK, FILTER, INDEX, BUILD, TRANSLATE, COST, MIX)))
     steps = parser.add_subparsers(title="steps", required=True, metavar="STEP")
     _add_fetch(steps)
     _add_check(steps)
     _add_mix(steps)
     _add_filter(steps)
+    _add_index(steps)
     _add_build(steps)
     _add_translate(steps)
     _add_cost(steps)
@@ -109,14 +111,21 @@ def _add_filter(steps: Commands) -> None:
     parser.add_argument("--label", metavar="LABEL", help="that classifier's label for European Portuguese")
 
 
+def _add_index(steps: Commands) -> None:
+    purpose = "List a folder's images by the SHA-256 of their bytes, for datasets that models write about them."
+    parser = add_command(steps, "index", purpose, INDEX, _index)
+    parser.add_argument("folder", metavar="FOLDER", help="of images, with folders in it")
+    parser.add_argument("--out", required=True, metavar="MANIFEST", help="parquet file, beside or above FOLDER")
+    parser.add_argument("--licence", required=True, metavar="NAME", help="of the images")
+    parser.add_argument("--source", required=True, metavar="NAME", help="where they are from")
+
+
 def _add_build(steps: Commands) -> None:
     purpose = "Build a dataset, drawn or written by models; the same command goes on where it was killed."
     parser = add_command(steps, "build", purpose, BUILD, _build, GOES_ON)
     *names, last = *FAMILIES, *WRITTEN
     parser.add_argument("name", metavar="NAME", help=f"{', '.join(names)} or {last}")
-    parser.add_argument(
-        "words", metavar="KEY=VALUE", nargs="*", help="in the place of the recipe's: settings.levels=2"
-    )
+    parser.add_argument("words", metavar="KEY=VALUE", nargs="*", help="in the place of the recipe's, right after NAME")
     parser.add_argument("--recipe", metavar="FILE", help="YAML with its roles, who is asked what, and its numbers")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for parquet files, card and plan")
     parser.add_argument("--count", type=int, metavar="N", help="samples to draw; may grow when a build goes on")
@@ -270,6 +279,14 @@ def _filter(arguments: argparse.Namespace) -> int:
     judging = partial(judge, threshold=arguments.threshold, classifier=classifier)
     report = filter_file(Path(arguments.source), Path(arguments.out), judging, arguments.keep_others)
     print(report.table())
+    return 0
+
+
+def _index(arguments: argparse.Namespace) -> int:
+    from ..data.image_manifest import index_images
+
+    manifest = index_images(Path(arguments.folder), Path(arguments.out), arguments.licence, arguments.source)
+    print(f"written: {arguments.out}, {len(manifest)} images")
     return 0
 
 

@@ -99,15 +99,21 @@ class Pipeline:
         return step is not None and step.scope == "all"
 
     def files(self, name: str) -> dict[int, StageFile]:
-        """List what a stage has made, by its shard: one look at a folder, however many there are."""
-        files = {}
+        """List what a stage has made, by its shard: one look at a folder, however many there are.
+
+        A shard of which a kill left two files is made again.
+        """
+        files: dict[int, StageFile] = {}
+        twice = set()
         folder = self.out / STAGES / name
         if folder.is_dir():
             for entry in os.scandir(folder):
                 parts = entry.name.split(".")
                 if len(parts) == 4 and parts[3] == "jsonl" and parts[0].isdecimal():
-                    files[int(parts[0])] = StageFile(Path(entry.path), *parts[1:3])
-        return files
+                    shard = int(parts[0])
+                    twice |= {shard} & files.keys()
+                    files[shard] = StageFile(Path(entry.path), *parts[1:3])
+        return {shard: file for shard, file in files.items() if shard not in twice}
 
     def wanted(self, name: str) -> dict[int, str]:
         """Give, for each shard whose stage before is there, what its file would be made from."""
@@ -140,6 +146,14 @@ class Pipeline:
         if again and step is not None and step.role:
             late |= {shard for shard in shards - late if count_of(files[shard].path).failed}
         return late
+
+    def count(self, name: str, shards: Iterable[int]) -> int:
+        """Count the items that a stage gets of some shards."""
+        before = self.before(name)
+        if before is None:
+            return sum(len(self.recipe.rows(shard)) for shard in shards)
+        files = self.files(before)
+        return sum(count_of(files[shard].path).made for shard in shards if shard in files)
 
     def items(self, name: str, shards: Iterable[int]) -> Iterator[Item]:
         """Read the items that a stage gets, out of the shards of the one before it."""

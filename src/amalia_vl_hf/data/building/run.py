@@ -12,7 +12,7 @@ import json
 import re
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,7 @@ def build(
         if executor == "slurm":
             before = make(ShardTask(recipe, out, name, again), stale, before)
         elif stale:
-            with _progress(pipeline, name, len(stale)):
+            with _progress(pipeline, name, stale):
                 make(ShardTask(recipe, out, name, again), stale, None).run()
             _require_whole(pipeline, name)
     late = pipeline.stale(names[-1])
@@ -134,18 +134,19 @@ def _rename_shards(recipe: BuildRecipe, out: Path) -> None:
 
 
 @contextmanager
-def _progress(pipeline: Pipeline, name: str, stale: int) -> Iterator[None]:
-    """Show how many samples are done while tasks run in other processes: one look at one file each time."""
+def _progress(pipeline: Pipeline, name: str, stale: Collection[int]) -> Iterator[None]:
+    """Show how many items are done while tasks run in other processes: one look at one file each time."""
     recipe, ended = pipeline.recipe, threading.Event()
-    done = max(recipe.count - stale * recipe.shard_size, 0)
+    left = pipeline.count(name, stale)
+    done = pipeline.count(name, set(range(recipe.shards)) - set(stale))
     path = pipeline.out / STAGES / name / PROGRESS
     path.unlink(missing_ok=True)
 
     def watch() -> None:
-        with tqdm(total=recipe.count, initial=done, desc=f"{recipe.name}: {name}", unit="sample") as bar:
+        with tqdm(total=done + left, initial=done, desc=f"{recipe.name}: {name}", unit="item") as bar:
             while not ended.wait(POLL):
-                bar.update(max(min(done + progress(path), recipe.count) - bar.n, 0))
-            bar.update(max(min(done + progress(path), recipe.count) - bar.n, 0))
+                bar.update(max(min(progress(path), left) + done - bar.n, 0))
+            bar.update(max(min(progress(path), left) + done - bar.n, 0))
 
     watcher = threading.Thread(target=watch)
     watcher.start()

@@ -166,12 +166,17 @@ def check_shard(recipe: BuildRecipe, path: Path) -> None:
         ValueError: A row is wrong; the first one is named, with its faults.
     """
     dataset = recipe.written if recipe.is_written else recipe.dataset
-    size = 10 if recipe.is_written else ROW_GROUP  # images of any size are among them
-    for batch in pq.ParquetFile(path).iter_batches(size):
-        for row in batch.to_pylist():
-            if faults := dataset.faults(row):
-                name = row.get("index", "")
-                raise ValueError(f"{recipe.name}, sample {name} of seed {recipe.seed}: {'; '.join(faults)}")
+    for row in rows_of(path):
+        if faults := dataset.faults(row):
+            name = row.get("index", "")
+            raise ValueError(f"{recipe.name}, sample {name} of seed {recipe.seed}: {'; '.join(faults)}")
+
+
+def rows_of(path: Path) -> Iterator[DatasetRow]:
+    """Read rows, a row group at a time: batches over all of them would hold the whole file."""
+    file = pq.ParquetFile(path)
+    for number in range(file.num_row_groups):
+        yield from file.read_row_group(number).to_pylist()
 
 
 def _earlier(pipeline: Pipeline, shard: int) -> Iterator[Rejected]:
