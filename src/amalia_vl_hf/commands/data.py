@@ -40,7 +40,9 @@ INDEX = "  amalia-vl data index data/pd12m/images --out data/pd12m/images.parque
 def add(commands: Commands) -> None:
     """Add the command with its steps."""
     purpose = "Fetch, check and mix training data."
-    parser = add_command(commands, "data", purpose, "\n".join((FETCH, CHECK, FILTER, INDEX, BUILD, TRANSLATE, COST, MIX)))
+    parser = add_command(
+        commands, "data", purpose, "\n".join((FETCH, CHECK, FILTER, INDEX, BUILD, TRANSLATE, COST, MIX))
+    )
     steps = parser.add_subparsers(title="steps", required=True, metavar="STEP")
     _add_fetch(steps)
     _add_check(steps)
