@@ -95,9 +95,7 @@ def _groups(
 def _write_rows(recipe: BuildRecipe, groups: Iterable[list[DatasetRow]], path: Path) -> None:
     schema = recipe.written.FEATURES.arrow_schema if recipe.is_written else FEATURES.arrow_schema
     with pq.ParquetWriter(path, schema) as writer:
-        for rows in filter(
-            None, groups
-        ):  # `datasets` reads no file with an empty row group
+        for rows in filter(None, groups):  # `datasets` reads no file with an empty row group
             writer.write_table(pa.Table.from_pylist(rows, schema=schema), row_group_size=ROW_GROUP)
 
 
