@@ -24,6 +24,7 @@ FAMILIES = {
 }
 # Those that models write, by a recipe: `steps.WrittenDataset` says what such a module is.
 WRITTEN = {
+    "multi-pixmo": "photos",
     "preferences": "preferences",
     "preferences-contrast": "preferences",
     "preferences-mpo": "preferences",

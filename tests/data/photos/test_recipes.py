@@ -7,7 +7,7 @@ from amalia_vl_hf.fields import RecipeError
 
 from ..role_servers import draw_images
 
-NAMES = ("pt_caps", "pt_caps_fusion", "pt_vqa_gen")
+NAMES = ("multi_pixmo", "pt_caps", "pt_caps_fusion", "pt_vqa_gen")
 
 
 @pytest.mark.parametrize("name", NAMES)

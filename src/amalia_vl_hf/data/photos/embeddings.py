@@ -17,7 +17,6 @@ from ...processing.image_loading_amalia_vl import load_image
 from .concepts import concept_vectors, normalised, read_concepts
 
 DUAL_ENCODER = "google/siglip2-so400m-patch16-384"
-SENTENCE_ENCODER = "intfloat/multilingual-e5-small"  # MIT; a dual encoder reads 64 tokens of a caption alone
 BATCH = 32  # images or captions at once
 _LONGEST = 64  # tokens of a caption, which SigLIP pads to and CLIP cuts at
 
@@ -73,41 +72,6 @@ class DualEncoder:
     def _batches(self, items: Sequence[Any], encode: Any) -> NDArray[np.float32]:
         parts = [encode(items[start : start + BATCH]) for start in range(0, len(items), BATCH)]
         return np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
-
-
-class SentenceEncoder:
-    """Texts as vectors that can be compared: the mean of an encoder's last layer.
-
-    Args:
-        name: Directory or Hub id of an encoder of sentences whose vectors are means: E5, MiniLM.
-    """
-
-    def __init__(self, name: str) -> None:
-        import torch
-        from transformers import AutoModel, AutoTokenizer
-
-        self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.model = AutoModel.from_pretrained(name, trust_remote_code=False).eval().to(self.device)
-        self.tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
-        self.longest = min(512, getattr(self.model.config, "max_position_embeddings", 512) - 2)
-
-    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Give the unit vectors of texts, `(texts, size)`."""
-        import torch
-
-        tokens = self.tokenizer(
-            list(texts), padding=True, truncation=True, max_length=self.longest, return_tensors="pt"
-        ).to(self.device)
-        with torch.inference_mode():
-            states = self.model(tokens["input_ids"], attention_mask=tokens["attention_mask"]).last_hidden_state
-        mask = tokens["attention_mask"][..., None]  # (texts, tokens, 1)
-        return normalised(((states * mask).sum(1) / mask.sum(1)).float().cpu().numpy())
-
-
-@lru_cache(maxsize=1)
-def load_sentence_encoder(name: str) -> SentenceEncoder:
-    """Load an encoder once a process."""
-    return SentenceEncoder(name)
 
 
 @lru_cache(maxsize=1)

@@ -8,15 +8,12 @@ each sentence of what it wrote is checked against the image; what stays is trans
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from ...fields import RecipeError
-from ...variety import judge
-from ..brazilian import BRAZILIAN
 from ..dataset import DatasetRow, RejectedError
 from ..languages import LANGUAGES
 from ..prompts import read_prompt
@@ -24,10 +21,11 @@ from ..rows import FEATURES as ROW_FEATURES
 from ..rows import exchanges, truth_of
 from ..scores import read_score
 from ..steps import AskAgainError, Item, ItemSource, Outcome, Step, StepAnswer, StepRequest
+from ..translated.measures import encoder
 from .captions import WORDS, check_language, count_words, is_stock
-from .embeddings import SENTENCE_ENCODER, load_sentence_encoder
 from .fusion import MERGED, choose_captions, read_verdicts, sentences
 from .pt_caps import BOTH, REQUESTS
+from .translating import read_translation, translating, translation_request
 
 if TYPE_CHECKING:
     from ..building.recipe import BuildRecipe
@@ -40,7 +38,7 @@ FEATURES = ROW_FEATURES
 
 CAPTIONERS = "captioner_"  # begins the names of their roles
 FEWEST = 4  # captioners: of three, the three most dissimilar are no choice
-_NUMBER = re.compile(r"\d+")
+SENTENCE_ENCODER = "intfloat/multilingual-e5-small"  # MIT; a dual encoder reads 64 tokens of a caption alone
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,13 @@ def steps(recipe: BuildRecipe) -> Sequence[Step]:
         Step("choose", work=partial(_choose, recipe.settings)),
         Step("fuse", role="fuser", ask=_ask_fusion, read=_read_fusion),
         Step("verify", role="verifier", ask=_ask_verdicts, read=partial(_read_checked, recipe.settings)),
-        Step("translate", role="translator", ask=_ask_translation, read=_read_translation),
+        Step(
+            "translate",
+            role="translator",
+            ask=_ask_translation,
+            read=_read_translation,
+            **translating(),
+        ),
         Step("judge", role="judge", ask=_ask_score, read=partial(_read_judged, recipe.settings)),
     )
 
@@ -152,13 +156,13 @@ def _read_caption(captioner: str, item: Item, answers: Sequence[StepAnswer]) -> 
 
 def _choose(settings: FusionSettings, items: Iterable[Item]) -> Iterator[Outcome]:
     """Leave outliers out and choose the most dissimilar captions of each image."""
-    encoder = load_sentence_encoder(settings.encoder)
+    embed = encoder(settings.encoder)
     for item in items:
         names = list(item.data["captions"])
         try:
             if len(names) < settings.merged:
                 raise RejectedError("too few captions", f"{len(names)} of the captioners gave one")
-            choice = choose_captions(encoder.embed(list(item.data["captions"].values())), settings.merged)
+            choice = choose_captions(embed(list(item.data["captions"].values())), settings.merged)
         except RejectedError as error:
             yield item.rejected(error.reason, error.detail)
         else:
@@ -208,29 +212,12 @@ def _read_checked(settings: FusionSettings, item: Item, answers: Sequence[StepAn
 
 
 def _ask_translation(item: Item) -> list[StepRequest]:
-    return [StepRequest(read_prompt(NAME, "translate").substitute(caption=item.data["caption"]["en"]))]
+    return [translation_request(item.data["caption"]["en"])]
 
 
 def _read_translation(item: Item, answers: Sequence[StepAnswer]) -> list[Item]:
-    source, text = item.data["caption"]["en"], _paragraph(answers[0].text)
-    if problem := _translation_fault(source, text):
-        raise AskAgainError(*problem)
-    return [item.having(caption={"en": source, "pt": text})]
-
-
-def _translation_fault(source: str, text: str) -> tuple[str, str] | None:
-    """Say what is wrong with a translation, as far as its form shows."""
-    if not 0.6 <= count_words(text) / max(1, count_words(source)) <= 1.7:
-        return "a translation of another length", f"{count_words(text)} words of {count_words(source)}"
-    if lost := sorted(set(_NUMBER.findall(source)) ^ set(_NUMBER.findall(text))):
-        return "a translation with other numbers", ", ".join(lost)
-    try:
-        check_language(text, "pt", "translation")
-    except RejectedError as error:
-        return error.reason, error.detail
-    if (verdict := judge(text)).refused:
-        return BRAZILIAN, "; ".join(verdict.reasons)
-    return None
+    source = item.data["caption"]["en"]
+    return [item.having(caption={"en": source, "pt": read_translation(source, answers[0])})]
 
 
 def _ask_score(item: Item) -> list[StepRequest]:
