@@ -1,7 +1,7 @@
 """Multi-PixMo: PixMo's images captioned and asked about anew by a permissive model, then translated.
 
-The paper (arXiv 2604.18347) has five languages; here they are English, European Portuguese and the four others. A row is an
-image in one language. What a hard rule of the translation refuses costs its language alone.
+The paper (arXiv 2604.18347) has five languages; here they are English, European Portuguese and the four others. A row
+is an image in one language. What a hard rule of the translation refuses costs its language alone.
 """
 
 from __future__ import annotations
