@@ -1,4 +1,4 @@
-"""What an image costs: how it is tiled, its visual tokens, the memory they take; and a drawing of the tiles.
+"""What an image or a video costs: its tiles or frames, visual tokens, the memory they take; and a drawing of them.
 
 `inspect_images` is the command `amalia-vl inspect`.
 """
@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from transformers import LlamaConfig
 
 from .memory import BFLOAT16, cache_numbers, prefill_numbers
 from .modeling.configuration_amalia_vl import AMALIA_9B
 from .processing.image_processing_amalia_vl import AmaliaVLImageProcessor
+from .processing.processing_amalia_vl import AmaliaVLProcessor
 from .processing.tiling_amalia_vl import TileLayout, place_on_canvas
+from .processing.video_loading_amalia_vl import SampledFrames, VideoReader
+from .processing.video_processing_amalia_vl import AmaliaVLVideoProcessor
 
 # AMALIA-VL: AMALIA-9B's decoder (Llama's kind), a SigLIP2-SO400M tower and a connector; bfloat16 throughout.
 PARAMETERS = 9.6e9
@@ -22,6 +25,7 @@ CONTEXT = 16_384  # tokens, text included; AMALIA-VL paper, Table 2, stage 2
 
 PAPER, INK, SHADE, CUT = (250, 249, 246), (40, 40, 44), (24, 24, 27), (120, 113, 108)
 LONGEST_SIDE, LARGEST_TILE, GAP, CAPTION_WIDTH = 1500, 320, 12, 560  # px, of a drawing
+FRAME_SIDE, FRAME_COLS = 160, 8  # px of a drawn frame's longer side; frames in a row
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,76 @@ def inspect_image(image: Any, image_processor: AmaliaVLImageProcessor, max_tiles
     )
 
 
+@dataclass(frozen=True)
+class VideoReport:
+    """Costs of one video.
+
+    Attributes:
+        name: What the video is called in the report.
+        taken: The frames that the model sees.
+        height: Height of a frame, in pixels.
+        width: Width of a frame, in pixels.
+        tile_size: Side of a frame as the model sees it, in pixels.
+        visual_tokens: Positions the video takes in the decoder.
+    """
+
+    name: str
+    taken: SampledFrames
+    height: int
+    width: int
+    tile_size: int
+    visual_tokens: int
+
+    @property
+    def pixel_bytes(self) -> int:
+        """Size of the video's `pixel_values_videos`, in float32."""
+        return len(self.taken.positions) * 3 * self.tile_size**2 * 4
+
+    def __str__(self) -> str:
+        positions, seconds, frames = self.taken.positions, self.taken.seconds, len(self.taken.positions)
+        length = f", {self.taken.length:.2f} s" if self.taken.length is not None else ""
+        times = [f"{place} ({seconds[at]:.2f} s)" if seconds else f"{place}" for at, place in enumerate(positions)]
+        lines = (
+            f"{self.name}: {self.taken.total} frames{length}, {self.height} px high, {self.width} px wide",
+            f"  frames taken   {frames}: {', '.join(times)}",
+            f"  visual tokens  {self.visual_tokens} = {frames} x {(self.visual_tokens - 1) // frames} + 1 newline",
+            f"  pixel_values   {self.pixel_bytes / 1e6:.1f} MB in float32, {self.tile_size} px a frame",
+        )
+        return "\n".join(lines)
+
+
+def inspect_video(video: Any, processor: AmaliaVLVideoProcessor) -> tuple[VideoReport, list[Image.Image]]:
+    """Work out what one video costs.
+
+    Args:
+        video: Anything the video processor reads.
+        processor: Says which frames are taken.
+
+    Returns:
+        The report, and the frames, small.
+
+    Raises:
+        ValueError: If the video cannot be used.
+    """
+    reader = VideoReader(video, 0)
+    taken = reader.sampled(processor.sampling)
+    frames, size = [], (0, 0)
+    for frame in reader.frames(taken.positions):
+        frames.append(ImageOps.contain(Image.fromarray(frame), (FRAME_SIDE, FRAME_SIDE)))  # what is drawn
+        size = frame.shape[:2]
+    return (
+        VideoReport(
+            name=str(video) if isinstance(video, str | Path) else "video",
+            taken=taken,
+            height=size[0],
+            width=size[1],
+            tile_size=processor.image_processor.size["height"],
+            visual_tokens=processor.num_visual_tokens(len(frames)),
+        ),
+        frames,
+    )
+
+
 def memory_estimate(visual_tokens: int) -> dict[str, float]:
     """Estimate what AMALIA-VL's 9.6 billion parameters and these tokens take on a device, in bytes.
 
@@ -118,44 +192,77 @@ def memory_estimate(visual_tokens: int) -> dict[str, float]:
 
 
 def inspect_images(
-    images: Sequence[str], out: str | None = None, max_tiles: int | None = None, model: str | None = None
+    images: Sequence[str],
+    out: str | None = None,
+    max_tiles: int | None = None,
+    model: str | None = None,
+    clips: Sequence[str] = (),
 ) -> str:
-    """Report on image files, and draw their tiles where `out` says so.
+    """Report on files of images and videos, and draw their tiles or frames where `out` says so.
 
     Args:
-        images: Image files.
+        images: The files.
         out: Where to write the drawing; with several images the name is numbered, one file each.
         max_tiles: Most tiles of an image, if not the model's own.
         model: Directory or Hub id whose tiling to use; AMALIA-VL's if unset.
+        clips: Those of the files that are videos.
 
     Returns:
         The report, as text for people.
 
     Raises:
-        ValueError: If an image cannot be used.
+        ValueError: If an image or a video cannot be used.
     """
     image_processor = (
         AmaliaVLImageProcessor.from_pretrained(model, trust_remote_code=False) if model else AmaliaVLImageProcessor()
     )
-    reports = [inspect_image(image, image_processor, max_tiles) for image in images]
-    blocks = [str(report) for report in reports]
-    blocks.append(_total(sum(report.visual_tokens for report in reports), len(reports)))
+    videos = AmaliaVLVideoProcessor(image_processor)
+    if clips and model:
+        videos = AmaliaVLProcessor.from_pretrained(model, trust_remote_code=False).videos
+    reports: list[ImageReport | VideoReport] = []
+    drawings = []
     for number, image in enumerate(images, start=1):
+        report, frames = inspect_video(image, videos) if image in clips else (None, [])
+        reports.append(report or inspect_image(image, image_processor, max_tiles))
         if out:
             path = Path(out) if len(images) == 1 else Path(out).with_stem(f"{Path(out).stem}-{number}")
-            draw_tiles(image, image_processor, max_tiles).save(path)
-            blocks.append(f"Tiles of {image} drawn in {path}")
-    return "\n\n".join(blocks)
+            drawing = draw_frames(report, frames) if report else draw_tiles(image, image_processor, max_tiles)
+            drawing.save(path)
+            drawings.append(f"{'Frames' if report else 'Tiles'} of {image} drawn in {path}")
+    total = _total(sum(report.visual_tokens for report in reports), len(reports), "video" if clips else "image")
+    return "\n\n".join([*map(str, reports), total, *drawings])
 
 
-def _total(visual_tokens: int, count: int) -> str:
-    """Sum up one prompt that holds all the images."""
+def draw_frames(report: VideoReport, frames: Sequence[Image.Image]) -> Image.Image:
+    """Draw the frames that are taken of a video, with their numbers and times, in the order of `pixel_values_videos`.
+
+    Args:
+        report: What is known of the video.
+        frames: Its frames, small.
+    """
+    cols = min(FRAME_COLS, len(frames))
+    wide, tall = FRAME_SIDE + GAP, max(frame.height for frame in frames) + 2 * GAP
+    rows = -(-len(frames) // cols)
+    sheet = Image.new("RGB", (max(cols * wide + GAP, CAPTION_WIDTH), rows * tall + 4 * GAP), PAPER)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
+    for number, (frame, place) in enumerate(zip(frames, report.taken.positions, strict=True)):
+        row, col = divmod(number, cols)
+        sheet.paste(frame, (GAP + col * wide, GAP + row * tall))
+        time = f", {report.taken.seconds[number]:.2f} s" if report.taken.seconds else ""
+        draw.text((GAP + col * wide, GAP // 2 + (row + 1) * tall), f"{place}{time}", INK, font, anchor="ls")
+    caption = f"{len(frames)} of {report.taken.total} frames: {report.visual_tokens} visual tokens"
+    draw.text((GAP, sheet.height - GAP), caption, INK, ImageFont.load_default(16), anchor="ls")
+    return sheet
+
+
+def _total(visual_tokens: int, count: int, kind: str = "image") -> str:
+    """Sum up one prompt that holds all of them."""
     sizes = memory_estimate(visual_tokens)
     parts = " + ".join(f"{size / 1e9:.1f} GB {name}" for name, size in sizes.items())
     share = 100 * visual_tokens / CONTEXT
     too_many = "; they do not fit: lower --max-tiles" if visual_tokens > CONTEXT else ""
     return (
-        f"{'This image' if count == 1 else f'These {count} images'} in one prompt of AMALIA-VL (9.6 B, bfloat16)\n"
+        f"{f'This {kind}' if count == 1 else f'These {count} {kind}s'} in one prompt of AMALIA-VL (9.6 B, bfloat16)\n"
         f"  context        {visual_tokens} visual tokens, {share:.0f} % of {CONTEXT}{too_many}\n"
         f"  memory         {parts} = {sum(sizes.values()) / 1e9:.1f} GB, before text"
     )

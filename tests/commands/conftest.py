@@ -32,6 +32,20 @@ def amalia(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def towervideo(tmp_path_factory):
+    """A model that reads videos, 32 frames of each."""
+    tokenizer = tiny_tokenizer()
+    torch.manual_seed(0)
+    text = AutoModelForCausalLM.from_config(tiny_text_config(vocab_size=len(tokenizer)))
+    parts = SiglipVisionModel(tiny_vision_config()), text, tokenizer
+    model, processor = compose(*parts, max_tiles=4, seed=0, videos=True)
+    folder = tmp_path_factory.mktemp("towervideo")
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
 def llava_next(tmp_path_factory):
     tokenizer = tiny_tokenizer()
     model = tiny_llava_next(text=tiny_text_config(vocab_size=len(tokenizer)))

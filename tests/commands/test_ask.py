@@ -5,6 +5,7 @@ import pytest
 from huggingface_hub import constants
 
 from amalia_vl_hf import cli
+from tests.processing.clips import write_clip
 
 
 @pytest.mark.parametrize("images", [1, 2])
@@ -79,3 +80,30 @@ def test_ask_names_a_directory_that_is_mistyped(picture, refusal):
 
 def test_ask_refuses_a_model_whose_weights_would_be_made_up(incomplete, picture, refusal):
     assert "language_model.layers.1." in refusal("ask", picture, "Que cor?", "--model", incomplete)
+
+
+def test_ask_answers_about_a_clip(towervideo, amalia, picture, tmp_path, capsys, refusal):
+    clip = str(write_clip(tmp_path / "clip.mp4"))
+    words = ["O que acontece?", "--model", towervideo, "--max-new-tokens", "4"]
+    assert cli.main(["ask", clip, *words]) == 0
+    assert capsys.readouterr().out.endswith("\n")
+    assert cli.main(["ask", picture, clip, *words]) == 0
+    capsys.readouterr()
+    assert "has no <video>" in refusal("ask", clip, "O que acontece?", "--model", amalia)
+    assert refusal("ask", str(tmp_path / "gone.mp4"), *words).startswith("amalia-vl: no such video: ")
+    (tmp_path / "cut.mp4").write_bytes((tmp_path / "clip.mp4").read_bytes()[:-50])
+    assert "cut.mp4) cannot be used: it ends early" in refusal("ask", str(tmp_path / "cut.mp4"), *words)
+    assert "asked about images" in refusal("ask", clip, "?", "--endpoint", "http://127.0.0.1:9")
+    assert "the last file is a video" in refusal("ask", clip, *words, "--boxes", "caixas.png")
+
+
+def test_ask_answers_about_a_folder_with_clips(towervideo, picture, tmp_path, capsys):
+    folder, out = tmp_path / "all", tmp_path / "answers.jsonl"
+    folder.mkdir()
+    write_clip(folder / "b.mp4", frames=3)
+    shutil.copy(picture, folder / "a.png")
+    (folder / "c.mp4").write_bytes(b"nada")
+    words = ["ask", str(folder), "?", "--model", towervideo, "--out", str(out), "--max-new-tokens", "2"]
+    assert cli.main(words) == 1
+    assert [json.loads(line)["image"][-5:] for line in out.read_text().splitlines()] == ["a.png", "b.mp4"]
+    assert "c.mp4" in capsys.readouterr().err

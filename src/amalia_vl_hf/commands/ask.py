@@ -1,4 +1,4 @@
-"""`amalia-vl ask`: images and a question in, the model's answer out."""
+"""`amalia-vl ask`: images, videos and a question in, the model's answer out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .arguments import add_command, require_model
 from .failures import UsageError, first_line
@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 
 DEMO_MODEL = "runs/demo/3_prefer"
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+CLIPS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".ogv", ".flv", ".wmv", ".3gp")
 Answers = Callable[[Sequence[str]], Iterator[str]]  # images to the pieces of an answer
 EXAMPLES = """\
   amalia-vl ask foto.jpg "O que se vê na imagem?"
+  amalia-vl ask clip.mp4 "O que acontece?" --model utter-project/TowerVideo-2B
   amalia-vl ask antes.png depois.png "O que mudou?" --model amalia-llm/AMALIA-VL-DPO
   amalia-vl ask digitalizações/ "Transcreve o texto." --model DIR --out respostas.jsonl
   amalia-vl ask foto.jpg "Onde está o gato?" --endpoint http://127.0.0.1:8000 --boxes caixas.png"""
@@ -27,10 +29,10 @@ EXAMPLES = """\
 
 def add(commands: Commands) -> None:
     """Add the command."""
-    parser = add_command(commands, "ask", "Answer a question about one or more images.", EXAMPLES, run)
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="image file, or with --out a folder of them")
+    parser = add_command(commands, "ask", "Answer a question about images or videos.", EXAMPLES, run)
+    parser.add_argument("images", nargs="+", metavar="FILE", help="image or video, or with --out a folder of them")
     parser.add_argument("question", metavar="QUESTION", help="question, in quotes")
-    parser.add_argument("--model", help=f"directory or Hub id of an amalia_vl or llava_next model ({DEMO_MODEL})")
+    parser.add_argument("--model", help=f"directory or Hub id of an amalia_vl or LLaVA model ({DEMO_MODEL})")
     parser.add_argument("--endpoint", metavar="URL", help="ask a server instead of loading a model here")
     parser.add_argument(
         "--out", metavar="JSONL", help="ask about each image by itself, and append answers here; goes on after a stop"
@@ -43,6 +45,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the answer, or write one line for each image; 1 if images could not be used."""
     images = _list_images(arguments.images) if arguments.out else arguments.images
     require_files(images)
+    if is_clip(images[-1]) and arguments.boxes:
+        raise UsageError("--boxes draws on a picture, and the last file is a video")
+    if arguments.endpoint and (clips := [image for image in images if is_clip(image)]):
+        raise UsageError(f"a server is asked about images; leave --endpoint out for {clips[0]}")
     if arguments.out and arguments.boxes:
         raise UsageError("--boxes draws on one picture; leave it or --out out")
     if not arguments.endpoint and not arguments.model and not Path(DEMO_MODEL).is_dir():
@@ -67,9 +73,9 @@ def _list_images(names: Sequence[str]) -> list[str]:
     listed = []
     for name in names:
         inside = sorted(str(path) for path in Path(name).iterdir()) if Path(name).is_dir() else [name]
-        listed += [path for path in inside if path == name or Path(path).suffix.lower() in SUFFIXES]
+        listed += [path for path in inside if path == name or Path(path).suffix.lower() in (*SUFFIXES, *CLIPS)]
     if not listed:
-        raise UsageError(f"no images in {', '.join(names)}: {', '.join(SUFFIXES)}")
+        raise UsageError(f"no images in {', '.join(names)}: {', '.join((*SUFFIXES, *CLIPS))}")
     return listed
 
 
@@ -101,15 +107,21 @@ def _answer_each(images: Sequence[str], out: Path, question: str, answers: Answe
     return 1 if failures else 0
 
 
+def is_clip(path: str) -> bool:
+    """Tell a video from an image by its name."""
+    return Path(path).suffix.lower() in CLIPS
+
+
 def require_files(paths: Sequence[str]) -> None:
-    """Look for images before anything slow is loaded.
+    """Look for images and videos before anything slow is loaded.
 
     Raises:
         UsageError: Some of them are not there.
     """
     missing = [path for path in paths if not Path(path).is_file()]
     if missing:
-        raise UsageError(f"no such image: {', '.join(missing)}")
+        kind = "video" if is_clip(missing[0]) else "image"
+        raise UsageError(f"no such {kind}: {', '.join(missing)}")
 
 
 def _local(arguments: argparse.Namespace) -> Answers:
@@ -119,7 +131,9 @@ def _local(arguments: argparse.Namespace) -> Answers:
     model, processor = load_model(arguments.model or DEMO_MODEL)
 
     def answer(images: Sequence[str]) -> Iterator[str]:
-        content = [{"type": "image", "image": Path(image)} for image in images]
+        kinds = ["video" if is_clip(image) else "image" for image in images]
+        pairs = zip(kinds, images, strict=True)
+        content: list[dict[str, Any]] = [{"type": kind, kind: Path(image)} for kind, image in pairs]
         inputs = processor.apply_chat_template(
             [{"role": "user", "content": [*content, {"type": "text", "text": arguments.question}]}],
             add_generation_prompt=True,

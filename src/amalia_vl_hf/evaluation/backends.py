@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ..asking.endpoint import Client, Endpoint
 
-OWN_TYPES = ("amalia_vl", "llava_next")  # checkpoints that the package's own classes load
+OWN_TYPES = ("amalia_vl", "llava_next", "llava_onevision")  # checkpoints that the package's own classes load
 _WEIGHTS = ("*.safetensors", "*.json", "*.jinja", "*.model")  # what decides on the answers of a directory
 
 
