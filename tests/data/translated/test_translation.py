@@ -129,8 +129,9 @@ def test_every_row_is_translated_repaired_or_kept_in_the_pictures_language(tmp_p
     assert {row["language"] for row in rows} == {"pt"}
     assert Image.open(io.BytesIO(rows[0]["images"][0]["bytes"])).size == (8, 6)
     assert servers["repairer"].requests == 3
-    asked = [json.loads(body)["messages"][0]["content"] for body in servers["translator"].asked]
+    asked = [json.loads(body)["messages"][0]["content"] for body in servers["translator"].asked.elements()]
     assert not any("Boat" in text or "STOP" in text or "0.2" in text or "A. " in text for text in asked)
+    assert len(asked) == 11  # "Describe the image." once, for both samples of its shard
     option = next(text for text in asked if said_of(text) == "Dark blue")
     assert "What colour is the car?" in option  # its context, which is not translated
     before = servers["translator"].requests
@@ -144,6 +145,20 @@ def test_without_a_repairer_what_fails_is_rejected_with_its_reason(tmp_path, ser
     made = build(recipe, tmp_path / "out")
     assert made.made == 3
     assert dict(made.rejected) == {"tokens": 1, "Brazilian": 1, "lines": 1, "another language": 1, "unreadable": 1}
+
+
+def test_what_got_no_answer_is_asked_again_on_request(tmp_path, servers):
+    rows = [llava("Where is the dog?", "The car is red."), llava("Where is the dog?", "A white cat.")]
+    source, out, dumb = write(tmp_path, rows), tmp_path / "out", [True]
+
+    def silent(text, count):
+        return Fault(body=completion(None)) if dumb[0] and "dog" in said_of(text) else translator(text, count)
+
+    with ModelServer(models=("translator",), script=silent) as server:
+        recipe = load_build(recipe_file(tmp_path, {"translator": server}, ("translator",)), [f"samples={source}"])
+        assert dict(build(recipe, out).rejected) == {"the model gave no answer": 1, "no answer": 1}
+        dumb[0] = False
+        assert build(recipe, out, retry_failed=True).made == 2
 
 
 def test_a_round_trip_and_a_judge_see_what_rules_do_not(tmp_path, servers):
@@ -210,6 +225,14 @@ def test_a_recipe_that_cannot_be_followed_says_why(tmp_path, servers, words, sai
     source = write(tmp_path, ROWS[:1])
     with pytest.raises(ValueError, match=said):
         load_build(file, [f"samples={source}", *words])
+
+
+def test_the_recipe_of_the_package_can_be_followed(tmp_path):
+    recipe = load_build("data/translate", [f"samples={write(tmp_path, ROWS)}"])
+    assert recipe.roles["translator"].one_entry
+    assert [step.name for step in recipe.written.steps(recipe)] == [
+        *("cut", "translate", "repair", "assemble", "back", "measure", "select", "judge"),
+    ]
 
 
 def test_a_dry_run_shows_the_prompts_and_asks_nobody(tmp_path, servers, capsys):

@@ -3,6 +3,12 @@
 Embeddings tell a sentence that is lost, added or moved; a plug-in scores what a model of translation quality does
 (CometKiwi, MetricX), and a translation back is held against the source. None has a constant threshold: it follows from
 pairs that are known to be good, or from the run's own.
+
+A plug-in is a function of the user's; CometKiwi, whose weights are for non-commercial use, is one of a few lines:
+
+    def cometkiwi(sources, translations):
+        model = comet.load_from_checkpoint(comet.download_model("Unbabel/wmt22-cometkiwi-da"))
+        return model.predict([{"src": s, "mt": t} for s, t in zip(sources, translations)]).scores
 """
 
 from __future__ import annotations

@@ -3,13 +3,14 @@
 source (samples) -> cut (what is asked) -> translate -> repair (what hard rules refuse) -> assemble (whole samples,
 variety) -> back (by another family) -> measure, select (quantiles) -> judge (what signals cannot see)
 
-A sample whose every text is translated stays; one that lacks a text goes, with the reason.
+A sample whose every text is translated stays; one that lacks a text goes, with the reason. A text that several samples
+of a shard have ("Answer with the option's letter.") is asked once, with the first of them: all have one translation.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,7 @@ FEATURES = Features(
         **{name: Value("string") for name in ("generator", "model", "prompt_hash", "licence")},
     }
 )
+_UNKNOWN = Draft("", None, [Fault(NO_ANSWER, "it was asked with another sample, which got no answer")])
 _READ_OFF = ("OCR", "OCR & Document Understanding", "OCR and documents")
 
 
@@ -99,12 +101,12 @@ def steps(recipe: BuildRecipe) -> list[Step]:
     roles, settings = recipe.roles, recipe.settings
     _require_strangers(recipe)
     asked = [
-        Step("cut", work=lambda items: (_cut(item, settings) for item in items)),
+        Step("cut", work=lambda items: _shared(_cut(item, settings) for item in items)),
         Step(
             "translate",
             role="translator",
             ask=lambda item: _asked(item, settings),
-            read=lambda item, answers: _drafted(item, answers, settings),
+            read=lambda item, answers: _drafted(item, answers, settings, "repairer" in roles),
             **_prompts("translate"),
         ),
     ]
@@ -118,7 +120,7 @@ def steps(recipe: BuildRecipe) -> list[Step]:
                 **_prompts("repair"),
             )
         )
-    asked.append(Step("assemble", work=lambda items: (_assembled(item, settings) for item in items)))
+    asked.append(Step("assemble", work=lambda items: _assembled_all(items, settings)))
     if "back_translator" in roles:
         asked.append(
             Step(
@@ -196,13 +198,20 @@ def _cut(item: Item, settings: Settings) -> Outcome:
     return item.having(texts=[text.text for text in texts], stay=stay)
 
 
-def _plan(item: Item) -> Plan:
-    return Plan.of(item.data["texts"], item.data["stay"])
+def _shared(outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
+    """Leave out of a sample's own bodies those that an earlier one of the shard has with the same context."""
+    seen: set[tuple[str, str]] = set()
+    for outcome in outcomes:
+        if isinstance(outcome, Item):
+            plan = Plan.of(outcome.data["texts"], outcome.data["stay"])
+            own = [pair for pair in zip(plan.bodies, plan.contexts, strict=True) if pair not in seen]
+            seen.update(own)
+            outcome = outcome.having(own=[list(pair) for pair in own])
+        yield outcome
 
 
 def _asked(item: Item, settings: Settings) -> list[StepRequest]:
-    plan = _plan(item)
-    return [_request(body, context, settings) for body, context in zip(plan.bodies, plan.contexts, strict=True)]
+    return [_request(body, context, settings) for body, context in item.data["own"]]
 
 
 def _request(body: str, context: str, settings: Settings) -> StepRequest:
@@ -211,12 +220,19 @@ def _request(body: str, context: str, settings: Settings) -> StepRequest:
     return StepRequest(text, entry=one_entry(masked, settings.to, settings.language)[0])
 
 
-def _drafted(item: Item, answers: Sequence[StepAnswer], settings: Settings) -> list[Outcome]:
-    """Read the translator's answers; what a whole sample does not allow is laid to the segments that show it."""
-    plan = _plan(item)
-    drafts = [read_draft(body, answer.said, answer.problem, settings.to) for body, answer in _zipped(plan, answers)]
-    if all(draft.text is not None for draft in drafts):
-        texts = plan.texts({body: str(draft.text) for body, draft in zip(plan.bodies, drafts, strict=True)})
+def _drafted(item: Item, answers: Sequence[StepAnswer], settings: Settings, may_repair: bool) -> list[Outcome]:
+    """Read the translator's answers; what is wrong with the sample as a whole is laid to its segments."""
+    if not may_repair:
+        for answer in answers:
+            answer.text  # noqa: B018  there is none, and nobody else to ask
+    own = item.data["own"]
+    drafts = [
+        read_draft(body, answer.said, answer.problem, settings.to)
+        for (body, _), answer in zip(own, answers, strict=True)
+    ]
+    plan = Plan.of(item.data["texts"], item.data["stay"])
+    if len(own) == len(plan.bodies) and all(draft.text is not None for draft in drafts):
+        texts = plan.texts({body: str(draft.text) for (body, _), draft in zip(own, drafts, strict=True)})
         drafts = _blamed(drafts, whole_faults(item.data["texts"], texts, settings.to))
     return [item.having(drafts=[list(draft) for draft in drafts])]
 
@@ -228,43 +244,45 @@ def _blamed(drafts: list[Draft], whole: list[Fault]) -> list[Draft]:
     return [draft._replace(faults=whole) for draft in drafts]
 
 
-def _zipped(plan: Plan, answers: Sequence[StepAnswer]) -> Iterator[tuple[str, StepAnswer]]:
-    return zip(plan.bodies, answers, strict=True)
-
-
 def _drafts(item: Item) -> list[Draft]:
     return [Draft(said, text, [Fault(*fault) for fault in wrong]) for said, text, wrong in item.data["drafts"]]
 
 
 def _asked_again(item: Item, settings: Settings) -> list[StepRequest]:
     """Ask about the segments with faults."""
-    pairs = zip(_plan(item).bodies, _drafts(item), strict=True)
     return [
         StepRequest(repair_prompt(mask(body).text, draft.said, draft.faults, settings.to, settings.language))
-        for body, draft in pairs
+        for (body, _), draft in zip(item.data["own"], _drafts(item), strict=True)
         if draft.faults
     ]
 
 
 def _repaired(item: Item, answers: Sequence[StepAnswer], settings: Settings) -> list[Outcome]:
     drafts, left = [], iter(answers)
-    for body, draft in zip(_plan(item).bodies, _drafts(item), strict=True):
-        if draft.faults:
-            answer = next(left)
-            draft = read_draft(body, answer.said, answer.problem, settings.to)
-        drafts.append(list(draft))
-    return [item.having(drafts=drafts, repaired=len(answers))]
+    for (body, _), draft in zip(item.data["own"], _drafts(item), strict=True):
+        drafts.append(list(read_draft(body, next(left).text, None, settings.to) if draft.faults else draft))
+    return [item.having(drafts=drafts)]
 
 
-def _assembled(item: Item, settings: Settings) -> Outcome:
+def _assembled_all(items: Iterable[Item], settings: Settings) -> Iterator[Outcome]:
+    """Put samples together; what an earlier one of the shard asked for is known by then."""
+    known: dict[tuple[str, str], Draft] = {}
+    for item in items:
+        own = ((body, context) for body, context in item.data["own"])
+        known.update(zip(own, _drafts(item), strict=True))
+        yield _assembled(item, known, settings)
+
+
+def _assembled(item: Item, known: Mapping[tuple[str, str], Draft], settings: Settings) -> Outcome:
     """Put a sample together, or say which of its segments is no good."""
-    plan, drafts = _plan(item), _drafts(item)
-    for body, draft in zip(plan.bodies, drafts, strict=True):
+    plan = Plan.of(item.data["texts"], item.data["stay"])
+    translations = {}
+    for body, context in zip(plan.bodies, plan.contexts, strict=True):
+        draft = known.get((body, context), _UNKNOWN)
         if draft.text is None or draft.faults:
             fault = draft.faults[0]
-            outcome = item.rejected(fault.rule, f"{fault.detail} ({body[:80]!r} as {draft.said[:80]!r})")
-            return outcome._replace(failed=fault.rule == NO_ANSWER)
-    translations = {body: str(draft.text) for body, draft in zip(plan.bodies, drafts, strict=True)}
+            return item.rejected(fault.rule, f"{fault.detail} ({body[:80]!r} as {draft.said[:80]!r})")
+        translations[body] = draft.text
     texts = plan.texts(translations)
     if whole := whole_faults(item.data["texts"], texts, settings.to):
         return item.rejected(whole[0].rule, whole[0].detail)
