@@ -87,8 +87,13 @@ def exchanges(row: DatasetRow) -> list[Exchange]:
     turns = row["messages"]
     if not turns or [turn["role"] for turn in turns] != ["user", "assistant"] * (len(turns) // 2):
         raise ValueError(f"sample {row['index']}: turns of {', '.join(turn['role'] for turn in turns) or 'nobody'}")
-    texts = [turn["content"] for turn in turns]
+    texts = [spoken(turn["content"]) for turn in turns]
     return [Exchange(*pair) for pair in zip(texts[::2], texts[1::2], strict=True)]
+
+
+def spoken(content: str | list[dict[str, Any]]) -> str:
+    """Give the text of a turn, whose content is a text or parts."""
+    return content if isinstance(content, str) else "\n".join(part["text"] for part in content if part.get("text"))
 
 
 def exchange(row: DatasetRow) -> Exchange:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import pyarrow.parquet as pq
 
 from ..dataset import DatasetRow
+from ..rows import spoken
 
 MOST_ROWS = 20_000  # that are looked at, evenly spread; more would say the same
 SENTENCES, QUESTIONS, FONTS, LAYOUTS, VALUES = KINDS = (
@@ -69,7 +70,7 @@ def spread(counts: Counter[str]) -> Spread:
 def traits(row: DatasetRow) -> Iterator[tuple[str, str]]:
     """List what a row is made of, each with its kind."""
     for turn in row.get("messages") or ():
-        text = turn["content"]
+        text = spoken(turn["content"])
         if turn["role"] == "user":
             yield from ((QUESTIONS, frame(sentence)) for sentence in _BOUNDARY.split(_QUOTED.sub("«»", text)))
             continue
