@@ -18,10 +18,8 @@ from amalia_vl_hf.data.charts.content import (
     write_value,
 )
 from amalia_vl_hf.data.charts.templates import TEMPLATES
-from amalia_vl_hf.data.charts.topics import PAIRS, POOLS, SERIES, TOPICS, WHOLES
 from amalia_vl_hf.data.dataset import RejectedError
 from amalia_vl_hf.data.languages import LANGUAGES
-from amalia_vl_hf.variety import judge
 
 from .charts import RAIN, TOWNS, as_model, dump, seeded
 
@@ -88,21 +86,6 @@ def test_titles_do_not_name_a_year_where_years_are_compared():
         content = seeded("grouped columns", seed).content
         if content.series[0].isdecimal():
             assert not any(letter.isdecimal() for letter in content.title), content.title
-
-
-def test_portuguese_words_are_european():
-    titles = [titles[0] for topic in (*TOPICS, *WHOLES, *PAIRS) for titles in topic[0]]
-    nouns = [words[0] for topic in TOPICS for words in (topic.category, topic.measure)]
-    names = [words[0] for pool in (*POOLS.values(), *SERIES.values()) for words in pool]
-    for texts in (titles, nouns, names):
-        assert judge("\n".join(texts)).is_pt_pt is not False
-
-
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_a_pool_names_nothing_twice(language):
-    at = LANGUAGES.index(language)
-    for pool in (*POOLS.values(), *SERIES.values()):
-        assert len({words[at] for words in pool}) == len(pool)
 
 
 def changed(**changes):

@@ -20,6 +20,7 @@ from amalia_vl_hf.asking.inference import Endpoint
 from amalia_vl_hf.data.building.recipe import BuildRecipe
 from amalia_vl_hf.data.building.run import build
 from amalia_vl_hf.data.charts import infographic_synth
+from amalia_vl_hf.data.charts.marks import Mark
 from amalia_vl_hf.data.charts.panels import ACROSS, join_charts
 from amalia_vl_hf.data.charts.questions import Panel, compute, draw_query
 from amalia_vl_hf.data.charts.style import Chart, TextBox, clashes
@@ -60,13 +61,14 @@ def test_many_rows_are_right():
         assert infographic_synth.faults(drawn_row(infographic_synth, 1_000 + seed)) == []
 
 
-def test_three_pictures_in_ten_have_several_panels_and_both_languages_are_as_many():
+def test_three_pictures_in_ten_have_several_panels_and_six_conversations_in_ten_are_portuguese():
     subjects = [infographic_synth._subject(random.Random(seed)) for seed in range(3_000)]
     several = Counter(len(subject.templates) for subject in subjects)
     assert (several[2] + several[3]) / 3_000 == pytest.approx(0.3, abs=0.03)
     assert several[2] / several[3] == pytest.approx(1, abs=0.2)
-    for of in ("language", "question_language"):
-        assert Counter(getattr(one, of) for one in subjects)["pt"] / 3_000 == pytest.approx(0.5, abs=0.03)
+    asked = Counter(subject.question_language for subject in subjects)["pt"] / 3_000
+    assert 0.6 < asked == pytest.approx(infographic_synth.PORTUGUESE, abs=0.03)
+    assert "at least 60 % of them in European Portuguese" in infographic_synth.SUMMARY
     crossed = sum(subject.language != subject.question_language for subject in subjects)
     assert crossed / 3_000 == pytest.approx(infographic_synth.CROSSED, abs=0.03)
     assert {name for subject in subjects for name in subject.templates} == set(TEMPLATES)
@@ -113,11 +115,19 @@ def test_dialogues_are_european_portuguese():
     assert judged[False] / judged.total() < 0.03
 
 
+def red_at(picture, x, y):
+    return picture.getpixel((int(x), int(y))) == (255, 0, 0)
+
+
 def test_joined_charts_stand_apart_below_their_names():
-    chart = Chart(Image.new("RGB", (120, 80), "red"), [TextBox("um", 5, 5, 30, 20)])
+    mark = Mark(0, 0, "length", "#ff0000", ((5, 5),), ((-2, 5),), 1)
+    chart = Chart(Image.new("RGB", (120, 80), "red"), [TextBox("um", 5, 5, 30, 20)], [mark])
     seen = set()
     for seed in range(20):
-        picture, texts = join_charts([chart] * 3, "pt", random.Random(seed))
+        picture, placed = join_charts([chart] * 3, "pt", random.Random(seed))
+        texts = [one.texts for one in placed]
+        assert all(red_at(picture, *one.marks[0].inside[0]) for one in placed)
+        assert not any(red_at(picture, *one.marks[0].outside[0]) for one in placed)
         seen.add(picture.size)
         red = (np.asarray(picture) == (255, 0, 0)).all(axis=2)
         assert red.sum() == 3 * 120 * 80
@@ -245,7 +255,7 @@ def test_other_answers_of_a_model_are_rejected(reason, spoil):
 
 
 def test_a_models_chart_that_cannot_be_seen_is_rejected(monkeypatch):
-    monkeypatch.setattr(infographic_synth, "check_chart", lambda panel, grey: ["'Braga' stands nowhere"])
+    monkeypatch.setattr(infographic_synth, "check_picture", lambda panel, picture: ["'Braga' stands nowhere"])
     materials = MATERIALS._replace(answers=told(1, subject_of(1)))
     with pytest.raises(RejectedError, match="a chart that does not show what it says: 'Braga' stands nowhere"):
         infographic_synth.draw(random.Random("0 1"), 1, materials)

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import pytest
 
+from amalia_vl_hf.data.charts import infographic_synth
 from amalia_vl_hf.data.charts.candidates import MOST, read_candidates, read_query
 from amalia_vl_hf.data.charts.checks import derive, says
 from amalia_vl_hf.data.charts.dialogue import CHOICES, SHORT, choose_form, read_answer, requests, write_exchange
@@ -26,6 +27,7 @@ from amalia_vl_hf.data.charts.questions import (
     wrong_answers,
 )
 from amalia_vl_hf.data.charts.templates import TEMPLATES
+from amalia_vl_hf.data.charts.topics import write_content
 from amalia_vl_hf.data.charts.wording import QUESTIONS, STEPS, questions, steps
 from amalia_vl_hf.data.choices import final_answer
 from amalia_vl_hf.data.dataset import RejectedError
@@ -230,12 +232,24 @@ def test_forms_come_in_their_shares():
     rng = random.Random(0)
     number = Counter(choose_form(ChartAnswer("number", "3", Decimal(3)), True, rng) for _ in range(4_000))
     assert number["choices"] / 4_000 == pytest.approx(CHOICES, abs=0.02)
-    assert number["short"] / 4_000 == pytest.approx(SHORT, abs=0.02)
-    texts = Counter(choose_form(ChartAnswer("text", "Sol"), False, rng) for _ in range(4_000))
-    assert texts["short"] / 4_000 == pytest.approx(SHORT, abs=0.02)
-    assert set(texts) == {"short", "reasoned"}
+    texts = Counter(choose_form(ChartAnswer("text", "Sol"), True, rng) for _ in range(4_000))
+    assert texts["choices"] / 4_000 == pytest.approx(CHOICES, abs=0.02)
+    assert set(texts) == {"choices", "short"}  # what is only read is not reasoned about
     verdicts = Counter(choose_form(ChartAnswer("verdict", "Sim"), True, rng) for _ in range(4_000))
     assert set(verdicts) == {"choices", "verdict", "reasoned"}
+
+
+def test_a_build_has_its_share_of_options_and_of_short_answers():
+    forms = Counter()
+    for seed in range(700):
+        rng = random.Random(seed)
+        subject = infographic_synth._subject(rng)
+        shapes = [TEMPLATES[name].shape for name in subject.templates]
+        contents = [write_content(rng, shape, subject.language) for shape in shapes]
+        panels = [Panel(name, content) for name, content in zip(subject.templates, contents, strict=True)]
+        forms.update(record["form"] for _, record in infographic_synth._ask(panels, subject, rng))
+    assert forms["choices"] / forms.total() == pytest.approx(CHOICES, abs=0.03)
+    assert forms["short"] / forms.total() == pytest.approx(SHORT, abs=0.03)
 
 
 def test_exchanges_are_read_back(drawn):

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from ..choices import YES_NO
 from ..languages import Language
@@ -25,6 +26,9 @@ AnswerValue = Fraction | bool | str | list[str]
 
 MIN_INK_STEP = 40  # of 255, between letters and what they stand on
 END = 0.3  # share of a box's width: both ends must have ink, or the box is too wide
+UNMARKED = ("cards", "table")  # their values are texts
+NEAR = 28  # of 255, between a mark's colour and its pixels
+OFF, OFF_SHARE = 2.0, 0.01  # pixels, or share of itself, that a mark's size may be off by
 PERCENTAGE_POINTS = {"pt": " p.p.", "en": " pp"}
 
 
@@ -84,6 +88,44 @@ def check_chart(panel: ChartRecord, grey: np.ndarray) -> list[str]:
     if not _readable(panel, texts):
         problems.append(f"the values of {content.title!r} cannot be read")
     return problems
+
+
+def check_picture(panel: ChartRecord, picture: Image.Image) -> list[str]:
+    """Say what of a chart is not in the picture: texts, or marks where its values say."""
+    return check_chart(panel, np.asarray(picture.convert("L"))) + list(_check_marks(panel, np.asarray(picture)))
+
+
+def _check_marks(panel: ChartRecord, pixels: np.ndarray) -> Iterator[str]:
+    """Hold marks to the picture, by their colours, and their sizes to the values."""
+    table, content = _table(panel), panel["content"]
+    keys = [(content["series"][mark["series"]], content["categories"][mark["category"]]) for mark in panel["marks"]]
+    if panel["template"] not in UNMARKED and sorted(keys) != sorted(table):
+        yield f"{content['title']!r} has marks of {len(keys)} values, and {len(table)} values"
+        return
+    for key, mark in zip(keys, panel["marks"], strict=True):
+        colour = [int(mark["colour"][at : at + 2], 16) for at in (1, 3, 5)]
+        if not all(_is_coloured(pixels, point, colour) for point in mark["inside"]):
+            yield f"the mark of {key} is not at {mark['inside']} in {mark['colour']}"
+        if any(_is_coloured(pixels, point, colour) for point in mark["outside"]):
+            yield f"the mark of {key} goes on to {mark['outside']}"
+    scaled = [(key, mark) for key, mark in zip(keys, panel["marks"], strict=True) if mark["kind"] == "length"]
+    for series in content["series"] if panel["template"] == "scatter plot" else [None]:
+        group = [(table[key], mark["measure"]) for key, mark in scaled if series in (None, key[0])]
+        scale = sum(measure for _, measure in group) / float(sum(value for value, _ in group) or 1)
+        for value, measure in group:
+            if abs(measure - scale * float(value)) > max(OFF, OFF_SHARE * measure):
+                yield f"a mark of {measure} is not in proportion to {value} in {content['title']!r}"
+    shades = sorted((table[key], -sum(int(mark["colour"][at : at + 2], 16) for at in (1, 3, 5)))
+                    for key, mark in zip(keys, panel["marks"], strict=True) if mark["kind"] == "shade")  # fmt: skip
+    if any(other < one for (_, one), (_, other) in pairwise(shades)):
+        yield f"the cells of {content['title']!r} do not darken with their values"
+
+
+def _is_coloured(pixels: np.ndarray, point: Sequence[int], colour: Sequence[int]) -> bool:
+    x, y = point
+    if not (0 <= x < pixels.shape[1] and 0 <= y < pixels.shape[0]):
+        return False
+    return bool(np.abs(pixels[y, x].astype(np.int16) - colour).max() <= NEAR)
 
 
 def _table(panel: ChartRecord) -> dict[tuple[str, str], Fraction]:

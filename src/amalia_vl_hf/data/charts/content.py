@@ -45,6 +45,7 @@ class ChartShape(NamedTuple):
         apart: Whether several series need whole gridlines, and different values in a category: lines would cover
             one another, and their numbers too.
         added: Whether values are put on top of one another, so that their sum must mean something.
+        ordered: Whether categories are read one after the other, as years and months are.
     """
 
     categories: tuple[int, int]
@@ -54,6 +55,7 @@ class ChartShape(NamedTuple):
     distinct: bool = False
     apart: bool = False
     added: bool = False
+    ordered: bool = False
 
 
 @dataclass(frozen=True)

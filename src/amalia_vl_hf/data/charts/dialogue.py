@@ -1,7 +1,7 @@
 """Forms that a question about a chart and its answer take, as in PT-VQA-Gen (paper, section 5.1).
 
 Fifteen answers in a hundred are the letter of an option and as many are short; the others reason first, but for some
-that are yes or no.
+that are yes or no. What is only read, such as a title, is never reasoned about.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from .questions import ChartAnswer
 Form = Literal["reasoned", "choices", "short", "verdict"]
 
 CHOICES, SHORT = 0.15, 0.15  # shares; paper, section 5.1
+READ_OUT = 0.075  # share of questions for texts that are only read, which are short unless they have options; measured
 VERDICT = 0.3  # share of the other answers of yes or no that are that alone; ours
 SHORT_ALONE: dict[Language, str] = {
     "pt": "Responde só com o resultado, sem explicações.",
@@ -48,7 +49,9 @@ def choose_form(answer: ChartAnswer, options: bool, rng: random.Random) -> Form:
     share = rng.random()
     if options and share < CHOICES:
         return "choices"
-    if CHOICES <= share < CHOICES + SHORT:
+    if answer.kind == "text":
+        return "short"
+    if CHOICES <= share < CHOICES + SHORT - READ_OUT:
         return "verdict" if answer.kind == "verdict" else "short"
     return "verdict" if answer.kind == "verdict" and rng.random() < VERDICT else "reasoned"
 

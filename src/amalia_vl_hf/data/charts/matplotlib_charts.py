@@ -6,14 +6,16 @@ that was drawn, and cuts the picture around it. Figures are made without pyplot,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
 from ..dataset import RejectedError
 from .content import MAX_MARKS, Content, find_step, write_number, write_value
+from .marks import Mark, bar_marks, line_marks, pie_marks, symbol_marks
 from .style import PAD, Chart, ChartStyle, TextBox, readable_on, text_width, wrap
 
 if TYPE_CHECKING:
@@ -54,11 +56,16 @@ def draw_matplotlib(compose: Compose, content: Content, style: ChartStyle) -> Ch
         texts = _boxes(figure, canvas.get_renderer(), height)  # legends have a place from now on
         picture = Image.frombuffer("RGBA", (width, height), canvas.buffer_rgba()).convert("RGB")
         title = heading.get_window_extent(canvas.get_renderer())
+        marks = list(MARKS[compose](axes, content, height)) if compose in MARKS else []
     left, right = round(min(bounds.x0, title.x0)) - PAD, round(max(bounds.x1, title.x1)) + PAD
     top, bottom = round(height - title.y1) - PAD, round(height - bounds.y0) + PAD
     if left < 0 or top < 0 or right > width or bottom > height:
         raise RejectedError("texts do not fit", f"{right - left} x {bottom - top} pixels")
-    return Chart(picture.crop((left, top, right, bottom)), [box.moved(-left, -top) for box in texts])
+    return Chart(
+        picture.crop((left, top, right, bottom)),
+        [box.moved(-left, -top) for box in texts],
+        [mark.moved(-left, -top) for mark in marks],
+    )
 
 
 def columns(axes: Axes, content: Content, style: ChartStyle) -> None:
@@ -388,3 +395,9 @@ def _boxes(figure: Figure, renderer: Any, height: int) -> list[TextBox]:
             written = " ".join(text.get_text().split())
             boxes.append(TextBox(written, box.x0, height - box.y1, box.x1, height - box.y0))
     return boxes
+
+
+MARKS: dict[Compose, Callable[[Axes, Content, int], Iterator[Mark]]] = {
+    columns: bar_marks, bars: partial(bar_marks, lying=True), grouped: bar_marks, stacked: bar_marks,
+    lines: line_marks, area: line_marks, pie: pie_marks, pictogram: symbol_marks,
+}  # fmt: skip

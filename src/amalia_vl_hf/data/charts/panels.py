@@ -19,12 +19,10 @@ GROUNDS = (("#ffffff", "#222222"), ("#e9ecef", "#1b2a41"), ("#f6f1e7", "#3a2f24"
 ACROSS = {"horizontal": 3, "vertical": 1, "grid": 2}  # panels in a row
 
 
-def join_charts(
-    charts: Sequence[Chart], language: Language, rng: random.Random
-) -> tuple[Image.Image, list[list[TextBox]]]:
-    """Join charts; gives the picture, and for each chart its texts with their boxes there."""
+def join_charts(charts: Sequence[Chart], language: Language, rng: random.Random) -> tuple[Image.Image, list[Chart]]:
+    """Join charts; gives the picture, and for each chart its texts and marks where they are there."""
     if len(charts) == 1:
-        return charts[0].picture, [charts[0].texts]
+        return charts[0].picture, [charts[0]]
     across = ACROSS[rng.choice(sorted(ACROSS))]
     ground, ink = rng.choice(GROUNDS)
     font = load(rng.choice(FACES).heading_path, HEAD)
@@ -32,7 +30,7 @@ def join_charts(
     widths = [max(row[column].picture.width for row in rows if column < len(row)) for column in range(len(rows[0]))]
     heights = [max(chart.picture.height for chart in row) + ROOM for row in rows]
     size = (sum(widths) + GAP * (len(widths) + 1), sum(heights) + GAP * (len(heights) + 1))
-    joined, texts = Image.new("RGB", size, ground), []
+    joined, placed = Image.new("RGB", size, ground), []
     pen = ImageDraw.Draw(joined)
     for number, chart in enumerate(charts):
         row, column = divmod(number, across)
@@ -41,5 +39,6 @@ def join_charts(
         pen.text((left, top), name, fill=ink, font=font)
         joined.paste(chart.picture, (left, top + ROOM))
         head = TextBox(name, *pen.textbbox((left, top), name, font=font))
-        texts.append([head, *(box.moved(left, top + ROOM) for box in chart.texts)])
-    return joined, texts
+        texts = [head, *(box.moved(left, top + ROOM) for box in chart.texts)]
+        placed.append(Chart(chart.picture, texts, [mark.moved(left, top + ROOM) for mark in chart.marks]))
+    return joined, placed

@@ -16,6 +16,7 @@ from ..choices import YES_NO
 from ..dataset import RejectedError
 from ..languages import Language
 from .content import MAX_PLACES, Content, write_value
+from .topics import MONTHS, other_measures, other_titles
 
 Op = Literal[
     "value", "difference", "sum", "average", "share", "highest", "lowest", "second", "order", "above", "greater",
@@ -26,6 +27,7 @@ AnswerKind = Literal["number", "count", "name", "names", "verdict", "text"]
 UNNAMED = ("pie", "donut", "scatter plot", "pictogram")  # say not, or not alone, what their values measure
 LEGENDS = ("grouped columns", "stacked columns", "lines")  # of series
 IN_ORDER = ("columns", "lines", "area")  # read from left to right
+ORDERED = ("mês", "month", "dia", "day", "ano", "year", "faixa etária", "age group")
 ACROSS = ("difference", "greater", "panel of the highest", "panel of most")  # also of several panels, or of them only
 LETTERS = "ABC"  # of panels
 POINTS: dict[Language, str] = {"pt": "p.p.", "en": "pp"}  # percentage points
@@ -174,6 +176,8 @@ def wrong_answers(
         wrong = [", ".join(names) for names in permutations(answer.text.split(", "))]
     elif answer.kind == "verdict":
         wrong = list(YES_NO[language])
+    elif answer.kind == "text":
+        wrong = _wrong_texts(query, answer, panels)
     elif answer.value is not None:
         wrong = _wrong_numbers(query, answer, panels, rng, language)
     else:
@@ -206,6 +210,15 @@ def panel_name(number: int, language: Language) -> str:
     return f"{PANEL[language]} {LETTERS[number]}"
 
 
+def _wrong_texts(query: Query, answer: ChartAnswer, panels: Sequence[Panel]) -> list[str]:
+    """Give titles or measures of other charts, of this picture and of others."""
+    written = panels[query.panel or 0].content.language
+    if query.op == "title":
+        there = [panel.content.title for panel in panels if panel.content.language == written]
+        return there + other_titles(answer.text, written)
+    return [panel.content.measured for panel in panels] + other_measures(answer.text, written)
+
+
 def _wrong_numbers(
     query: Query, answer: ChartAnswer, panels: Sequence[Panel], rng: random.Random, language: Language
 ) -> list[str]:
@@ -231,7 +244,7 @@ def _draw_within(rng: random.Random, panels: Sequence[Panel]) -> Query:
         "value", "value", "difference", "sum", "sum", "average", "share", "highest", "lowest", "second", "order",
         "above", "above", "greater", "title", "measure", "count",
     ]  # fmt: skip
-    if template in IN_ORDER:
+    if template in IN_ORDER and _in_order(content):
         ops += ["rises", "rises"]
     if template in LEGENDS and len(content.series) > 1:
         ops.append("legend")
@@ -252,6 +265,12 @@ def _draw_within(rng: random.Random, panels: Sequence[Panel]) -> Query:
         first = rng.randrange(len(cells))
         return Query(op, at, (cells[first], *cells[:first], *cells[first + 1 :]))
     return Query(op, at, cells)
+
+
+def _in_order(content: Content) -> bool:
+    """Tell whether categories follow one another, as years and months do."""
+    first = content.categories[0]
+    return first.isdecimal() or first[0].isdecimal() or content.category in ORDERED or first in sum(MONTHS, ())
 
 
 def _draw_cells(rng: random.Random, panels: Sequence[Panel], at: int, count: int) -> tuple[Cell, ...]:

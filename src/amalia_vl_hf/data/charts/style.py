@@ -10,6 +10,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from ..typefaces import OWN, load
+from .marks import Mark
 
 PAD = 14  # pixels around everything that is drawn
 SPACE = 5  # pixels between two texts of a line, or they read as one
@@ -115,6 +116,7 @@ class Chart(NamedTuple):
 
     picture: Image.Image
     texts: list[TextBox]
+    marks: list[Mark]
 
 
 def draw_style(rng: random.Random, labels: bool) -> ChartStyle:

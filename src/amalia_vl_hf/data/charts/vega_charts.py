@@ -15,6 +15,7 @@ from PIL import Image
 
 from ..typefaces import OWN
 from .content import MAX_MARKS, ChartValues, Content, find_step, write_number, write_value
+from .marks import Mark, ring_marks, svg_cells
 from .style import PAD, Chart, ChartStyle, Face, TextBox, readable_on, text_width, wrap
 
 Spec = dict[str, Any]
@@ -32,7 +33,8 @@ def draw_vega(specify: Specify, content: Content, style: ChartStyle) -> Chart:
     converter = _converter()
     svg = converter.vegalite_to_svg(json.dumps(specify(content, style)), vl_version=VERSION)
     picture = Image.open(io.BytesIO(converter.svg_to_png(svg))).convert("RGB")
-    return Chart(picture, list(_boxes(ElementTree.fromstring(svg), style.face)))  # noqa: S314 (it was written by vl-convert just now)
+    root = ElementTree.fromstring(svg)  # noqa: S314 (it was written by vl-convert just now)
+    return Chart(picture, list(_boxes(root, style.face)), list(_marks(specify, content, style, root)))
 
 
 def donut(content: Content, style: ChartStyle) -> Spec:
@@ -139,6 +141,44 @@ def lollipops(content: Content, style: ChartStyle) -> Spec:
         layers.append({"mark": text, "encoding": {"text": {"field": "text"}}})
     size = {"width": style.width, "height": style.height}
     return {**_frame(content, style), **size, "data": {"values": data}, "encoding": encoding, "layer": layers}
+
+
+def _marks(specify: Specify, content: Content, style: ChartStyle, root: Any) -> Iterator[Mark]:
+    """List the marks: points with how far from zero they lie, parts of a ring, cells."""
+    frame, down = next((x, y) for node, x, y in _nodes(root, "mark-group role-frame") if node.tag == f"{_SVG}g")
+    if specify is donut:
+        radius = min(style.width, style.height) * 0.5
+        yield from ring_marks(content, style.theme.palette, (frame + radius, down + radius), radius)
+    elif specify is heat_map:
+        yield from svg_cells(list(_paths(root, "mark-rect")), content)
+    else:
+        for category, (node, x, y) in enumerate(_paths(root, "mark-symbol")):
+            point = ((x, y),)
+            yield Mark(0, category, "length", node.get("fill"), point, (), x - frame)
+            if specify is scatter:
+                yield Mark(1, category, "length", node.get("fill"), point, (), down + style.height - y)
+
+
+def _paths(root: Any, name: str) -> Iterator[tuple[Any, float, float]]:
+    """List the shapes of the groups of a class, but for legends."""
+    for node, x, y in _nodes(root, f"{name} role-mark"):
+        if node.tag == f"{_SVG}path":
+            yield node, x, y
+
+
+def _nodes(
+    node: Any, name: str, x: float = 0, y: float = 0, within: bool = False
+) -> Iterator[tuple[Any, float, float]]:
+    """List the nodes of groups whose class begins so, with where they are."""
+    for kind, numbers in _MOVE.findall(node.get("transform", "")):
+        if kind == "translate":
+            right, down = (float(number) for number in numbers.split(","))
+            x, y = x + right, y + down
+    within = within or node.get("class", "").startswith(name)
+    if within:
+        yield node, x, y
+    for child in node:
+        yield from _nodes(child, name, x, y, within)
 
 
 def _grid_axis(values: ChartValues, title: str, content: Content) -> Spec:

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 from ..languages import LANGUAGES, Language
-from .content import write_number, write_value
+from .content import grid_step, write_number, write_value
 from .questions import LETTERS, TOP, Cell, ChartAnswer, Panel, Query, is_whole, look_up, panel_name
 
 # What the rows of values are in a template: "of the", "in the" and the noun, in each language.
@@ -111,7 +111,7 @@ QUESTIONS: dict[Language, dict[str, tuple[str, ...]]] = {
 
 STEPS: dict[Language, dict[str, str]] = {
     "pt": {
-        "value": "procura-se {first} no gráfico: o valor é {values[0]}.",
+        "value": "procura-se {first}: {reading} Portanto, o valor é {values[0]}.",
         "difference": "ao procurar {first}, encontra-se o valor {values[0]}; ao procurar {second}, encontra-se "
                       "o valor {values[1]}. Ao subtrair, obtém-se {minus} = {answer}.",
         "sum": "procuram-se os valores: {valued}. Somam-se: {plus} = {answer}.",
@@ -119,11 +119,14 @@ STEPS: dict[Language, dict[str, str]] = {
                    "Divide-se a soma pelo número de valores: {total} ÷ {count} = {answer}.",
         "share": "procuram-se os valores: {valued}. Somam-se: {plus} = {total}. Divide-se o valor de {name} pelo "
                  "total: {numbers[0]} ÷ {total} × 100, cerca de {answer}.",
-        "highest": "procuram-se os valores: {valued}. O mais alto é {highest}, o de {quoted}.",
-        "lowest": "procuram-se os valores: {valued}. O mais baixo é {lowest}, o de {quoted}.",
+        "highest": "procuram-se os valores: {valued}. O mais alto é {highest}, o de {quoted}; "
+                   "o que se segue é {next_high}.",
+        "lowest": "procuram-se os valores: {valued}. O mais baixo é {lowest}, o de {quoted}; "
+                  "o que se segue é {next_low}.",
         "second": "ordenam-se os valores do mais alto para o mais baixo: {ranked}. O segundo é o de {quoted}.",
         "order": "ordenam-se os valores do mais alto para o mais baixo: {ranked}. Os três primeiros são os de {top}.",
-        "above": "procuram-se os valores: {valued}. Contam-se os que são superiores a {threshold}: {above}.",
+        "above": "procuram-se os valores: {valued}."
+                 "Superiores a {threshold}: {above}. Ao todo: {answer}.",
         "greater": "ao procurar {first}, encontra-se o valor {values[0]}; ao procurar {second}, encontra-se "
                    "o valor {values[1]}. {greater}",
         "rises": "procuram-se os valores: {valued}. {rises}",
@@ -135,18 +138,18 @@ STEPS: dict[Language, dict[str, str]] = {
         "panel of most": "conta-se o número de categorias em cada painel: {panels}.",
     },
     "en": {
-        "value": "the value read for {first} is {values[0]}.",
+        "value": "look for {first}: {reading} So the value is {values[0]}.",
         "difference": "{first} has {values[0]} and {second} has {values[1]}. The difference is {minus} = {answer}.",
         "sum": "the values are {valued}. Their sum is {plus} = {answer}.",
         "average": "the values are {valued}. Their sum is {plus} = {total}, and there are {count} values: "
                    "{total} ÷ {count} = {answer}.",
         "share": "the values are {valued}. The total is {plus} = {total}. {name} has {values[0]}: "
                  "{numbers[0]} ÷ {total} × 100 is about {answer}.",
-        "highest": "the values are {valued}. The highest is {highest}, that of {quoted}.",
-        "lowest": "the values are {valued}. The lowest is {lowest}, that of {quoted}.",
+        "highest": "the values are {valued}. The highest is {highest}, that of {quoted}; the next is {next_high}.",
+        "lowest": "the values are {valued}. The lowest is {lowest}, that of {quoted}; the next is {next_low}.",
         "second": "in descending order, the values are {ranked}. The second is that of {quoted}.",
         "order": "in descending order, the values are {ranked}. The first three are those of {top}.",
-        "above": "the values are {valued}. Above {threshold}: {above}.",
+        "above": "the values are {valued}. Above {threshold}: {above}. That makes {answer}.",
         "greater": "{first} has {values[0]} and {second} has {values[1]}. {greater}",
         "rises": "the values are {valued}. {rises}",
         "title": "the title stands above the chart: {quoted}.",
@@ -155,6 +158,35 @@ STEPS: dict[Language, dict[str, str]] = {
         "count": "the categories are {categories}. There are {answer}.",
         "panel of the highest": "the highest value of each panel: {panels}.",
         "panel of most": "the number of categories of each panel: {panels}.",
+    },
+}  # fmt: skip
+# How a value is read off each template.
+READING: dict[Language, dict[str, str]] = {
+    "pt": {
+        "columns": "a coluna chega a {number}.", "bars": "a barra termina em {number}.",
+        "grouped columns": "no grupo {name}, a coluna de {series} chega a {number}.",
+        "stacked columns": "na coluna {name}, a parte de {series} tem escrito {number}.",
+        "lines": "nesse ponto, a linha está à altura de {number}.", "area": "aí, a linha está à altura de {number}.",
+        "pie": "a fatia tem escrito {value}.", "donut": "a parte do anel dessa cor tem escrito {value}.",
+        "cards": "no cartão com esse nome está {value}.",
+        "table": "na linha {name}, na coluna {series}, está {number}.",
+        "heat map": "no cruzamento da linha {series} com a coluna {name} está {number}.",
+        "pictogram": "há {symbols} símbolos e cada um vale {step}: {symbols} × {step} = {number}.",
+        "scatter plot": "o ponto {name} está, no eixo {series}, à altura de {number}.",
+        "lollipops": "o ponto na ponta da haste está em {number}.",
+    },
+    "en": {
+        "columns": "its column reaches {number}.", "bars": "its bar ends at {number}.",
+        "grouped columns": "in the group {name}, the column of {series} reaches {number}.",
+        "stacked columns": "in the column {name}, the part of {series} says {number}.",
+        "lines": "at that point the line is at {number}.", "area": "there the line is at {number}.",
+        "pie": "its slice says {value}.", "donut": "the part of the ring in its colour says {value}.",
+        "cards": "the card of that name says {value}.",
+        "table": "in the row {name}, in the column {series}, there is {number}.",
+        "heat map": "where the row {series} meets the column {name} there is {number}.",
+        "pictogram": "there are {symbols} symbols, each for {step}: {symbols} × {step} = {number}.",
+        "scatter plot": "the point {name} is at {number} on the axis {series}.",
+        "lollipops": "the dot at the end of its stem is at {number}.",
     },
 }  # fmt: skip
 _AND = {"pt": " e ", "en": " and "}
@@ -226,6 +258,7 @@ def _numbers(query: Query, panels: Sequence[Panel], language: Language) -> dict[
     valued = dict(zip(query.cells, _value_cells(query, panels, language), strict=True))
     ranked = sorted(query.cells, key=lambda cell: look_up(cell, panels), reverse=True)
     order = sorted(read, reverse=True)
+    beside = [f"{write_value(value, content.unit, language)} ({name})" for value, name in order]
     above = [
         valued[cell] for cell in query.cells if query.threshold is not None and look_up(cell, panels) > query.threshold
     ]
@@ -240,12 +273,30 @@ def _numbers(query: Query, panels: Sequence[Panel], language: Language) -> dict[
         "minus": " − ".join(write_number(value, language) for value, _ in order[:2]),
         "total": write_number(sum((value for value, _ in read), Decimal(0)), language),
         "count": len(read),
+        "reading": _read_off(query.cells[0], panels, language),
+        "next_high": beside[min(1, len(beside) - 1)],
+        "next_low": beside[max(len(beside) - 2, 0)],
         "highest": write_value(order[0][0], content.unit, language),
         "lowest": write_value(order[-1][0], content.unit, language),
         "top": _enumerate([name for _, name in order[:TOP]], language),
         "greater": _GREATER[language][0 if read[0][0] > read[-1][0] else 1].format(values[0], values[-1]),
         "rises": _GREATER[language][1].format(fallen[0][1][1], fallen[0][0][1]) if fallen else _EACH_RISES[language],
     }
+
+
+def _read_off(cell: Cell, panels: Sequence[Panel], language: Language) -> str:
+    """Say how a value is read off its chart."""
+    template, content = panels[cell.panel]
+    value = look_up(cell, panels)
+    step = grid_step(content.values) or value
+    return READING[language][template].format(
+        name=quote(cell.category, language),
+        series=quote(cell.series, language),
+        number=write_number(value, language),
+        value=write_value(value, content.unit, language),
+        symbols=int(value / step),
+        step=write_number(step, language),
+    )
 
 
 def _value_cells(query: Query, panels: Sequence[Panel], language: Language) -> list[str]:
