@@ -137,6 +137,15 @@ def test_joined_charts_stand_apart_below_their_names():
     assert len(seen) == len(ACROSS)
 
 
+def test_boxes_for_the_preview_are_those_of_texts_and_fonts_are_named(rows):
+    for row in rows[:5]:
+        panels = json.loads(row["truth"])["panels"]
+        drawn = infographic_synth.boxes(row)
+        assert [box.text for box in drawn] == [text[0] for panel in panels for text in panel["texts"]]
+        assert all(box.left < box.right and box.top < box.bottom for box in drawn)
+        assert all(panel["fonts"] for panel in panels)
+
+
 def test_a_wrong_answer_is_found(rows):
     for row, other in pairwise(rows):
         turns = [*row["messages"][:-1], {"role": "assistant", "content": "Resposta: 1 234 567"}]

@@ -268,6 +268,17 @@ def test_an_exchange_survives_json():
     assert InvoiceQuery.of(json.loads(json.dumps(asked._asdict()))) == asked
 
 
+def test_boxes_for_the_preview_are_in_pixels_of_their_page(rows):
+    for row in rows[:5]:
+        truth = json.loads(row["truth"])
+        drawn = {box.text.partition(":")[0]: box for box in invoice_qa.boxes(row)}
+        assert set(drawn) == set(truth["boxes"])
+        for name, box in drawn.items():
+            picture = open_pictures(row)[box.picture]
+            shares = box.left / picture.width, box.top / picture.height, box.right / picture.width
+            assert shares == pytest.approx(truth["boxes"][name][:3])
+
+
 def test_trainers_read_what_is_built_from_ours_and_from_fatura(tmp_path):
     write_folder(tmp_path / "fatura")
     for name, invoices in (("ours", None), ("theirs", str(tmp_path / "fatura"))):

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from ..dataset import DatasetRow, DrawnSample, Exchange, Materials, ModelStep, RejectedError
+from ..dataset import Box, DatasetRow, DrawnSample, Exchange, Materials, ModelStep, RejectedError
 from ..languages import LANGUAGE_NAMES, Language
 from ..rows import exchanges, open_picture, png, truth_of
 from .candidates import MOST, read_candidates
@@ -92,6 +92,7 @@ def draw(rng: random.Random, index: int, materials: Materials) -> DrawnSample:
             "content": panel.content.record(),
             "texts": [[box.text, *map(math.floor, box[1:])] for box in chart.texts],  # in whole pixels
             "marks": [_mark_record(mark) for mark in chart.marks],
+            "fonts": sorted(set(chart.fonts)),
         }
         for panel, chart in zip(panels, placed, strict=True)
     ]
@@ -112,6 +113,12 @@ def faults(row: DatasetRow) -> list[str]:
     for exchange, record in zip(conversation, truth["asked"], strict=False):
         problems += _check_exchange(exchange, record, truth["panels"], language)
     return problems
+
+
+def boxes(row: DatasetRow) -> list[Box]:
+    """List where each text stands."""
+    texts = [text for panel in truth_of(row)["panels"] for text in panel["texts"]]
+    return [Box(text, top, left, bottom, right) for text, left, top, right, bottom in texts]
 
 
 def ask_content(rng: random.Random, index: int, materials: Materials) -> dict[str, str]:

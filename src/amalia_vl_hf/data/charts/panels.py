@@ -40,5 +40,5 @@ def join_charts(charts: Sequence[Chart], language: Language, rng: random.Random)
         joined.paste(chart.picture, (left, top + ROOM))
         head = TextBox(name, *pen.textbbox((left, top), name, font=font))
         texts = [head, *(box.moved(left, top + ROOM) for box in chart.texts)]
-        placed.append(Chart(chart.picture, texts, [mark.moved(left, top + ROOM) for mark in chart.marks]))
+        placed.append(Chart(chart.picture, texts, [mark.moved(left, top + ROOM) for mark in chart.marks], chart.fonts))
     return joined, placed

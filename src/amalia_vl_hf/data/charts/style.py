@@ -117,6 +117,7 @@ class Chart(NamedTuple):
     picture: Image.Image
     texts: list[TextBox]
     marks: list[Mark]
+    fonts: tuple[str, ...] = ()
 
 
 def draw_style(rng: random.Random, labels: bool) -> ChartStyle:

@@ -76,7 +76,7 @@ def draw_chart(name: str, content: Content, rng: random.Random) -> Chart:
             continue
         faults = clashes(chart.texts, chart.picture.width, chart.picture.height)
         if not faults:
-            return chart
+            return chart._replace(fonts=(style.face.body, style.face.heading))
         reason = RejectedError("texts do not fit", faults[0])
     raise reason
 

@@ -76,7 +76,7 @@ class Table(NamedTuple):
         return tuple(year for year in YEARS if "without 2020" not in self.source or year not in ODD_YEARS)
 
 
-class Place(NamedTuple):
+class FactPlace(NamedTuple):
     """A town, what there is in it, and the warmth and the rain of its months."""
 
     name: Words
@@ -84,7 +84,7 @@ class Place(NamedTuple):
     climate: dict[str, tuple[float, ...]]
 
 
-class Pair(NamedTuple):
+class MeasurePair(NamedTuple):
     """Two measures of each thing, their highest values, and the sign with which they go together."""
 
     table: str
@@ -135,7 +135,7 @@ def tables() -> tuple[Table, ...]:
 
 
 @lru_cache(maxsize=1)
-def places() -> tuple[Place, ...]:
+def places() -> tuple[FactPlace, ...]:
     """Read the towns."""
     return tuple(_place(line) for line in _sections()["towns:"])
 
@@ -149,7 +149,7 @@ def _series() -> dict[str, tuple[Row, ...]]:
 
 
 @lru_cache(maxsize=1)
-def _pairs() -> tuple[Pair, ...]:
+def _pairs() -> tuple[MeasurePair, ...]:
     return tuple(_pair(line) for line in _sections()["pairs:"])
 
 
@@ -202,20 +202,20 @@ def _part(text: str) -> Row:
     return Row(_words(name), low, high)
 
 
-def _place(line: str) -> Place:
+def _place(line: str) -> FactPlace:
     name, has, warmth, rain = line.split("|")
     climate = {"warmth": tuple(map(float, warmth.split())), "rain": tuple(map(float, rain.split()))}
-    return Place(_words(name), frozenset(has.split()) - {"-"}, climate)
+    return FactPlace(_words(name), frozenset(has.split()) - {"-"}, climate)
 
 
-def _pair(line: str) -> Pair:
+def _pair(line: str) -> MeasurePair:
     table, *parts, sign = (part.strip() for part in line.split("|"))
     names, highest = zip(*((part.rpartition(" ")[0], int(part.rpartition(" ")[2])) for part in parts[2:]), strict=True)
     titles = tuple(_words(part) for part in parts[:2])
-    return Pair(table, titles, (_words(names[0]), _words(names[1])), highest, {"+": 1, "-": -1, "0": 0}[sign])
+    return MeasurePair(table, titles, (_words(names[0]), _words(names[1])), highest, {"+": 1, "-": -1, "0": 0}[sign])
 
 
-def rows_of(table: Table, place: Place | None) -> list[Row]:
+def rows_of(table: Table, place: FactPlace | None) -> list[Row]:
     """List what a table has at a place: months of its climate, or rows for what there is."""
     if table.climate and place:
         normal = place.climate[table.climate]
@@ -288,7 +288,7 @@ def _take_series(rng: random.Random, table: Table, count: int) -> list[Row]:
 
 
 def _title(
-    rng: random.Random, titles: tuple[Words, ...], place: Place, table: Table, at: int, dated: bool = False
+    rng: random.Random, titles: tuple[Words, ...], place: FactPlace, table: Table, at: int, dated: bool = False
 ) -> str:
     """Choose a title; one without a year where years are told apart, with its place where rows depend on it."""
     fitting = [words for words in titles if not (dated and "{year}" in words[0])]

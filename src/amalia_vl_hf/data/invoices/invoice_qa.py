@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..answer_formats import FORMATS, read, write
-from ..dataset import DatasetRow, DrawnSample, Exchange, Materials, ModelStep, RejectedError
+from ..dataset import Box, DatasetRow, DrawnSample, Exchange, Materials, ModelStep, RejectedError
 from ..rows import exchanges, open_pictures, truth_of
 from .checks import check_document
 from .documents import draw_document
@@ -135,6 +135,18 @@ def faults(row: DatasetRow) -> list[str]:
     for query, exchange in zip(queries, conversation, strict=True):
         problems += _exchange_faults(query, exchange, truth)
     return problems
+
+
+def boxes(row: DatasetRow) -> list[Box]:
+    """List where each field stands, with its value."""
+    truth, sizes = truth_of(row), [picture.size for picture in open_pictures(row)]
+    placed = []
+    for name, (x0, y0, x1, y1) in truth["boxes"].items():
+        page = truth["sheets"].get(name, 0)
+        width, height = sizes[page]
+        text = f"{name}: {truth['fields'].get(name, '')}"
+        placed.append(Box(text, y0 * height, x0 * width, y1 * height, x1 * width, page))
+    return placed
 
 
 def _check_own(truth: Mapping[str, Any], pages: int) -> list[str]:
