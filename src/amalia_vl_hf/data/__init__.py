@@ -2,6 +2,6 @@
 
 Shared are `languages`, `answer_formats`, `choices`, `prompts`, `typefaces` and `brazilian`, which refuses what is no
 European Portuguese. `building` makes the files of any dataset; `text`, `code`, `charts` and `invoices` are families
-that are drawn, each with its pictures, words, prompts and datasets; models write those of `photos` and
-`preferences`.
+that are drawn, each with its pictures, words, prompts and datasets; models write those of `photos`,
+`preferences`, `instructions` and `translated`.
 """

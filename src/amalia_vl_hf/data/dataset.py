@@ -25,6 +25,7 @@ FAMILIES = {
 # Those that models write, by a recipe: `steps.WrittenDataset` says what such a module is.
 WRITTEN = {
     "multi-pixmo": "photos",
+    "persona-instructions": "instructions",
     "preferences": "preferences",
     "preferences-contrast": "preferences",
     "preferences-mpo": "preferences",
@@ -32,6 +33,7 @@ WRITTEN = {
     "pt-caps": "photos",
     "pt-caps-fusion": "photos",
     "pt-vqa-gen": "photos",
+    "self-identification": "instructions",
     "translation": "translated",
 }
 
