@@ -26,6 +26,7 @@ from .rendered import as_steps
 STAGES, ASKED = "stages", "asked"  # folders: what each stage made, and what models said
 RECORD = "plan.json"  # what a folder is held to when a build goes on
 SOURCE, ROWS = "source", "rows"  # the first stage and the last
+GROUP = 100  # shards whose files lie in one folder: a task looks at no more names than that
 PROGRESS = "progress"  # file with a byte for each item that is settled since the stage was begun
 
 
@@ -98,30 +99,34 @@ class Pipeline:
         step = self.step(name)
         return step is not None and step.scope == "all"
 
-    def files(self, name: str) -> dict[int, StageFile]:
-        """List what a stage has made, by its shard: one look at a folder, however many there are.
+    def files(self, name: str, among: Iterable[int] | None = None) -> dict[int, StageFile]:
+        """List what a stage has made, by its shard: by a look at folders, however many files there are.
 
         A shard of which a kill left two files is made again.
+
+        Args:
+            name: Of the stage.
+            among: Shards that are looked for; all when left out.
         """
         files: dict[int, StageFile] = {}
+        shards = set(range(self.recipe.shards) if among is None else among)
         twice = set()
-        folder = self.out / STAGES / name
-        if folder.is_dir():
-            for entry in os.scandir(folder):
+        for group in {shard // GROUP for shard in shards}:
+            for entry in _entries(group_folder(self.out / STAGES / name, group)):
                 parts = entry.name.split(".")
                 if len(parts) == 4 and parts[3] == "jsonl" and parts[0].isdecimal():
                     shard = int(parts[0])
                     twice |= {shard} & files.keys()
                     files[shard] = StageFile(Path(entry.path), *parts[1:3])
-        return {shard: file for shard, file in files.items() if shard not in twice}
+        return {shard: file for shard, file in files.items() if shard in shards - twice}
 
-    def wanted(self, name: str) -> dict[int, str]:
+    def wanted(self, name: str, among: Iterable[int] | None = None) -> dict[int, str]:
         """Give, for each shard whose stage before is there, what its file would be made from."""
         own, before = self._identity(name), self.before(name)
-        shards = range(self.recipe.shards)
+        shards = range(self.recipe.shards) if among is None or self.sees_all(name) else list(among)
         if before is None:
             return {shard: digest([own, self._source_of(shard)]) for shard in shards}
-        held = {shard: file.holds for shard, file in self.files(before).items() if shard < self.recipe.shards}
+        held = {shard: file.holds for shard, file in self.files(before, shards).items()}
         if not self.sees_all(name):
             return {shard: digest([own, holds]) for shard, holds in held.items()}
         whole = digest([own, sorted(held.items())]) if len(held) == self.recipe.shards else None
@@ -135,8 +140,8 @@ class Pipeline:
             again: Count those as well in which a model gave no answer.
             among: Shards that are looked at; all when left out.
         """
-        files, wanted = self.files(name), self.wanted(name)
         shards = set(range(self.recipe.shards) if among is None else among)
+        files, wanted = self.files(name, shards), self.wanted(name, shards)
         late = {s for s in shards if s not in files or s not in wanted or files[s].source != wanted[s]}
         if name == ROWS:
             data = self.out / "data"
@@ -152,7 +157,8 @@ class Pipeline:
         before = self.before(name)
         if before is None:
             return sum(len(self.recipe.rows(shard)) for shard in shards)
-        files = self.files(before)
+        shards = set(shards)
+        files = self.files(before, shards)
         return sum(count_of(files[shard].path).made for shard in shards if shard in files)
 
     def items(self, name: str, shards: Iterable[int]) -> Iterator[Item]:
@@ -161,7 +167,8 @@ class Pipeline:
         if before is None:
             yield from (Item(f"{number:08}") for shard in shards for number in self.recipe.rows(shard))
             return
-        files = self.files(before)
+        shards = list(shards)
+        files = self.files(before, shards)
         for shard in shards:
             yield from (outcome for outcome in outcomes_of(files[shard].path) if isinstance(outcome, Item))
 
@@ -213,6 +220,7 @@ def write_stage(folder: Path, shard: int, source: str, given: int, outcomes: Seq
 
 def put_stage(folder: Path, shard: int, source: str, content: bytes) -> StageFile:
     """Put a stage's file of a shard in its place."""
+    folder = group_folder(folder, shard // GROUP)
     folder.mkdir(parents=True, exist_ok=True)
     holds = hashlib.sha256(content).hexdigest()[:16]
     path = folder / f"{shard:05}.{source}.{holds}.jsonl"
@@ -222,6 +230,15 @@ def put_stage(folder: Path, shard: int, source: str, content: bytes) -> StageFil
         if old != path and not old.name.endswith(PARTIAL):
             old.unlink(missing_ok=True)
     return StageFile(path, source, holds)
+
+
+def group_folder(folder: Path, group: int) -> Path:
+    """Name the folder of a hundred shards' files."""
+    return folder / f"{group:03}"
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    return list(os.scandir(folder)) if folder.is_dir() else []
 
 
 def outcomes_of(path: Path) -> Iterator[Outcome]:

@@ -60,7 +60,7 @@ def write_shard(recipe: BuildRecipe, out: Path, shard: int) -> None:
     pipeline = Pipeline(recipe, out)
     if not pipeline.stale(ROWS, among=[shard]):
         return
-    source = pipeline.wanted(ROWS)[shard]
+    source = pipeline.wanted(ROWS, [shard])[shard]
     items = list(pipeline.items(ROWS, [shard]))
     rejected: list[Rejected] = []
     with settling(pipeline, ROWS) as settled:
@@ -180,5 +180,5 @@ def rows_of(path: Path) -> Iterator[DatasetRow]:
 def _earlier(pipeline: Pipeline, shard: int) -> Iterator[Rejected]:
     """Read what earlier stages rejected of a shard."""
     for name in pipeline.names[:-1]:
-        if file := pipeline.files(name).get(shard):
+        if file := pipeline.files(name, [shard]).get(shard):
             yield from (outcome for outcome in outcomes_of(file.path) if isinstance(outcome, Rejected))

@@ -239,7 +239,7 @@ class _Countdown:
 
 
 def _wanted(pipeline: Pipeline, name: str, shard: int) -> str:
-    source = pipeline.wanted(name).get(shard)
+    source = pipeline.wanted(name, [shard]).get(shard)
     if source is None:
         raise RuntimeError(f"{name} needs shard {shard} of {pipeline.before(name)}, which is not there")
     return source
