@@ -236,3 +236,17 @@ def test_adapters_of_stock_run_here_and_ours_there(tmp_path, targets):
         with torch.no_grad():
             expected = stock(**batch.stock(stock.base_model.model)).logits[real]
             torch.testing.assert_close(ours(**batch.ours).logits[real], expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.slow
+def test_the_geometry_of_towervideo(tmp_path):
+    """32 frames and an image of 6 x 6 tiles, of 27 x 27 patches; the parts are tiny."""
+    vision = tiny_vision_config(image_size=384, patch_size=14, vision_use_head=False)
+    pinpoints = [(rows * 384, cols * 384) for rows in range(1, 7) for cols in range(1, 7)]
+    text = tiny_text_config("qwen2", max_position_embeddings=16384)
+    stock = tiny_llava_onevision(vision=vision, text=text, image_grid_pinpoints=[list(one) for one in pinpoints])
+    stock.save_pretrained(tmp_path)
+    geometry = {"tile_size": 384, "side": 27, "pool_above_tiles": 9, "pinpoints": pinpoints}
+    batch = VideoBatch([[32], [(2300, 2200)]], [6, 9], **geometry)
+    assert [int((row == 101).sum()) for row in batch.input_ids] == [6273, 0]
+    assert_equal_logits(stock, load(tmp_path), batch)

@@ -296,8 +296,8 @@ def from_llava_onevision(source: Mapping[str, Any]) -> dict[str, Any]:
     translated = _translated(source, tower=TOWER_MODEL_TYPE, decoder="qwen2")
     text = translated["text_config"]
     # The stock class ties where either config says so; here both say it.
-    translated["tie_word_embeddings"] |= CONFIG_MAPPING[text["model_type"]](**text).tie_word_embeddings
-    text["tie_word_embeddings"] = translated["tie_word_embeddings"]
+    tied = bool(source["tie_word_embeddings"]) or CONFIG_MAPPING[text["model_type"]](**text).tie_word_embeddings
+    translated["tie_word_embeddings"] = text["tie_word_embeddings"] = tied
     return translated | {
         "video_token_id": source.get("video_token_id", source["video_token_index"]),
         "pool_above_tiles": _pooled_tiles(source["vision_aspect_ratio"]),
@@ -305,7 +305,7 @@ def from_llava_onevision(source: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _pooled_tiles(aspect_ratio: Any) -> int:
-    match = re.fullmatch(r"anyres_max_(\d{1,4})", str(aspect_ratio))
+    match = re.fullmatch(r"anyres_max_([0-9]{1,4})", str(aspect_ratio))
     if match is None or int(match[1]) < 1:
         raise ValueError(
             f"vision_aspect_ratio is {aspect_ratio!r}, but images can only be pooled as 'anyres_max_9' says, with any "

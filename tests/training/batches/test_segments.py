@@ -14,7 +14,8 @@ from amalia_vl_hf.training.batches.segments import (
     use_segmented_attention,
 )
 from tests.modeling.batches import MIXED, Batch
-from tests.tiny import tiny_config, tiny_model, tiny_text_config
+from tests.modeling.video_batches import VideoBatch
+from tests.tiny import tiny_model, tiny_text_config, tiny_video_config
 from tests.training.batches.packed import labelled, pack
 
 WINDOW = 24  # tokens, shorter than the conversations with images and than one of the prompts
@@ -27,6 +28,7 @@ ROWS = {
     "images": Batch([[(60, 60), (20, 90)], [(70, 30)]], [30, 12], padding_side="right"),
     "text among images": Batch([*MIXED, [(33, 31)]], [5, 30, 40, 9], padding_side="right"),
     "text alone": Batch([[], [], []], [40, 1, 17], padding_side="right"),
+    "videos": VideoBatch([[3, (60, 60)], [(70, 30), 2], [], [1]], [30, 12, 9, 5], "right", pool_above_tiles=None),
 }
 
 
@@ -37,7 +39,7 @@ def pair(request):
 
 
 def _pair(name):
-    config = tiny_config(text=DECODERS[name])
+    config = tiny_video_config(text=DECODERS[name], pool_above_tiles=None)
     config.text_config._attn_implementation = "eager" if name == "gemma2" else "sdpa"
     plain = tiny_model(config)
     segmented = copy.deepcopy(plain)

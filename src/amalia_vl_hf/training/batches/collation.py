@@ -1,4 +1,4 @@
-"""Batches for training: samples rendered by the chat template, images tiled, answers marked."""
+"""Batches for training: samples rendered by the chat template, images tiled, videos' frames taken, answers marked."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ from torch.nn.utils.rnn import pad_sequence
 from ...samples.loading import conversation, require_readable
 
 Sample = Mapping[str, Any]
+Clips = dict[str, torch.Tensor]  # frames of a conversation's videos, and how many each has; empty without videos
+
+PIXELS = ("pixel_values", "tile_layouts", "pixel_values_videos", "video_frames")  # what is not text in a batch
 
 
 @dataclass(frozen=True)
 class Encoder:
     """What conversations are made into tensors by, whatever batch they end in.
 
-    Images are decoded and tiled here, so that a dataset holds paths and workers share the decoding.
+    Images and videos are decoded here, so that a dataset holds paths and workers share the decoding.
 
     Args:
         processor: The model's processor.
@@ -37,47 +40,62 @@ class Encoder:
         """Render, tokenise and tile conversations.
 
         Args:
-            conversations: Turns with typed contents and their images, as `samples.conversation` gives them.
+            conversations: Turns with typed contents, their images and videos, as `samples.conversation` gives them.
             names: Where each comes from, for errors.
 
         Returns:
             `input_ids`, `attention_mask` and `assistant_masks` `(conversations, length)`, padded on the right; the
             last marks the answers and their `<|im_end|>`. With images, `pixel_values` and `tile_layouts` of all their
-            tiles. Special tokens that stand literally in a text are tokenised as text.
+            tiles; with videos, `pixel_values_videos` and `video_frames` of all their frames. Special tokens that stand
+            literally in a text are tokenised as text.
 
         Raises:
-            ValueError: A conversation is too long, has no answer or an image that cannot be used; names it.
+            ValueError: A conversation is too long, has no answer, or an image or video that cannot be used; names it.
         """
         processor = self.processor
         chats = processor.encode_answers(conversations, names)
         pictures = [self._pictures(turns, name) for turns, name in zip(conversations, names, strict=True)]
-        rows = [self._widened(*parts) for parts in zip(chats, pictures, names, strict=True)]
+        clips = [self._clips(turns, name) for turns, name in zip(conversations, names, strict=True)]
+        rows = [self._widened(*parts) for parts in zip(chats, pictures, clips, names, strict=True)]
         batch = _padded(rows, processor.tokenizer.pad_token_id)
-        if images := [picture for some in pictures for picture in some]:
-            batch |= processor.image_processor(images, max_tiles=self.max_tiles, pixels=self.pixels)
-        return batch
+        if any(pictures):
+            batch |= processor.image_processor(pictures, max_tiles=self.max_tiles, pixels=self.pixels)
+        return batch | joined_pixels(clips)
 
     def _pictures(self, turns: list[dict[str, Any]], name: str) -> list[Image.Image]:
         """Decode the images of a conversation."""
-        images = [part["image"] for turn in turns for part in turn["content"] if part["type"] == "image"]
         try:
-            pictures: list[Image.Image] = self.processor.image_processor.fetch_images(images)
+            pictures: list[Image.Image] = self.processor.image_processor.fetch_images(_shown(turns, "image"))
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
         return pictures
 
-    def _widened(self, chat: Any, pictures: Sequence[Image.Image], name: str) -> Any:
-        """Give a conversation its visual tokens, before its images are cut; hold it to answers and `max_length`."""
-        visual = [self.processor.num_visual_tokens(*picture.size[::-1], self.max_tiles) for picture in pictures]
+    def _clips(self, turns: list[dict[str, Any]], name: str) -> Clips:
+        """Decode the frames that are taken of a conversation's videos."""
+        cells = _shown(turns, "video")
+        if not cells:
+            return {}
         try:
-            row = chat.widened(self.processor.image_token_id, visual)
+            return dict(self.processor.videos(cells, pixels=self.pixels))
         except ValueError as error:
-            raise ValueError(f"{name}: {error}; does the chat template leave an image out?") from error
+            raise ValueError(f"{name}: {error}") from error
+
+    def _widened(self, chat: Any, pictures: Sequence[Image.Image], clips: Clips, name: str) -> Any:
+        """Give a conversation its visual tokens, before its images are cut; hold it to answers and `max_length`."""
+        processor = self.processor
+        sizes = [picture.size[::-1] for picture in pictures]
+        images = processor.image_processor.image_tokens(sizes, max_tiles=self.max_tiles)
+        videos = [processor.num_video_tokens(frames) for frames in clips["video_frames"].tolist()] if clips else []
+        try:
+            row = chat.widened(processor.image_token_id, images)
+            row = row.widened(processor.video_token_id, videos, "video") if videos else row
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}; does the chat template leave one out?") from error
         if len(row.ids) > self.max_length:
             raise ValueError(
-                f"{name}: {len(row.ids)} tokens, {sum(visual)} of them visual, exceed "
-                f"max_length={self.max_length}; cutting would tear the image or the answer: raise max_length, lower "
-                "max_tiles, or leave the sample out"
+                f"{name}: {len(row.ids)} tokens, {sum(images) + sum(videos)} of them visual, exceed "
+                f"max_length={self.max_length}; cutting would tear what is shown or the answer: raise max_length, "
+                f"lower {'the frames of a video' if videos else 'max_tiles'}, or leave the sample out"
             )
         if not row.answers.any():
             raise ValueError(f"{name}: no assistant turn, so there is nothing to learn from")
@@ -91,10 +109,10 @@ class ConversationCollator:
     encoder: Encoder
 
     def __call__(self, samples: Sequence[Sample]) -> dict[str, torch.Tensor]:
-        """Return `input_ids`, `attention_mask` and `labels` `(batch, length)`, and the images' tensors."""
+        """Return `input_ids`, `attention_mask` and `labels` `(batch, length)`, and the tensors of what is shown."""
         for row in samples:
             require_readable(row)
-        turns = [conversation(row["messages"], row["images"], row["sample"]) for row in samples]
+        turns = [conversation(row["messages"], row["images"], row["sample"], videos_of(row)) for row in samples]
         batch = self.encoder(turns, [row["sample"] for row in samples])
         answers = batch.pop("assistant_masks").bool()
         batch["labels"] = batch["input_ids"].masked_fill(~answers, -100)
@@ -103,20 +121,38 @@ class ConversationCollator:
 
 @dataclass(frozen=True)
 class PreferenceCollator:
-    """Make a batch of preference pairs: all chosen conversations, then all rejected ones, images once for each."""
+    """Make a batch of preference pairs: all chosen conversations, then all rejected ones, each with what it shows."""
 
     encoder: Encoder
 
     def __call__(self, samples: Sequence[Sample]) -> dict[str, torch.Tensor]:
-        """Return `input_ids`, `attention_mask`, `completion_mask` `(2 * pairs, length)`, and the images' tensors."""
+        """Return `input_ids`, `attention_mask`, `completion_mask` `(2 * pairs, length)`, and what they show."""
         for row in samples:
             require_readable(row)
         pairs = [(row, answer) for answer in ("chosen", "rejected") for row in samples]
-        turns = [conversation(row["prompt"] + row[answer], row["images"], row["sample"]) for row, answer in pairs]
+        turns = [
+            conversation(row["prompt"] + row[answer], row["images"], row["sample"], videos_of(row))
+            for row, answer in pairs
+        ]
         batch = self.encoder(turns, [f"{row['sample']}, {answer}" for row, answer in pairs])
         earlier = torch.tensor([sum(turn["role"] == "assistant" for turn in row["prompt"]) for row, _ in pairs])
         batch["completion_mask"] = _answers_after(batch.pop("assistant_masks"), earlier)
         return batch
+
+
+def videos_of(sample: Sample) -> list[Any]:
+    """Give the videos of a sample, of which rows made by hand may say nothing."""
+    return list(sample.get("videos") or ())
+
+
+def joined_pixels(parts: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Join what several conversations show; what none of them shows is not there."""
+    found = {name: [part[name] for part in parts if name in part] for name in PIXELS}
+    return {name: torch.cat(tensors) for name, tensors in found.items() if tensors}
+
+
+def _shown(turns: list[dict[str, Any]], kind: str) -> list[Any]:
+    return [part[kind] for turn in turns for part in turn["content"] if part["type"] == kind]
 
 
 def _padded(rows: Sequence[Any], pad: int | None) -> dict[str, torch.Tensor]:

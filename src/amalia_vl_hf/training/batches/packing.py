@@ -56,7 +56,8 @@ class PackedConversationCollator:
 
         Returns:
             `input_ids`, `labels` and `position_ids` `(1, tokens)`; `segments`; `scored`, the positions of the tokens
-            before a word of an answer, and `shift_labels` `(1, scored tokens)`, those words; the images' tensors.
+            before a word of an answer, and `shift_labels` `(1, scored tokens)`, those words; the tensors of what the
+            conversations show.
         """
         batch = ConversationCollator(self.encoder)(samples)
         real = batch.pop("attention_mask").bool()

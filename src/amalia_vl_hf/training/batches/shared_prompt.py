@@ -1,4 +1,4 @@
-"""Preference pairs whose prompt, images included, is computed once for both answers.
+"""Preference pairs whose prompt, images and videos included, is computed once for both answers.
 
 A pair is one row: the chosen conversation, then what the rejected one has beyond their shared beginning. The rest
 attends to that beginning and to itself, and its positions continue from it, so every hidden state is the one its
@@ -17,7 +17,14 @@ from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
 from ...samples.loading import conversation
-from .collation import ConversationCollator, Encoder, PreferenceCollator
+from .collation import (
+    PIXELS,
+    ConversationCollator,
+    Encoder,
+    PreferenceCollator,
+    joined_pixels,
+    videos_of,
+)
 from .reference_log_probs import ReferenceLogProbs
 from .segments import Segment, use_segmented_attention
 
@@ -125,11 +132,7 @@ class SharedPromptCollator:
             ValueError: A sample is too long, has an image in an answer, or what the other collators refuse.
         """
         encoded = [self._encode(sample) for sample in samples]
-        batch = pack_pairs([row for row, _ in encoded])
-        for name in ("pixel_values", "tile_layouts"):
-            parts = [images[name] for _, images in encoded if name in images]
-            if parts:
-                batch[name] = torch.cat(parts)
+        batch = pack_pairs([row for row, _ in encoded]) | joined_pixels([shown for _, shown in encoded])
         if self.reference is not None:
             batch |= self.reference.of([sample["index"] for sample in samples])
         return batch
@@ -139,10 +142,10 @@ class SharedPromptCollator:
 
         Without the prompt's images both conversations are short, and end in the same tokens as with them.
         """
-        prompt = conversation(sample["prompt"], sample["images"], sample["sample"])
-        bare_prompt = [{**turn, "content": [p for p in turn["content"] if p["type"] != "image"]} for turn in prompt]
+        prompt = conversation(sample["prompt"], sample["images"], sample["sample"], videos_of(sample))
+        bare_prompt = [{**turn, "content": [p for p in turn["content"] if p["type"] == "text"]} for turn in prompt]
         whole = ConversationCollator(self.encoder)([{**sample, "messages": [*prompt, *sample["chosen"]]}])
-        bare = PreferenceCollator(self.encoder)([{**sample, "images": [], "prompt": bare_prompt}])
+        bare = PreferenceCollator(self.encoder)([{**sample, "images": [], "videos": [], "prompt": bare_prompt}])
         try:
             row = _restore_images(whole["input_ids"][0], whole["labels"][0] != -100, bare)
         except ValueError as error:
@@ -153,7 +156,7 @@ class SharedPromptCollator:
                 f"{sample['sample']}, rejected: {length} tokens exceed max_length={self.encoder.max_length}; raise "
                 "max_length, lower max_tiles, or leave the sample out"
             )
-        return row, {name: whole[name] for name in ("pixel_values", "tile_layouts") if name in whole}
+        return row, {name: whole[name] for name in PIXELS if name in whole}
 
 
 def _restore_images(whole: torch.Tensor, learned: torch.Tensor, bare: Mapping[str, torch.Tensor]) -> PairRow:
