@@ -86,11 +86,14 @@ class Encoder:
         sizes = [picture.size[::-1] for picture in pictures]
         images = processor.image_processor.image_tokens(sizes, max_tiles=self.max_tiles)
         videos = [processor.num_video_tokens(frames) for frames in clips["video_frames"].tolist()] if clips else []
-        try:
-            row = chat.widened(processor.image_token_id, images)
-            row = row.widened(processor.video_token_id, videos, "video") if videos else row
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}; does the chat template leave one out?") from error
+        row = chat
+        for kind, counts in (("image", images), ("video", videos)):
+            slot = getattr(processor, f"{kind}_token_id")
+            try:
+                row = row if slot is None else row.widened(slot, counts, kind)
+            except ValueError as error:
+                article = "an" if kind == "image" else "a"
+                raise ValueError(f"{name}: {error}; does the chat template leave {article} {kind} out?") from error
         if len(row.ids) > self.max_length:
             raise ValueError(
                 f"{name}: {len(row.ids)} tokens, {sum(images) + sum(videos)} of them visual, exceed "
