@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
+
 from ...variety import judge
 from ...variety.text import is_portuguese
 from ..brazilian import BRAZILIAN
@@ -209,11 +211,19 @@ def _surplus(captions: Sequence[ImageCaption], stock_share: float, same_share: f
 
 
 def _level(counts: Sequence[int], share: float) -> int:
-    """Find how many of each group may stay at most, so that none is more than a share of what stays."""
-    level = max(counts, default=0)
-    while level > 1 and level > share * sum(min(count, level) for count in counts):
-        level -= 1
-    return level
+    """Find how many of each group may stay at most, so that none is more than a share of what stays.
+
+    What is over the share, by the level, is convex and 0 at 0: the largest level that fits is found by halves.
+    """
+    sizes = np.asarray(counts, np.int64)
+    low, high = 0, max(counts, default=0)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if middle <= share * int(np.minimum(sizes, middle).sum()):
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 def _drawn(caption: ImageCaption) -> str:
