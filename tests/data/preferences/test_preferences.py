@@ -102,7 +102,7 @@ def built(tmp_path_factory):
     tmp_path = tmp_path_factory.mktemp("preferences")
     write_samples(tmp_path / "data")
     with serving(policy=say, editor=edit, judge=judge) as servers:
-        tally = build(recipe_of(tmp_path, servers), tmp_path / "out", preview=0)
+        tally = build(recipe_of(tmp_path, servers), tmp_path / "out", preview=13)
     return tmp_path, tally, servers, pq.read_table(tmp_path / "out/data").to_pylist()
 
 
@@ -172,6 +172,14 @@ def test_pairs_are_read_and_a_changed_one_is_found(built):
     assert "the chosen is Brazilian" in preferences.faults({**row, "chosen": brazilian})
     assert "chosen and rejected are the same" in preferences.faults({**row, "chosen": row["rejected"]})
     assert swapped["chosen"] != row["chosen"]
+
+
+def test_the_sheet_shows_what_was_asked_and_both_answers(built):
+    tmp_path, *_ = built
+    page = (tmp_path / "out/preview.html").read_text(encoding="utf-8")
+    assert page.count('<pre>chosen</pre><pre class="answer">') == QUESTIONS + 1
+    assert "<pre>O que se vê na rua 3?</pre>" in page
+    assert "{'role'" not in page
 
 
 def test_origins_and_lengths_are_balanced(tmp_path):

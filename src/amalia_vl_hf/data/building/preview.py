@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 from PIL import Image
@@ -101,10 +102,23 @@ def _task(row: DatasetRow) -> str:
 
 
 def _said(row: DatasetRow) -> list[Exchange]:
-    """Give the conversation of a row, or what else it holds: a preference's prompt and answers, for one."""
-    if "messages" in row:
+    """Give the conversation of a row; of a preference pair, what was asked, and the two answers by their names."""
+    if row.get("chosen"):
+        asked = "\n\n".join(_text(turn) for turn in row["prompt"])
+        answers = [Exchange(name, "\n\n".join(map(_text, row[name]))) for name in ("rejected", "chosen")]
+        return [Exchange(asked, ""), *answers]
+    if row.get("messages") and all(isinstance(turn["content"], str) for turn in row["messages"]):
         return exchanges(row)
+    if row.get("messages"):
+        return [Exchange(turn["role"], _text(turn)) for turn in row["messages"]]
     return [Exchange(name, str(row[name])) for name in row if name not in ("images", "truth")]
+
+
+def _text(turn: Mapping[str, Any]) -> str:
+    """Give the words of a turn, whose content is text or a list of parts."""
+    if isinstance(turn["content"], str):
+        return turn["content"]
+    return "\n".join(part.get("text") or f"<{part['type']}>" for part in turn["content"])
 
 
 def _picture(encoded: bytes, name: str, words: str, boxes: Sequence[Box], page: int, out: Path) -> str:
