@@ -107,3 +107,13 @@ def test_ask_answers_about_a_folder_with_clips(towervideo, picture, tmp_path, ca
     assert cli.main(words) == 1
     assert [json.loads(line)["image"][-5:] for line in out.read_text().splitlines()] == ["a.png", "b.mp4"]
     assert "c.mp4" in capsys.readouterr().err
+
+
+def test_ask_in_the_words_of_a_preset(amalia, picture, tmp_path, refusal, capsys):
+    out = tmp_path / "answers.jsonl"
+    words = ["ask", picture, "Que cor?", "--model", amalia, "--max-new-tokens", "4", "--out", str(out)]
+    assert cli.main([*words, "--preset", "palavra"]) == 0
+    (line,) = map(json.loads, out.read_text(encoding="utf-8").splitlines())
+    capsys.readouterr()
+    assert line["question"] == "Que cor?\nResponde à pergunta com uma única palavra."
+    assert "unknown preset 'letras' (did you mean 'letra'?)" in refusal(*words, "--preset", "letras")

@@ -6,9 +6,11 @@ import io
 import pytest
 from PIL import Image
 
+from amalia_vl_hf.evaluation.tasks import TASKS
 from amalia_vl_hf.processing.image_loading_amalia_vl import load_image
 from amalia_vl_hf.serving import client
-from amalia_vl_hf.serving.client import PRESETS, data_url, stream_answer, user_turn
+from amalia_vl_hf.serving.client import data_url, stream_answer, user_turn
+from amalia_vl_hf.serving.presets import PRESETS
 from tests.serving.test_server import CHATS, expected, picture
 
 
@@ -46,11 +48,20 @@ def test_a_large_jpeg_keeps_its_size_in_pixels(monkeypatch):
 
 
 def test_images_stand_before_the_text():
-    (turn,) = user_turn("que cor tem?", [picture(8, 8), picture(9, 9)], preset="palavra")
+    (turn,) = user_turn("que cor tem?", [picture(8, 8), picture(9, 9)])
     assert [part["type"] for part in turn["content"]] == ["image_url", "image_url", "text"]
-    assert turn["content"][-1]["text"] == f"que cor tem?\n{PRESETS['palavra']}"
-    with pytest.raises(ValueError, match=r"no preset 'x'; there are palavra, letra"):
-        user_turn("", [], preset="x")
+    assert turn["content"][-1]["text"] == "que cor tem?"
+
+
+def test_a_preset_asks_in_the_words_of_the_evaluation():
+    (turn,) = user_turn("que {cor} tem?", [], preset="frase")
+    assert turn["content"][-1]["text"] == "que {cor} tem?\nResponde à pergunta utilizando uma palavra ou frase."
+    assert user_turn("onde?", [], preset="caixa")[0]["content"][-1]["text"].endswith("esta frase descreve: onde?")
+    for prompt in PRESETS.values():
+        assert prompt in {task.prompt for task in TASKS.values()}
+        assert prompt.count("{") == prompt.count("{question}") == 1
+    with pytest.raises(ValueError, match=r"preset 'frasse' .*frase"):
+        user_turn("", [], preset="frasse")
 
 
 def test_an_answer_comes_in_pieces_and_is_that_of_generate(parts, server):

@@ -38,11 +38,19 @@ def add(commands: Commands) -> None:
         "--out", metavar="JSONL", help="ask about each image by itself, and append answers here; goes on after a stop"
     )
     parser.add_argument("--boxes", metavar="PNG", help="draw the boxes that the answer names on the last image")
+    parser.add_argument(
+        "--preset",
+        metavar="NAME",
+        help="ask in the evaluation's words: frase, palavra, curta, letra or caixa (the question as it is)",
+    )
     parser.add_argument("--max-new-tokens", type=int, default=256, metavar="N", help="longest answer, in tokens (256)")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the answer, or write one line for each image; 1 if images could not be used."""
+    from ..serving.presets import worded
+
+    question = worded(arguments.question, arguments.preset)
     images = _list_images(arguments.images) if arguments.out else arguments.images
     require_files(images)
     if is_clip(images[-1]) and arguments.boxes:
@@ -55,9 +63,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"there is no {DEMO_MODEL} yet: run `amalia-vl demo` first, or name a model with --model")
     if arguments.model and not arguments.endpoint:
         require_model(arguments.model)
-    answers = _served(arguments) if arguments.endpoint else _local(arguments)
+    answers = _served(arguments, question) if arguments.endpoint else _local(arguments, question)
     if arguments.out:
-        return _answer_each(images, Path(arguments.out), arguments.question, answers)
+        return _answer_each(images, Path(arguments.out), question, answers)
     answer = ""
     for piece in answers(images):
         print(piece, end="", flush=True)
@@ -124,7 +132,7 @@ def require_files(paths: Sequence[str]) -> None:
         raise UsageError(f"no such {kind}: {', '.join(missing)}")
 
 
-def _local(arguments: argparse.Namespace) -> Answers:
+def _local(arguments: argparse.Namespace, question: str) -> Answers:
     """Load the model once, and give what answers about images."""
     from ..serving.loading import load_model
 
@@ -135,7 +143,7 @@ def _local(arguments: argparse.Namespace) -> Answers:
         pairs = zip(kinds, images, strict=True)
         content: list[dict[str, Any]] = [{"type": kind, kind: Path(image)} for kind, image in pairs]
         inputs = processor.apply_chat_template(
-            [{"role": "user", "content": [*content, {"type": "text", "text": arguments.question}]}],
+            [{"role": "user", "content": [*content, {"type": "text", "text": question}]}],
             add_generation_prompt=True,
             tokenize=True,
             return_dict=True,
@@ -147,14 +155,14 @@ def _local(arguments: argparse.Namespace) -> Answers:
     return answer
 
 
-def _served(arguments: argparse.Namespace) -> Answers:
+def _served(arguments: argparse.Namespace, question: str) -> Answers:
     """Give what asks a server about images."""
     from ..serving.client import stream_answer, user_turn
 
     options = {"max_tokens": arguments.max_new_tokens, "temperature": 0}
 
     def answer(images: Sequence[str]) -> Iterator[str]:
-        turns = user_turn(arguments.question, images)
+        turns = user_turn(question, images)
         yield from (piece.text for piece in stream_answer(arguments.endpoint, turns, arguments.model, **options))
 
     return answer

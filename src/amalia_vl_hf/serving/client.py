@@ -17,30 +17,24 @@ import openai
 from PIL import Image
 
 from ..processing.image_loading_amalia_vl import load_image
+from .presets import worded
 
 JPEG_LIMIT = 8 * 2**20  # bytes of a JPEG that is sent as it is
 QUALITIES = (95, 90, 80, 70)  # tried in turn where it is larger
 TIMEOUT = 600.0  # seconds; a long answer on a CPU takes minutes
 SENT_AS_THEY_ARE = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg"}
-# Of the evaluation's protocol: how it asks for short answers, in European Portuguese.
-PRESETS = {
-    "palavra": "Responde à pergunta com uma única palavra ou expressão.",
-    "letra": "Responde apenas com a letra da opção correta, diretamente a partir das opções apresentadas.",
-}
 
 Chat = list[dict[str, Any]]
 
 
 def user_turn(question: str, images: Sequence[str | Path | bytes | Image.Image], preset: str | None = None) -> Chat:
-    """Write one turn of the user: images, then the question, then a preset's instruction on a line of its own.
+    """Write one turn of the user: images, then the question, in the words of a preset where one is named.
 
     Raises:
         ValueError: An image cannot be used, or there is no such preset.
     """
-    if preset is not None and preset not in PRESETS:
-        raise ValueError(f"no preset {preset!r}; there are {', '.join(PRESETS)}")
+    text = worded(question, preset)
     parts = [{"type": "image_url", "image_url": {"url": data_url(image)}} for image in images]
-    text = f"{question}\n{PRESETS[preset]}" if preset else question
     return [{"role": "user", "content": [*parts, {"type": "text", "text": text}]}]
 
 

@@ -1,8 +1,8 @@
 """An OpenAI-compatible server on transformers' own request handling, for one model.
 
-Taken from transformers: generation on one thread, streaming, cancellation, the protocol's replies. Ours: what a client
-may send. Local paths are refused, addresses go through the guarded loader, faults of a request are 400 with their
-reason, and nobody can make the server load or unload models.
+Taken from transformers: generation on one thread, the protocol's replies. Ours: how text is streamed (`streaming`),
+and what a client may send. Local paths are refused, addresses go through the guarded loader, faults of a request are
+400 with their reason, and nobody can make the server load or unload models.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from transformers.cli.serving.chat_completion import ChatCompletionHandler
-from transformers.cli.serving.utils import GenerationState, Modality
+from transformers.cli.serving.utils import Modality
 from transformers.utils import logging as transformers_logging
 
 from .messages import Message, read_messages
+from .streaming import OneModel
 
 GRACE = 30  # seconds that requests in flight are given to end after SIGTERM
 BODY_LIMIT = 64 * 2**20  # bytes of a request; a data: URI takes 4/3 of its image
@@ -58,7 +59,7 @@ class ChatHandler(ChatCompletionHandler):
     """
 
     def __init__(self, name: str, model: Any, processor: Any, hosts: tuple[str, ...] = ()) -> None:
-        super().__init__(model_manager=self, generation_state=GenerationState(continuous_batching=False))
+        super().__init__(model_manager=self, generation_state=OneModel())
         self.name, self.model, self.processor, self.hosts = name, model, processor, hosts
         self.longest = model.config.get_text_config().max_position_embeddings
 
