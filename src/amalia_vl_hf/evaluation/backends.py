@@ -127,7 +127,9 @@ class LocalModel:
         """Estimate a question's tokens."""
         count = getattr(self.processor, "num_visual_tokens", lambda height, width: height * width // 784)
         text = sum(len(part.get("text", "")) for turn in question.messages for part in turn["content"])
-        return sum(count(height, width) for height, width in question.sizes) + text // 3
+        videos = sum(part["type"] == "video" for turn in question.messages for part in turn["content"])
+        each = self.processor.num_video_tokens(self.processor.num_frames) if videos else 0
+        return sum(count(height, width) for height, width in question.sizes) + videos * each + text // 3
 
 
 class ServedModel:
@@ -228,17 +230,14 @@ async def _ask(
 
 
 def _with_images(question: BenchmarkQuestion, images: Sequence[Image.Image]) -> list[dict[str, Any]]:
-    """Put the images into their slots."""
+    """Put images and videos into their slots."""
     left = iter(images)
-    return [
-        {
-            **turn,
-            "content": [
-                {"type": "image", "image": next(left)} if part["type"] == "image" else part for part in turn["content"]
-            ],
-        }
-        for turn in question.messages
-    ]
+
+    def filled(part: Mapping[str, Any]) -> Mapping[str, Any]:
+        kind = part["type"]
+        return {"type": kind, kind: next(left)} if kind in ("image", "video") else part
+
+    return [{**turn, "content": [filled(part) for part in turn["content"]]} for turn in question.messages]
 
 
 def _as_openai(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -249,6 +248,8 @@ def _as_openai(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def _openai_part(part: Mapping[str, Any]) -> dict[str, Any]:
     if part["type"] == "text":
         return {"type": "text", "text": part["text"]}
+    if part["type"] == "video":
+        raise ValueError("a server is asked about images; questions about videos need a model here, --model DIRECTORY")
     encoded = io.BytesIO()
     part["image"].save(encoded, format="PNG")
     url = f"data:image/png;base64,{base64.b64encode(encoded.getvalue()).decode()}"

@@ -6,7 +6,17 @@ r"""Tasks of one's own: a YAML file that names rows and a measure.
     prompt: "{question}\nResponde apenas com o valor."
 
 Rows are in any format that `samples.formats` reads, their last answer being the reference, or have the columns
-`question`, `answer` (one, or several) and `images`.
+`question`, `answer` (one, or several), `images` and `videos`. ViMUL-Bench's form, multiple choice and open questions
+about videos, is the metric `letter_or_words`, with the letter or the text as `answer` and `options` where there are
+any:
+
+    name: vimul_pt
+    data: vimul.jsonl              # {"video": ..., "question": ..., "options": [...], "answer": "B"}
+    metric: letter_or_words        # what the paper has a model judge, open answers, is words in common here
+    options: options
+    prompt: "{question}\n{options}\nResponde apenas com a letra."
+    open_prompt: "{question}"
+    category: language
 """
 
 from __future__ import annotations
@@ -29,6 +39,7 @@ METRICS: Mapping[str, tuple[str, str, bool]] = {
     "anls": ("anls", "mean", False),
     "relaxed": ("relaxed", "mean", False),
     "letter": ("letter", "mean", False),
+    "letter_or_words": ("letter_or_words", "mean", False),
     "yes_no": ("yes_no", "mean", False),
     "box": ("box", "mean", False),
     "cer": ("cer", "mean", True),
@@ -51,6 +62,7 @@ class TaskFile:
         split: Of the Hub's dataset.
         revision: Of the Hub's dataset.
         prompt: What is asked; `{question}` and `{options}` are the row's.
+        open_prompt: What is asked in the place of `prompt` where a row has no options.
         max_new_tokens: Of an answer.
         columns: New names of columns, by their old ones: `pergunta: question`.
         options: Column of the options, where there are any.
@@ -71,6 +83,7 @@ class TaskFile:
     split: str = "test"
     revision: str | None = None
     prompt: str = "{question}"
+    open_prompt: str | None = None
     max_new_tokens: int = 128
     columns: Mapping[str, str] = field(default_factory=dict)
     options: str | None = None
@@ -98,10 +111,11 @@ class TaskFile:
             faults.append(f"name is {self.name!r}, but becomes the name of a folder: no spaces, dots and slashes")
         if self.max_new_tokens < 1:
             faults.append(f"max_new_tokens is {self.max_new_tokens}, but an answer has 1 or more")
-        try:
-            self.prompt.format(question="", options="")
-        except (KeyError, IndexError, ValueError) as error:
-            faults.append(f"prompt: {error!r}; it may hold {{question}} and {{options}}, and {{{{ for a brace")
+        for prompt in filter(None, (self.prompt, self.open_prompt)):
+            try:
+                prompt.format(question="", options="")
+            except (KeyError, IndexError, ValueError) as error:
+                faults.append(f"prompt: {error!r}; it may hold {{question}} and {{options}}, and {{{{ for a brace")
         return faults
 
 
@@ -137,8 +151,12 @@ def read_task(path: str | Path) -> OwnTask:
         aggregate=aggregate,
         unit=values.unit,
         columns=Columns(
-            options=(values.options,) if values.options else (), images=("images",), category=values.category
+            options=(values.options,) if values.options else (),
+            images=("images",),
+            videos=("videos",),
+            category=values.category,
         ),
+        open_prompt=values.open_prompt,
         held_in=values.held_in,
         box_form=values.box_form,
         box_scale=values.box_scale,
@@ -177,6 +195,7 @@ class PlainRows:
         return len(self.rows)
 
     def __getitem__(self, row: int) -> dict[str, Any]:
+        from ..processing.video_loading_amalia_vl import is_frames
         from ..samples.formats import read_record
 
         values = self.rows[row]
@@ -187,7 +206,10 @@ class PlainRows:
             images: Any = next(
                 (plain[name] for name in ("images", "image", "image_url", "url") if plain.get(name)), []
             )
-            return {**plain, "images": images, "answer": plain.get("answers", plain.get("answer"))}
+            videos: Any = next((plain[name] for name in ("videos", "video") if plain.get(name)), [])
+            videos = [videos] if is_frames(videos) else videos
+            media = {"images": images, "videos": videos}
+            return {**plain, **media, "answer": plain.get("answers", plain.get("answer"))}
         return {**plain, **read_record(plain, "sft", self.name(row))}
 
     def name(self, row: int) -> str:

@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw
 from ..fields import shown
 from ..processing.decoding_amalia_vl import read_header
 from ..processing.image_loading_amalia_vl import load_image
+from ..processing.video_loading_amalia_vl import VideoReader
 from ..samples.images import is_address, is_there, located
 from .parsing import LETTERS, box
 from .tasks import Benchmark
@@ -35,7 +36,7 @@ class BenchmarkQuestion(NamedTuple):
     Args:
         key: SHA-256 of what decides on the answer: task, row, images and messages.
         place: Number of its row, and of the expression in it.
-        messages: What is asked; its image slots are in the order of the images.
+        messages: What is asked; its slots are in the order of the images and videos.
         item: What an answer is held against: `references`, `options`, `dataset`, `category`, `question_id`, `image`.
         sizes: Height and width of each image, in pixels.
     """
@@ -70,16 +71,27 @@ class Questions:
     def __len__(self) -> int:
         return len(self.questions)
 
-    def images(self, question: BenchmarkQuestion) -> list[Image.Image]:
-        """Read a question's images, with a red box where the benchmark draws one."""
+    def images(self, question: BenchmarkQuestion) -> list[Any]:
+        """Read a question's images, with a red box where the benchmark draws one; videos are left as stored."""
         row, _ = question.place
         values = self._values(row)
-        _, cells = self._messages(values, row)
-        images = [load_image(self._cell(cell, row), number) for number, cell in enumerate(cells)]
+        messages, cells = self._messages(values, row)
+        kinds = enumerate(zip(_slots(messages), cells, strict=True))
+        images = [
+            load_image(self._cell(cell, row), number) if kind == "image" else self._cell(cell, row, kind)
+            for number, (kind, cell) in kinds
+        ]
         if self.task.row_form == "outlined":
             left, top, width, height = _value(values, self.task.columns.box, self.rows.name(row))
             ImageDraw.Draw(images[0]).rectangle([left, top, left + width, top + height], outline=RED)
         return images
+
+    def picture(self, question: BenchmarkQuestion) -> Image.Image | None:
+        """Give a question's first image, or a video's first frame; None where it has neither."""
+        first = next(iter(self.images(question)), None)
+        if first is None or isinstance(first, Image.Image):
+            return first
+        return Image.fromarray(next(VideoReader(first, 0).frames([0])))
 
     def digest(self) -> str:
         """Give the SHA-256 of all questions with their references: what the data and the prompts are."""
@@ -89,8 +101,12 @@ class Questions:
     def _read(self, row: int) -> Iterator[BenchmarkQuestion]:
         values = self._values(row)
         messages, cells = self._messages(values, row)
-        images = [self._cell(cell, row) for cell in cells]
-        prints = [_fingerprint(image) for image in images]
+        kinds = _slots(messages)
+        if len(kinds) != len(cells):
+            raise ValueError(f"{self.rows.name(row)}: {len(kinds)} slots, but {len(cells)} images and videos")
+        media = [self._cell(cell, row, kind) for kind, cell in zip(kinds, cells, strict=True)]
+        prints = [_fingerprint(cell) for cell in media]
+        images = [cell for kind, cell in zip(kinds, media, strict=True) if kind == "image"]
         sizes = [_size(image, number) for number, image in enumerate(images)]
         for part, (turns, references) in enumerate(self._parts_of(messages, values, row, sizes)):
             item = self._item(values, references, row) | {"image": prints[0] if prints else None}
@@ -120,7 +136,9 @@ class Questions:
         if "numbered" in columns.images:
             return _interleaved(text, values, name)
         cells = [cell for column in columns.images for cell in _listed(values.get(column))]
-        return [_user([*({"type": "image"} for _ in cells), {"type": "text", "text": text}])], cells
+        videos = [cell for column in columns.videos for cell in _listed(values.get(column))]
+        slots = [*({"type": "image"} for _ in cells), *({"type": "video"} for _ in videos)]
+        return [_user([*slots, {"type": "text", "text": text}])], [*cells, *videos]
 
     def _question(self, values: Mapping[str, Any], name: str) -> str:
         if "{question}" not in self.task.prompt:
@@ -174,14 +192,14 @@ class Questions:
             item["category"] = re.sub(r"^[^_]*_|_\d+$", "", identity)  # MMMU's ids: validation_Art_1
         return item
 
-    def _cell(self, cell: Any, row: int) -> Any:
-        """Give an image of a row as its file beside the data, or with its bytes; nothing is fetched.
+    def _cell(self, cell: Any, row: int, kind: str = "image") -> Any:
+        """Give an image or a video of a row as its file beside the data, or with its bytes; nothing is fetched.
 
         Raises:
             ValueError: It is of another kind, leaves the data's folder, is an address, or is not there.
         """
         try:
-            cell = located(cell, self.folder)
+            cell = located(cell, self.folder, kind)
         except ValueError as error:
             raise ValueError(f"{self.rows.name(row)}: {error}") from None
         if isinstance(cell, str) and is_address(cell):
@@ -189,7 +207,7 @@ class Questions:
                 f"{self.rows.name(row)}: {shown(cell)} is not fetched yet; run amalia-vl data fetch first"
             )
         if isinstance(cell, str) and not is_there(cell):
-            raise ValueError(f"{self.rows.name(row)}: no such image: {shown(cell)}")
+            raise ValueError(f"{self.rows.name(row)}: no such {kind}: {shown(cell)}")
         return cell
 
 
@@ -255,13 +273,21 @@ def _conversation(values: Mapping[str, Any], name: str) -> tuple[list[Message], 
     turns = list(values["messages"])
     if len(turns) < 2 or turns[-1]["role"] != "assistant":
         raise ValueError(f"{name}: a conversation to be asked ends in the assistant's turn, which is the reference")
-    cells = _listed(values.get("images"))
     messages = [{"role": turn["role"], "content": _parts(turn["content"])} for turn in turns[:-1]]
-    slots = sum(part["type"] == "image" for turn in messages for part in turn["content"])
-    if not slots:
-        first = next(turn for turn in messages if turn["role"] == "user")
-        first["content"] = [*({"type": "image"} for _ in cells), *first["content"]]
-    return messages, cells
+    media = {kind: _listed(values.get(f"{kind}s")) for kind in ("image", "video")}
+    first = next(turn for turn in messages if turn["role"] == "user")
+    for kind, cells in reversed(media.items()):
+        if kind not in _slots(messages):
+            first["content"] = [*({"type": kind} for _ in cells), *first["content"]]
+    left = {kind: iter(cells) for kind, cells in media.items()}
+    cells = [cell for kind in _slots(messages) if (cell := next(left[kind], None)) is not None]
+    return messages, cells + [cell for some in left.values() for cell in some]
+
+
+def _slots(messages: Sequence[Message]) -> list[str]:
+    """List the kinds of the slots of images and videos, in their order."""
+    parts = [part for turn in messages for part in turn["content"]]
+    return [part["type"] for part in parts if part["type"] in ("image", "video")]
 
 
 def _parts(content: Any) -> list[dict[str, Any]]:
@@ -273,8 +299,10 @@ def _text(content: Any) -> str:
 
 
 def _fingerprint(cell: Any) -> str:
-    """Give the SHA-256 of an image as it is stored."""
-    stored = _stored(cell)
+    """Give the SHA-256 of an image or a video as it is stored."""
+    stored = (
+        b"".join(bytes.fromhex(_fingerprint(frame)) for frame in cell) if isinstance(cell, list) else _stored(cell)
+    )
     if stored is None:
         image = load_image(cell, 0)
         stored = repr(image.size).encode() + image.tobytes()

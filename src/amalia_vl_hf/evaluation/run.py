@@ -213,8 +213,7 @@ def _keep_pictures(questions: Questions, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     for question in questions.questions[:KEPT]:
         path = folder / f"{question.key[:16]}.jpg"
-        if question.sizes and not path.exists():
-            picture = questions.images(question)[0]
+        if not path.exists() and (picture := questions.picture(question)) is not None:
             picture.thumbnail((SIDE, SIDE))
             with disk.whole_file(path) as scratch:
                 picture.save(scratch, format="JPEG", quality=85)

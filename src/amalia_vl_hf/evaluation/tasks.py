@@ -28,6 +28,7 @@ class Columns:
         options: One column with a list, or with the text of one; or one column an option.
         images: Columns of images, each a cell or a list of them. Those that a text names as `<image 1>` are taken from
             `image_1` and so on, where this is `"numbered"`.
+        videos: Columns of videos, each a cell or a list of them.
         category: What the score is also given by.
         identity: What tells rows apart; rows of MME that share it are a pair.
         dataset: What OCRBench calls its parts.
@@ -38,6 +39,7 @@ class Columns:
     references: str = "answer"
     options: tuple[str, ...] = ()
     images: tuple[str, ...] = ("image",)
+    videos: tuple[str, ...] = ()
     category: str = "category"
     identity: str = "question_id"
     dataset: str = "dataset"

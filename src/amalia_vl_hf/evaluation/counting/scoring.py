@@ -313,6 +313,10 @@ def _cider(answer: str, row: Row, _corrected: bool, _: Benchmark) -> float:
     return captions.corpus_score("cider", [answer], [texts_of(row)])
 
 
+def _letter_or_words(answer: str, row: Row, corrected: bool, task: Benchmark) -> float:
+    return float(_SCORERS["letter" if row.get("options") else "overlap_words"](answer, row, corrected, task))
+
+
 _SCORERS: Mapping[str, Scorer] = {
     "yes_no_mme": _yes_no(parsing.published_yes_no_mme),
     "yes_no_pope": _yes_no(parsing.published_yes_no_pope),
@@ -331,6 +335,7 @@ _SCORERS: Mapping[str, Scorer] = {
             parsing.letter(answer, _letters(row), row.get("options") or ()) == reference_of(row).upper()
         )
     ),
+    "letter_or_words": _letter_or_words,
     "mmmu": _mmmu,
     "realworldqa": _realworldqa,
     "ocrbench": _ocrbench,
