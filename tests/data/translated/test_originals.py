@@ -43,20 +43,25 @@ def test_a_row_that_cannot_be_read_costs_the_others_nothing(tmp_path):
     assert "record" in third
 
 
-def test_pictures_come_with_their_bytes_or_their_place(tmp_path):
+def test_images_and_videos_come_with_their_bytes_or_their_place(tmp_path):
     encoded = io.BytesIO()
     Image.new("RGB", (4, 3)).save(encoded, "PNG")
     (tmp_path / "x.png").write_bytes(encoded.getvalue())
+    (tmp_path / "x.mp4").write_bytes(b"film")
     rows = [{"messages": TURNS, "images": ["x.png"]}, {"messages": TURNS, "images": ["missing.png"]}, FORMATS["PD12M"]]
+    rows += [{"messages": TURNS, "videos": ["x.mp4"]}, {"messages": TURNS, "videos": [["x.png", "x.png"]]}]
     found = originals(tmp_path, rows)
-    assert found.pictures(0, True) == [{"bytes": encoded.getvalue(), "path": "x.png"}]
-    assert found.pictures(0, False) == [{"bytes": None, "path": str(tmp_path / "x.png")}]
-    assert found.pictures(2, True) == [{"bytes": None, "path": "https://a.example/x.png"}]
+    assert found.media(0, True) == {"images": [{"bytes": encoded.getvalue(), "path": "x.png"}], "videos": []}
+    assert found.media(0, False)["images"] == [{"bytes": None, "path": str(tmp_path / "x.png")}]
+    assert found.media(2, True)["images"] == [{"bytes": None, "path": "https://a.example/x.png"}]
+    assert found.media(3, True) == {"images": [], "videos": [{"bytes": b"film", "path": "x.mp4"}]}
     with pytest.raises(OSError, match="missing"):
-        found.pictures(1, True)
+        found.media(1, True)
+    with pytest.raises(ValueError, match="2 frames"):
+        found.media(4, True)
     cell = {"bytes": encoded.getvalue(), "path": None}
     pq.write_table(pa.Table.from_pylist([{"messages": TURNS, "images": [cell]}]), tmp_path / "rows.parquet")
-    assert Originals(str(tmp_path / "rows.parquet"), "sft").pictures(0, True) == [cell]
+    assert Originals(str(tmp_path / "rows.parquet"), "sft").media(0, True)["images"] == [cell]
 
 
 def test_other_rows_have_another_fingerprint(tmp_path):

@@ -196,6 +196,18 @@ def test_translategemma_gets_one_entry_with_both_languages(tmp_path):
     )
 
 
+def test_a_video_stays_in_its_slot(tmp_path, servers):
+    row = llava("<video>\nDescribe the image.", "A white cat.", video="x.mp4")
+    source = write(tmp_path, [row, llava("Describe the image.", "A black cat.", image="lost.png")])
+    (tmp_path / "x.mp4").write_bytes(b"film")
+    out = tmp_path / "out"
+    made = build(load_build(recipe_file(tmp_path, servers, ("translator",)), [f"samples={source}"]), out)
+    assert dict(made.rejected) == {"an image or a video": 1}
+    (sample,) = read(out)
+    assert sample["videos"] == [{"bytes": b"film", "path": "x.mp4"}]
+    assert [part["type"] for part in sample["messages"][0]["content"]] == ["video", "text"]
+
+
 def test_preference_pairs_are_translated_and_stay_two_answers(tmp_path, servers):
     rows = [{"prompt": "Describe the image.", "chosen": "A white cat.", "rejected": "A black cat."}]
     source = write(tmp_path, rows)

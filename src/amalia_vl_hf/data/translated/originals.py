@@ -1,4 +1,4 @@
-"""The rows that are translated: samples in any format that `samples` reads, their images left where they are."""
+"""The rows that are translated: samples in any format that `samples` reads, images and videos left where they are."""
 
 from __future__ import annotations
 
@@ -48,13 +48,15 @@ class Originals:
         facts = [*sorted(filter(None, digests(behind.rows))), *behind.hub]
         return hashlib.sha256("\n".join(facts).encode()).hexdigest()
 
-    def pictures(self, number: int, embed: bool) -> list[dict[str, Any]]:
-        """Give the cells of a sample's images, with their bytes or with where they are.
+    def media(self, number: int, embed: bool) -> dict[str, list[dict[str, Any]]]:
+        """Give the cells of a sample's images and videos, with their bytes or with where they are.
 
         Raises:
-            OSError: An image is not there.
+            OSError: A file is not there.
+            ValueError: A video is a list of frames, for which rows have no column.
         """
-        return [_cell(cell, embed) for cell in self.samples[number]["images"]]
+        sample = self.samples[number]
+        return {name: [_cell(cell, embed) for cell in sample.get(name) or ()] for name in ("images", "videos")}
 
 
 @lru_cache(maxsize=2)
@@ -76,6 +78,8 @@ def _content(content: Any) -> Any:
 def _cell(cell: Any, embed: bool) -> dict[str, Any]:
     if isinstance(cell, Mapping):
         return {"bytes": bytes(cell["bytes"]), "path": cell.get("path")}
+    if isinstance(cell, list | tuple):
+        raise ValueError(f"a video of {len(cell)} frames")
     if isinstance(cell, bytes | bytearray):
         return {"bytes": bytes(cell), "path": None}
     if is_address(cell) or not embed:

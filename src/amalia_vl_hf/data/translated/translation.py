@@ -49,6 +49,7 @@ _TURNS = List({"role": Value("string"), "content": List({"type": Value("string")
 FEATURES = Features(
     {
         "images": List(Image()),
+        "videos": List({"bytes": Value("binary"), "path": Value("string")}),
         **{name: _TURNS for names in FIELDS.values() for name in names},
         **{name: Value("string") for name in ("source", "language", "task", "truth")},
         **{name: Value("int64") for name in ("index", "seed")},
@@ -146,12 +147,13 @@ def row(item: Item, recipe: BuildRecipe) -> DatasetRow:
     """Write a translated sample; `truth` holds its original texts, against which the row is checked."""
     settings = recipe.settings
     try:
-        pictures = source(recipe).pictures(item.root, recipe.embed_images)
-    except OSError as error:
-        raise RejectedError("an image is missing", str(error)) from error
+        media = source(recipe).media(item.root, recipe.embed_images)
+    except (OSError, ValueError) as error:
+        raise RejectedError("an image or a video", str(error)) from error
     turns = {name: _typed(item.data["translated"][name]) for name in FIELDS[settings.method]}
     return {
-        "images": pictures,
+        "images": media["images"],
+        "videos": media["videos"] or None,
         **dict.fromkeys(name for names in FIELDS.values() for name in names),
         **turns,
         "source": item.data["source"],
