@@ -228,7 +228,14 @@ def test_preference_pairs_are_translated_and_stay_two_answers(tmp_path, servers)
         (["settings.method=grpo"], "unknown settings.method"),
         (["settings.quality.lost=0.9"], "quality.lost is 0.9"),
         (["settings.quality.scorer=nothing"], "module:function"),
-        (["roles.judge={url: 'http://localhost:1', model: org/Translator}"], "are one model"),
+        (["roles.judge={url: 'http://localhost:1', model: translator}"], "of the translator's family"),
+        (
+            [
+                "roles.translator.model=org/translategemma-4b-it",
+                "roles.back_translator={url: 'http://localhost:1', model: gemma-3-27b-it}",
+            ],
+            "roles.back_translator: gemma-3-27b-it is of the translator's family",
+        ),
         (["roles.writer={url: 'http://localhost:1', model: x}"], "no step that asks writer"),
     ],
 )

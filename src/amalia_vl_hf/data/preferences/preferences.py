@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ...fields import RecipeError
 from ...variety import judge
 from ..dataset import DatasetRow, RejectedError
+from ..families import require_strangers
 from ..prompts import read_prompt
 from ..scores import read_score
 from ..steps import Item, ItemSource, Outcome, Step, StepAnswer, StepRequest
@@ -29,7 +30,6 @@ from .candidates import (
     from_records,
     own_candidates,
 )
-from .families import require_strangers
 from .pair_rows import PAIR_FEATURES, pair_faults, pair_row
 from .prompts import DrawnPrompts, conversation_text, open_prompts, request_of
 from .reward import load_reward_model

@@ -34,6 +34,7 @@ from ...translation.wording import (
     translation_prompt,
 )
 from ..dataset import DatasetRow, RejectedError
+from ..families import families_of
 from ..steps import AskAgainError, Item, Outcome, Step, StepAnswer, StepRequest
 from .measures import QualitySettings, measured, nearness, selected
 from .originals import Originals
@@ -174,13 +175,13 @@ def faults(row: DatasetRow) -> list[str]:
 
 
 def _require_strangers(recipe: BuildRecipe) -> None:
-    """A round trip through the translator itself favours its own output, and a judge its own words."""
-    models = {name: role.model.rpartition("/")[2].lower() for name, role in recipe.roles.items()}
-    kin = [
-        name for name in ("back_translator", "judge") if name in models and models[name] == models.get("translator")
-    ]
-    if kin:
-        raise RecipeError(f"roles: {' and '.join(kin)} and translator are one model; take one of another family")
+    """A round trip through the translator's own family favours its output, and a judge of it its own words."""
+    models = {name: role.model for name, role in recipe.roles.items()}
+    translator = models.get("translator", "")
+    for name in ("back_translator", "judge"):
+        model = models.get(name)
+        if model is not None and (model == translator or families_of(model) & families_of(translator)):
+            raise RecipeError(f"roles.{name}: {model} is of the translator's family, {translator}; take another one")
 
 
 def _prompts(name: str) -> dict[str, Any]:

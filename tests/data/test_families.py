@@ -2,7 +2,7 @@
 
 import pytest
 
-from amalia_vl_hf.data.preferences.families import families_of, require_strangers
+from amalia_vl_hf.data.families import families_of, require_strangers
 from amalia_vl_hf.fields import RecipeError
 
 PAPER = {

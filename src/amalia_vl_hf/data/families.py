@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from itertools import combinations
 
-from ...fields import RecipeError
+from ..fields import RecipeError
 
 # By what is in a model's name; one built on another's weights belongs to that family, too.
 _KIN: Mapping[str, tuple[str, ...]] = {
