@@ -116,9 +116,10 @@ class Pipeline:
                 parts = entry.name.split(".")
                 if len(parts) == 4 and parts[3] == "jsonl" and parts[0].isdecimal():
                     shard = int(parts[0])
-                    twice |= {shard} & files.keys()
+                    if shard in files:
+                        twice.add(shard)
                     files[shard] = StageFile(Path(entry.path), *parts[1:3])
-        return {shard: file for shard, file in files.items() if shard in shards - twice}
+        return {shard: files[shard] for shard in files.keys() & shards - twice}
 
     def wanted(self, name: str, among: Iterable[int] | None = None) -> dict[int, str]:
         """Give, for each shard whose stage before is there, what its file would be made from."""
