@@ -42,7 +42,7 @@ def question(image, persona, number):
 
 
 def agrees(mark):
-    return mark % 3 != 0
+    return mark % 3 != 0 and mark % 11 != 0
 
 
 def is_easy(mark):
@@ -69,6 +69,8 @@ def ask(asked):
 
 def answer(asked):
     mark = mark_in(asked.text)
+    if mark % 11 == 0:
+        return f"O pessoal está esperando o ônibus no ponto e olhando o celular.\nResposta: resposta {mark}"
     said = f"resposta {mark}" if mark % 2 else f"igual a resposta {mark}"
     return f"Vê-se bem a paragem e contam-se as pessoas.\nResposta: {said if agrees(mark) else 'outra'}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 import random
 from collections.abc import Mapping, Sequence
@@ -13,10 +14,13 @@ from ..choices import CHOICE_LETTERS, LETTER_ALONE, STEP_BY_STEP, Choices, list_
 from ..dataset import Exchange
 from .questions import same_answer
 
+logger = logging.getLogger(__name__)
+
 AnswerForm = Literal["choices", "short", "reasoned"]
 SHARES: dict[AnswerForm, float] = {"choices": 0.15, "short": 0.15, "reasoned": 0.70}  # paper, section 5.1
 DISTRACTORS = 3
 RESERVE = 1.5  # times as many as are needed are asked for options: some have none that is surely wrong
+SPARE = 10  # questions beside those: of few, a share is none
 SHORT_ALONE = "Responde só com a resposta, sem explicações."
 
 
@@ -75,7 +79,7 @@ def form_counts(total: int) -> FormCounts:
 
 def asked_for_options(ids: Sequence[str]) -> set[str]:
     """Name the questions that wrong options are asked for: more than will be multiple choice."""
-    wanted = min(len(ids), math.ceil(RESERVE * form_counts(len(ids)).choices))
+    wanted = min(len(ids), math.ceil(RESERVE * form_counts(len(ids)).choices) + SPARE)
     return set(sorted(ids, key=_drawn)[:wanted])
 
 
@@ -97,21 +101,23 @@ def sound_distractors(answer: str, options: Sequence[str], equivalent: Sequence[
 def choose_forms(able: Mapping[str, bool]) -> dict[str, FormChoice]:
     """Give each question its form, in exact shares of all; the right letters are as balanced as can be.
 
-    Which question gets which form is drawn by its id.
+    Which question gets which form is drawn by its id. Where too few can be multiple choice, the others reason, and it
+    is said: no question is lost for it.
 
     Args:
         able: Whether a question can be multiple choice, having enough sound distractors; by its id.
-
-    Raises:
-        ValueError: Fewer are able than are to be multiple choice.
     """
     counts = form_counts(len(able))
     drawn = sorted(able, key=_drawn)
     choices = [name for name in drawn if able[name]][: counts.choices]
     if len(choices) < counts.choices:
-        raise ValueError(
-            f"{len(choices)} of {len(able)} questions have {DISTRACTORS} sound distractors, and {counts.choices} "
-            "are to be multiple choice: the model that writes options gives too few that are wrong"
+        logger.warning(
+            "%d of %d questions have %d sound distractors, and %d were to be multiple choice: the shares are not "
+            "exact; does the model that writes options know what is wrong?",
+            len(choices),
+            len(able),
+            DISTRACTORS,
+            counts.choices,
         )
     forms = {name: FormChoice("choices", place % (DISTRACTORS + 1)) for place, name in enumerate(choices)}
     rest = [name for name in drawn if name not in forms]

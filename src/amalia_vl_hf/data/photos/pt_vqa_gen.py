@@ -15,6 +15,7 @@ from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from ...variety import judge
 from ..brazilian import BRAZILIAN
 from ..choices import final_answer
 from ..dataset import DatasetRow, Exchange, RejectedError
@@ -262,6 +263,8 @@ def _read_answer(item: Item, answers: Sequence[StepAnswer]) -> list[Item]:
     reasoning = text.rpartition("\n")[0].strip()
     if not STEPS_LENGTH[0] <= len(reasoning) <= STEPS_LENGTH[1]:
         raise AskAgainError("reasoning too short or too long", f"{len(reasoning)} letters")
+    if (verdict := judge(f"{item.data['question']}\n{text}")).refused:
+        raise AskAgainError(BRAZILIAN, "; ".join(verdict.reasons))
     said = said.strip(" .*")
     if same_answer(said, UNKNOWN):
         raise RejectedError("a question that the image does not answer", item.data["question"])
