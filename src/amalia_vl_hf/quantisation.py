@@ -13,7 +13,8 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-METHODS = ("int8", "nf4")
+LIBRARIES = {"int8": "torchao", "nf4": "bitsandbytes"}  # that a method needs, to write and to load
+METHODS = tuple(LIBRARIES)
 NF4_BYTES = 0.5 + 4 / 64  # of a weight, with the fp32 scale of each block of 64
 # Full names: short ones match nothing in bitsandbytes, silently.
 KEPT = ("model.vision_tower", "model.multi_modal_projector", "model.image_newline", "lm_head")

@@ -1,13 +1,15 @@
 """Quantised checkpoints; most of it needs the quantise extra, which `make test-quantise` installs."""
 
 import json
+import math
 
 import pytest
 import torch
 from torch import nn
 
 from amalia_vl_hf import AmaliaVLForConditionalGeneration
-from amalia_vl_hf.conversion.quantise import RECORD, check_layers, quantise_checkpoint
+from amalia_vl_hf.conversion.quantise import RECORD, check_layers, quantise_checkpoint, read_quantisation
+from amalia_vl_hf.conversion.tensor_files import read_checkpoint
 from tests.conversion.checkpoints import contents
 from tests.test_registration import tiny_processor
 from tests.tiny import tiny_config, tiny_model, tiny_text_config
@@ -45,7 +47,12 @@ def test_a_layer_that_was_left_is_found():
 @pytest.mark.quantise
 @pytest.mark.parametrize("method", ["int8", "nf4"])
 def test_only_the_blocks_of_the_decoder_are_quantised_and_the_report_says_how_far(source, tmp_path, method):
-    report = quantise_checkpoint(source, tmp_path / "out", method)
+    (source / "training.json").write_text("{}")
+    report = quantise_checkpoint(source, tmp_path / "out", method, history=("training.json", "conversion.json"))
+    assert report == read_quantisation(tmp_path / "out")
+    assert (tmp_path / "out" / "training.json").read_text() == "{}"
+    weights = read_checkpoint(source).values()
+    assert report.parameters == sum(math.prod(tensor.shape) for tensor in weights)
     assert report.argmax_equal >= BARS[method]
     assert 0 < report.divergence < (0.01 if method == "int8" else 1.0)
     assert report.positions > 30

@@ -174,10 +174,17 @@ def _add_quantise(conversions: Commands) -> None:
 
 
 def _quantise(arguments: argparse.Namespace) -> int:
+    from ..conversion.provenance import RECORD
     from ..conversion.quantise import quantise_checkpoint
+    from ..training.recipe import TRAINING_LOG
 
     report = quantise_checkpoint(
-        arguments.source, arguments.out, arguments.method, images=arguments.images, revision=arguments.revision
+        arguments.source,
+        arguments.out,
+        arguments.method,
+        images=arguments.images,
+        revision=arguments.revision,
+        history=(TRAINING_LOG, RECORD),
     )
     print(report.table())
     return 0

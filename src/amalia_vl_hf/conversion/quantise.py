@@ -7,8 +7,12 @@ transformers wherever the two libraries are.
 
 from __future__ import annotations
 
+import json
+import math
+import re
+import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +20,13 @@ import torch
 from transformers import PreTrainedModel, ProcessorMixin
 
 from ..disk import new_directory, write_json
+from ..fields import shown
 from ..modeling.modeling_amalia_vl import AmaliaVLForConditionalGeneration
 from ..processing.processing_amalia_vl import AmaliaVLProcessor
 from ..quantisation import METHODS, check_layers, quantisation_settings
 from .checkpoints import find_source
+from .provenance import NAME, source_at
+from .tensor_files import read_checkpoint
 from .verify import QUESTION, Sample, pictures_of
 
 RECORD = "quantisation.json"
@@ -32,7 +39,8 @@ class Quantisation:
 
     Args:
         method: One of `METHODS`.
-        source: Hub id or directory of the original.
+        source: Hub id of the original, or its directory's own name.
+        parameters: Of the original; a quantised file holds several in a byte, and scales beside them.
         positions: Tokens of the original's greedy answers that both were asked for.
         divergence: Kullback-Leibler divergence of the quantised distribution from the original, nats a token.
         argmax_equal: Share of the positions whose likeliest token is the same.
@@ -44,6 +52,7 @@ class Quantisation:
 
     method: str
     source: str
+    parameters: int
     positions: int
     divergence: float
     argmax_equal: float
@@ -62,7 +71,13 @@ class Quantisation:
 
 
 def quantise_checkpoint(
-    source: str | Path, out: str | Path, method: str, *, images: str | Path | None = None, revision: str | None = None
+    source: str | Path,
+    out: str | Path,
+    method: str,
+    *,
+    images: str | Path | None = None,
+    revision: str | None = None,
+    history: Sequence[str] = (),
 ) -> Quantisation:
     """Write a quantised checkpoint, load it as any user does, and measure it against the original.
 
@@ -72,6 +87,7 @@ def quantise_checkpoint(
         method: One of `METHODS`.
         images: Directory of pictures to measure on; made-up ones when left out.
         revision: Branch, tag or commit of a Hub id.
+        history: Files of the source that say what its weights went through, for the card; copied where they are.
 
     Raises:
         ValueError: There is no such method, or a layer was quantised, or left, that should not have been.
@@ -91,8 +107,44 @@ def quantise_checkpoint(
         before, after = (
             sum(file.stat().st_size for file in folder.glob("*.safetensors")) for folder in (directory, staging)
         )
-        report = Quantisation(method, str(source), positions, divergence, equal, answers, before, after, layers)
+        parameters = sum(math.prod(tensor.shape) for tensor in read_checkpoint(directory).values())
+        origin = source_at(directory)
+        name = origin.name if origin.is_on_hub else re.sub(r"[^\w.-]+", "_", directory.resolve().name)
+        figures = (positions, divergence, equal, answers, before, after)
+        report = Quantisation(method, name, parameters, *figures, layers)
         write_json(staging / RECORD, asdict(report))
+        for file in history:
+            if (directory / file).is_file():
+                shutil.copyfile(directory / file, staging / file)
+    return report
+
+
+def read_quantisation(directory: Path) -> Quantisation | None:
+    """Read how a checkpoint was quantised; None where nothing says that it is.
+
+    Raises:
+        ValueError: The record is not one of `amalia-vl convert quantise`.
+    """
+    path = directory / RECORD
+    if not path.is_file():
+        return None
+    try:
+        record = json.loads(path.read_bytes())
+        report = Quantisation(**record)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError(f"{path} is not a record of `amalia-vl convert quantise`: {error!r:.500}") from error
+    numbers = [getattr(report, field.name) for field in fields(report) if field.type in ("int", "float")]
+    counts = report.layers.items() if isinstance(report.layers, dict) else [("", None)]
+    sound = (
+        report.method in METHODS
+        and isinstance(report.source, str)
+        and NAME.fullmatch(report.source) is not None
+        and not report.source.startswith("/")
+        and all(type(number) in (int, float) and math.isfinite(number) for number in numbers)
+        and all(kind.isidentifier() and type(count) is int for kind, count in counts)
+    )
+    if not sound:
+        raise ValueError(f"{path} is not a record of `amalia-vl convert quantise`: {shown(record)}")
     return report
 
 

@@ -21,6 +21,9 @@ from amalia_vl_hf.conversion.publishing.card import (
     results_yaml,
     training_recipes,
 )
+from amalia_vl_hf.conversion.publishing.repository import gather
+from amalia_vl_hf.conversion.quantise import RECORD as QUANTISATION
+from amalia_vl_hf.conversion.quantise import read_quantisation
 from tests.conversion.publishing.publishable import (
     FACTS,
     SCORES,
@@ -289,3 +292,54 @@ def test_results_that_are_no_json(tmp_path):
     path.write_text("{")
     with pytest.raises(CardError, match="is not JSON"):
         read_results(path)
+
+
+FIGURES = {
+    "method": "int8",
+    "source": "amalia-llm/AMALIA-VL-DPO",
+    "parameters": 9_595_000_000,
+    "positions": 141,
+    "divergence": 6.6e-5,
+    "argmax_equal": 0.993,
+    "answers_equal": 0.95,
+    "bytes_before": 19_200_000_000,
+    "bytes_after": 10_800_000_000,
+    "layers": {"Int8Tensor": 294},
+}
+
+
+def test_a_quantised_models_card_says_how_far_it_is_from_the_original(model, facts, tmp_path):
+    for trained in (True, False):
+        folder = shutil.copytree(model, tmp_path / str(trained))
+        if not trained:
+            (folder / "training.json").unlink()
+        (folder / QUANTISATION).write_text(json.dumps(FIGURES))
+        card = build_card(folder, PLACE, facts, [])
+        assert ("| align | sft |" in card) is trained
+        assert ("Pesos de `amalia-llm/AMALIA-VL-DPO`; nada foi treinado aqui." in card) is not trained
+        assert "em `int8`; o resto está como em `amalia-llm/AMALIA-VL-DPO`; carregar o modelo pede `torchao`" in card
+        assert "De 19.2 GB para 10.8 GB. Em 141 tokens" in card
+        assert "divergência de 6.6e-05 nats por token, token mais provável igual em 99.3%" in card
+        assert "likeliest token equal in 99.3%, whole answers in 95%" in card
+        assert "| parâmetros | 9 595 000 000 |" in card  # of the original, not of packed bytes
+        assert json.loads(gather(folder)[QUANTISATION].read_text()) == FIGURES
+    assert "Quantização" not in build_card(model, PLACE, facts, [])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"method": "int3"},
+        {"source": "/home/someone/model"},
+        {"source": "a](https://example.com)"},
+        {"divergence": float("nan")},
+        {"bytes_after": "many"},
+        {"layers": {"x | y": 1}},
+        {"layers": [1]},
+        {"more": 1},
+    ],
+)
+def test_a_damaged_record_of_quantisation_is_refused(tmp_path, change):
+    (tmp_path / QUANTISATION).write_text(json.dumps({**FIGURES, **change}))
+    with pytest.raises(ValueError, match="is not a record of `amalia-vl convert quantise`"):
+        read_quantisation(tmp_path)

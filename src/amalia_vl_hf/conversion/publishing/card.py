@@ -25,6 +25,7 @@ from ...processing.tiling_amalia_vl import (
     generate_pinpoints,
     num_visual_tokens,
 )
+from ...quantisation import LIBRARIES
 from ...training.recipe import TRAINING_LOG, Recipe, recipe_from
 from ..checkpoints import read_saved
 from ..provenance import (
@@ -33,6 +34,7 @@ from ..provenance import (
     Provenance,
     read_provenance,
 )
+from ..quantise import Quantisation, read_quantisation
 from ..tensor_files import read_checkpoint
 
 TEMPLATE = Path(__file__).with_name("model_card.md")
@@ -307,7 +309,9 @@ def _architecture(directory: Path) -> dict[str, str]:
     tiles = max(layout.num_tiles for layout in layouts) - 1
     side, pool = config.patches_per_side, config.pool_above_tiles
     tokens = max(num_visual_tokens(layout, side, pool) for layout in layouts)
-    parameters = sum(math.prod(tensor.shape) for tensor in read_checkpoint(directory).values())
+    quantised = read_quantisation(directory)
+    stored = sum(math.prod(tensor.shape) for tensor in read_checkpoint(directory).values())
+    parameters = quantised.parameters if quantised else stored
     return {
         "export_format": "llava_next" if config.video_token_id is None else "llava_onevision",
         "vision_tower": f"SigLIP, {vision.num_hidden_layers} camadas de {vision.hidden_size}, "
@@ -332,11 +336,52 @@ def _full_layouts(images: AmaliaVLImageProcessor) -> list[TileLayout]:
 
 def _stages(directory: Path) -> dict[str, str]:
     """Say what the weights went through: training here, or where there was none, the conversion that made them."""
-    record = None if (directory / TRAINING_LOG).is_file() else read_provenance(directory)
+    trained, quantised = (directory / TRAINING_LOG).is_file(), read_quantisation(directory)
+    record = None if trained else read_provenance(directory)
+    before = _stages_before(directory, trained, record, quantised)
+    if quantised is None:
+        return before
+    return {
+        "stages": f"{before['stages']}\n\n{_quantised_in_portuguese(quantised)}",
+        "stages_english": f"{before['stages_english']} {_quantised_in_english(quantised)}",
+    }
+
+
+def _stages_before(
+    directory: Path, trained: bool, record: Provenance | None, quantised: Quantisation | None
+) -> dict[str, str]:
+    if quantised and not trained and record is None:
+        source = quantised.source
+        return {"stages": f"Pesos de `{source}`; nada foi treinado aqui.", "stages_english": f"Weights of `{source}`."}
     if record is None:
         table = _stage_table(training_recipes(directory))
         return {"stages": table, "stages_english": "The training stages are in the table under *Treino*."}
     return {"stages": _in_portuguese(record.published()), "stages_english": _in_english(record.published())}
+
+
+def _quantised_in_portuguese(report: Quantisation) -> str:
+    return (
+        f"### Quantização\n\nAs camadas lineares do descodificador estão em `{report.method}`; o resto está como em "
+        f"`{report.source}`; carregar o modelo pede `{LIBRARIES[report.method]}`. "
+        f"De {_gigabytes(report.bytes_before)} GB para {_gigabytes(report.bytes_after)} GB. "
+        f"Em {report.positions} tokens de respostas do original: "
+        f"divergência de {report.divergence:.2g} nats por token, "
+        f"token mais provável igual em {report.argmax_equal:.1%}, "
+        f"respostas inteiras iguais em {report.answers_equal:.0%}."
+    )
+
+
+def _quantised_in_english(report: Quantisation) -> str:
+    return (
+        f"The decoder's linear layers are stored as `{report.method}`, the rest as in `{report.source}`: "
+        f"{_gigabytes(report.bytes_before)} GB to {_gigabytes(report.bytes_after)} GB; over {report.positions} tokens "
+        f"of the original's answers {report.divergence:.2g} nats of divergence a token, likeliest token equal in "
+        f"{report.argmax_equal:.1%}, whole answers in {report.answers_equal:.0%}."
+    )
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:.3g}"
 
 
 def _in_portuguese(record: Provenance) -> str:

@@ -26,6 +26,7 @@ from ..provenance import (
     read_provenance,
     source_at,
 )
+from ..quantise import read_quantisation
 from .adapter import build_adapter_card, gather_adapter, is_adapter
 from .card import (
     CardError,
@@ -200,12 +201,13 @@ def _completed(
 def _require_verified(directory: Path) -> None:
     """Refuse a model without a report that it, with these very files, equals its source.
 
-    What was trained here has no source that it could equal, and needs none; nor do adapters. A report that is there
-    counts all the same. How answers are drawn is no part of that: `generation_config.json` may have changed since.
+    What was trained or quantised here has no source that it could equal, and needs none; nor do adapters. A report
+    that is there counts all the same. How answers are drawn is no part of that: `generation_config.json` may have changed since.
     An imported model names its source; for any other, the report may be of whatever it was compared with.
     """
     path, own, source = directory / VERIFICATION, source_at(directory).name, _source_name(directory)
-    if not path.exists() and (is_adapter(directory) or (directory / TRAINING_LOG).is_file()):
+    unequal = (directory / TRAINING_LOG).is_file() or read_quantisation(directory) is not None
+    if not path.exists() and (is_adapter(directory) or unequal):
         return
     command = f"amalia-vl convert verify {source or 'SOURCE'} {directory} --json {path}"
     remedy = f"run `{command}`, or push with --unverified"

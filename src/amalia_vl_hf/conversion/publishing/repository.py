@@ -13,6 +13,8 @@ from pathlib import Path
 from ...training.recipe import TRAINING_LOG
 from ..checkpoints import require_modest_files
 from ..provenance import RECORD, SNAPSHOT, VERIFICATION, read_provenance
+from ..quantise import RECORD as QUANTISATION
+from ..quantise import read_quantisation
 from ..tensor_files import (
     INDEX,
     PICKLES,
@@ -30,7 +32,7 @@ REQUIRED = ("config.json", "processor_config.json", "tokenizer.json", "tokenizer
 OPTIONAL = ("added_tokens.json", "chat_template.jinja", "generation_config.json", "special_tokens_map.json", INDEX)
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"  # where adapters are sent alone
 # Known, read here or made anew, and never sent as they are.
-KEPT_HERE = (TRAINING_LOG, "report.html", "adapter", VERIFICATION, FACTS_FILE, CARD, LICENSE, RECORD)
+KEPT_HERE = (TRAINING_LOG, "report.html", "adapter", VERIFICATION, FACTS_FILE, CARD, LICENSE, RECORD, QUANTISATION)
 
 SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
 TOKEN = re.compile(rb"hf_[A-Za-z0-9]{30,}")  # a Hub access token
@@ -69,9 +71,12 @@ def gather(directory: Path, *, remote_code: bool = True) -> dict[str, Path | byt
             raise ValueError(f"{directory / name} holds what looks like a Hub access token; remove it, and revoke it")
     if remote_code and "auto_map" not in json.loads(files["config.json"].read_bytes()):
         raise ValueError(f"{directory}/config.json has no auto_map, so nobody could load it without the package")
+    records: dict[str, Path | bytes] = {}
     if record := read_provenance(directory):
-        return {**files, **shards, **code, RECORD: record.published().json().encode()}
-    return {**files, **shards, **code}
+        records[RECORD] = record.published().json().encode()
+    if read_quantisation(directory):
+        records[QUANTISATION] = directory / QUANTISATION
+    return {**files, **shards, **code, **records}
 
 
 def require_own_files(directory: Path) -> None:
@@ -130,7 +135,7 @@ def differences(contents: Contents, remote: Mapping[str, tuple[int, str]]) -> tu
     """
     changed = [path for path, content in contents.items() if not _same(content, remote.get(path))]
     code = exported_code()
-    ours = (path for path in remote if _is_published(path, code) or path in (RESULTS, RECORD))
+    ours = (path for path in remote if _is_published(path, code) or path in (RESULTS, RECORD, QUANTISATION))
     return changed, sorted(path for path in ours if path not in contents)
 
 
