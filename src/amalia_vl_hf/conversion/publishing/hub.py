@@ -202,8 +202,9 @@ def _require_verified(directory: Path) -> None:
     """Refuse a model without a report that it, with these very files, equals its source.
 
     What was trained or quantised here has no source that it could equal, and needs none; nor do adapters. A report
-    that is there counts all the same. How answers are drawn is no part of that: `generation_config.json` may have changed since.
-    An imported model names its source; for any other, the report may be of whatever it was compared with.
+    that is there counts all the same. How answers are drawn is no part of that: `generation_config.json` may have
+    changed since. An imported model names its source; for any other, the report may be of whatever it was compared
+    with.
     """
     path, own, source = directory / VERIFICATION, source_at(directory).name, _source_name(directory)
     unequal = (directory / TRAINING_LOG).is_file() or read_quantisation(directory) is not None
