@@ -41,3 +41,4 @@ def test_yes_and_no_are_the_same_everywhere():
     words = {"Yes": "Sim", "no": "não", "NO": "NÃO", "No.": "Não.", "True": "Verdadeiro", "false!": "falso!"}
     assert {word: translated_word(word) for word in words} == words
     assert translated_word("No way") is None
+    assert [translated_word("Yes", target) for target in ("es", "fr", "de", "it")] == ["Sí", "Oui", "Ja", "Sì"]

@@ -37,12 +37,13 @@ class Plan(NamedTuple):
     fixed: dict[str, str]
 
     @classmethod
-    def of(cls, texts: Sequence[str], stay: Sequence[bool]) -> Plan:
+    def of(cls, texts: Sequence[str], stay: Sequence[bool], target: str = PORTUGUESE) -> Plan:
         """Plan the translation of texts.
 
         Args:
             texts: Of a sample.
             stay: Whether each stays as it is.
+            target: One of `languages.TARGETS`.
         """
         plan = cls([], [], [], {})
         for text, kept in zip(texts, stay, strict=True):
@@ -50,7 +51,7 @@ class Plan(NamedTuple):
             plan.segments.append(segments)
             stem = next((segment.body for segment in segments if segment.body), "")
             for segment in segments:
-                plan._add(segment, stem if segment.option and segment.body != stem else "")
+                plan._add(segment, stem if segment.option and segment.body != stem else "", target)
         return plan
 
     def texts(self, translations: Mapping[str, str]) -> list[str]:
@@ -58,11 +59,12 @@ class Plan(NamedTuple):
         known = {**self.fixed, **translations}
         return [join(segments, [known[part.body] for part in segments if part.body]) for segments in self.segments]
 
-    def _add(self, segment: TextSegment, context: str) -> None:
+    def _add(self, segment: TextSegment, context: str, target: str) -> None:
         body = segment.body
         if not body or body in self.fixed or body in self.bodies:
             return
-        fixed = body if not mask(body).has_words or (segment.option and len(body) == 1) else translated_word(body)
+        stays = not mask(body).has_words or (segment.option is not None and len(body) == 1)
+        fixed = body if stays else translated_word(body, target)
         if fixed is not None:
             self.fixed[body] = fixed
             return

@@ -23,31 +23,47 @@ class TargetLanguage(NamedTuple):
     Args:
         name: In European Portuguese, for prompts.
         words: Frequent small words, those apart that others of these languages have, too.
+        answers: Yes, no, true and false, by the English word.
     """
 
     name: str
     words: frozenset[str]
+    answers: Mapping[str, str]
 
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
+def _answers(words: str) -> dict[str, str]:
+    return dict(zip(("yes", "no", "true", "false"), words.split(), strict=True))
+
+
 TARGETS: Mapping[str, TargetLanguage] = {
     PORTUGUESE: TargetLanguage(
-        "português europeu", _words("não são uma um do da ao em com mais os as na no à está há")
+        "português europeu",
+        _words("não são uma um do da ao em com mais os as na no à está há"),
+        _answers("sim não verdadeiro falso"),
     ),
     "es": TargetLanguage(
-        "espanhol", _words("el los las y del una un con más está hay pero muy al su lo por qué se en")
+        "espanhol",
+        _words("el los las y del una un con más está hay pero muy al su lo por qué se en"),
+        _answers("sí no verdadero falso"),
     ),
     "fr": TargetLanguage(
-        "francês", _words("le les des est et une dans sur avec pas qui pour ce cette il elle du au ne")
+        "francês",
+        _words("le les des est et une dans sur avec pas qui pour ce cette il elle du au ne"),
+        _answers("oui non vrai faux"),
     ),
     "de": TargetLanguage(
-        "alemão", _words("der die das und ist ein eine nicht mit auf den dem zu im sind von sich es")
+        "alemão",
+        _words("der die das und ist ein eine nicht mit auf den dem zu im sind von sich es"),
+        _answers("ja nein wahr falsch"),
     ),
     "it": TargetLanguage(
-        "italiano", _words("il gli della di che è una con non sono per del nella si i le dei alla un")
+        "italiano",
+        _words("il gli della di che è una con non sono per del nella si i le dei alla un"),
+        _answers("sì no vero falso"),
     ),
 }
 SOURCES: Mapping[str, str] = {"en": "inglês"}  # what texts are translated from, as prompts call it

@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from .languages import PORTUGUESE, TARGETS
 from .masks import mask
 
 _FENCE = re.compile(r"(```.*?```|~~~.*?~~~)", re.DOTALL)
@@ -23,7 +24,6 @@ _OPTION = re.compile(rf"\s*(?:[-*•]\s+)?{_LETTERED}[ \t]+(?=\S)")
 _LISTED = re.compile(r"\s*(?:[-*•–]|\d{1,3}[.)]|#{1,6}|>)[ \t]+(?=\S)")
 _INLINE = re.compile(r"(?:(?<=\s)|^)(?:\(([A-Z])\)|([A-Z])\))[ \t]+(?=\S)")
 _EDGES = re.compile(r"(\s*)(.*?)(\s*)", re.DOTALL)
-_FIXED = {"yes": "sim", "no": "não", "true": "verdadeiro", "false": "falso"}
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -71,14 +71,14 @@ def options(text: str) -> dict[str, str]:
     return {segment.option: segment.body for segment in cut(text) if segment.option}
 
 
-def translated_word(body: str) -> str | None:
+def translated_word(body: str, target: str = PORTUGUESE) -> str | None:
     """Translate yes, no, true and false, which need no model and must be the same everywhere; None for all else.
 
     >>> translated_word("No."), translated_word("YES"), translated_word("Nobody")
     ('Não.', 'SIM', None)
     """
     word = body.rstrip(".!")
-    translation = _FIXED.get(word.lower())
+    translation = TARGETS[target].answers.get(word.lower())
     if translation is None:
         return None
     cased = translation.upper() if word.isupper() else translation.capitalize() if word[0].isupper() else translation

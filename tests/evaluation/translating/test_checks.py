@@ -96,6 +96,14 @@ def test_one_source_string_has_one_translation_in_a_group():
     assert group_faults(sources, other)[1].rule == "one translation"
 
 
+def test_other_languages_have_their_own_yes_and_no():
+    source = RowTexts("Is the car red?", (), ("Yes",))
+    assert row_faults(source, RowTexts("Das Auto ist rot?", (), ("Ja",)), "de") == []
+    assert [fault.rule for fault in row_faults(source, RowTexts("Das Auto ist rot?", (), ("Sim",)), "de")] == [
+        "yes and no"
+    ]
+
+
 def test_pairs_are_whole_or_nothing():
     assert broken_pairs(["a", "a", "b", "b", "c"], [True, False, True, True, True]) == [0]
     assert broken_pairs(["a", "a"], [True, True]) == []

@@ -103,7 +103,7 @@ def steps(recipe: BuildRecipe) -> list[Step]:
     roles, settings = recipe.roles, recipe.settings
     _require_strangers(recipe)
     asked = [
-        Step("cut", work=lambda items: _shared(_cut(item, settings) for item in items)),
+        Step("cut", work=lambda items: _shared((_cut(item, settings) for item in items), settings.to)),
         Step(
             "translate",
             role="translator",
@@ -201,12 +201,12 @@ def _cut(item: Item, settings: Settings) -> Outcome:
     return item.having(texts=[text.text for text in texts], stay=stay)
 
 
-def _shared(outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
+def _shared(outcomes: Iterable[Outcome], target: str) -> Iterator[Outcome]:
     """Leave out of a sample's own bodies those that an earlier one of the shard has with the same context."""
     seen: set[tuple[str, str]] = set()
     for outcome in outcomes:
         if isinstance(outcome, Item):
-            plan = Plan.of(outcome.data["texts"], outcome.data["stay"])
+            plan = Plan.of(outcome.data["texts"], outcome.data["stay"], target)
             own = [pair for pair in zip(plan.bodies, plan.contexts, strict=True) if pair not in seen]
             seen.update(own)
             outcome = outcome.having(own=[list(pair) for pair in own])
@@ -233,7 +233,7 @@ def _drafted(item: Item, answers: Sequence[StepAnswer], settings: Settings, may_
         read_draft(body, answer.said, answer.problem, settings.to)
         for (body, _), answer in zip(own, answers, strict=True)
     ]
-    plan = Plan.of(item.data["texts"], item.data["stay"])
+    plan = Plan.of(item.data["texts"], item.data["stay"], settings.to)
     if len(own) == len(plan.bodies) and all(draft.text is not None for draft in drafts):
         texts = plan.texts({body: str(draft.text) for (body, _), draft in zip(own, drafts, strict=True)})
         drafts = _blamed(drafts, whole_faults(item.data["texts"], texts, settings.to))
@@ -278,7 +278,7 @@ def _assembled_all(items: Iterable[Item], settings: Settings) -> Iterator[Outcom
 
 def _assembled(item: Item, known: Mapping[tuple[str, str], Draft], settings: Settings) -> Outcome:
     """Put a sample together, or say which of its segments is no good."""
-    plan = Plan.of(item.data["texts"], item.data["stay"])
+    plan = Plan.of(item.data["texts"], item.data["stay"], settings.to)
     translations = {}
     for body, context in zip(plan.bodies, plan.contexts, strict=True):
         draft = known.get((body, context), _UNKNOWN)

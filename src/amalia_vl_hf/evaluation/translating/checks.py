@@ -42,7 +42,7 @@ def row_faults(source: RowTexts, texts: RowTexts, target: str = PORTUGUESE) -> l
         *_text_faults(source, texts, target),
         *_order(source, texts),
         *_distinct(source, texts),
-        *_yes_and_no(source, texts),
+        *_yes_and_no(source, texts, target),
         *(_giveaway(texts) if target == PORTUGUESE else ()),
     ]
 
@@ -97,13 +97,14 @@ def _distinct(source: RowTexts, texts: RowTexts) -> Iterator[Fault]:
         yield Fault("options distinct", f"{twice!r} stands there more than once")
 
 
-def _yes_and_no(source: RowTexts, texts: RowTexts) -> Iterator[Fault]:
+def _yes_and_no(source: RowTexts, texts: RowTexts, target: str) -> Iterator[Fault]:
     """Hold yes and no to one mapping everywhere, and a question that asks for them to both words."""
     for before, after in zip((*source.options, *source.answers), (*texts.options, *texts.answers), strict=True):
-        wanted = translated_word(before)
+        wanted = translated_word(before, target)
         if wanted is not None and _folded(after) != _folded(wanted):
             yield Fault("yes and no", f"{before!r} is {after!r}, and not {wanted!r}")
-    if _YES_OR_NO.search(source.question) and not _SIM_OU_NAO.search(texts.question):
+    asks = target == PORTUGUESE and _YES_OR_NO.search(source.question)
+    if asks and not _SIM_OU_NAO.search(texts.question):
         yield Fault("yes and no", "the question asks for yes or no, and its translation not for sim ou não")
 
 

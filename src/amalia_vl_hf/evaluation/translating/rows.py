@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ...fields import shown
+from ...translation.languages import PORTUGUESE
 from ...translation.masks import Masked, mask, unmask
 from ...translation.segments import translated_word
 from ..parsing import LETTERS
@@ -138,7 +139,9 @@ def read_texts(values: Mapping[str, Any], columns: TextColumns) -> RowTexts:
     return RowTexts(question, options, () if kept else answers)
 
 
-def written(values: Mapping[str, Any], columns: TextColumns, source: RowTexts, texts: RowTexts) -> dict[str, Any]:
+def written(
+    values: Mapping[str, Any], columns: TextColumns, source: RowTexts, texts: RowTexts, target: str = PORTUGUESE
+) -> dict[str, Any]:
     """Give a row with its translation; ids, letters, indices, images and whatever else it holds stay."""
     row = dict(values)
     row[columns.question] = texts.question
@@ -149,18 +152,18 @@ def written(values: Mapping[str, Any], columns: TextColumns, source: RowTexts, t
         row.update(zip(columns.options, texts.options, strict=False))
     if columns.answers is not None and not columns.keep_answers:
         known = dict(zip((*source.options, *source.answers), (*texts.options, *texts.answers), strict=True))
-        row[columns.answers] = _mapped(values.get(columns.answers), known, bool(source.options))
+        row[columns.answers] = _mapped(values.get(columns.answers), known, bool(source.options), target)
     return row
 
 
-def masked_row(texts: RowTexts) -> MaskedRow:
+def masked_row(texts: RowTexts, target: str = PORTUGUESE) -> MaskedRow:
     """Mask a row's texts, the places counted through; yes and no need no model."""
     fields: dict[tuple[str, int], Masked] = {}
     fixed: dict[tuple[str, int], str] = {}
     first = 1
     for place, text in _placed(texts):
         masked = mask(text, quoted="all", first=first)
-        known = translated_word(text) if place[0] != "question" else None
+        known = translated_word(text, target) if place[0] != "question" else None
         if known is not None or not masked.has_words or len(text.strip()) == 1:
             fixed[place] = text if known is None else known
             continue
@@ -233,12 +236,12 @@ def _answers(values: Mapping[str, Any], columns: TextColumns) -> list[Any]:
     return list(held) if isinstance(held, list | tuple) else [held]
 
 
-def _mapped(held: Any, known: Mapping[str, str], has_options: bool) -> Any:
+def _mapped(held: Any, known: Mapping[str, str], has_options: bool, target: str) -> Any:
     """Translate an answer as it was translated among the options or the answers; a letter or an index stays."""
     if isinstance(held, list | tuple):
-        return [_mapped(entry, known, has_options) for entry in held]
+        return [_mapped(entry, known, has_options, target) for entry in held]
     if not isinstance(held, str) or (has_options and len(held) == 1 and held.upper() in LETTERS):
         return held
     if held in known:
         return known[held]
-    return translated_word(held) or held
+    return translated_word(held, target) or held

@@ -192,7 +192,9 @@ def _opened(
             unreadable[place] = Fault("unreadable", str(error))
             continue
         group = values.get(columns.identity) if columns.identity else None
-        states[place] = RowState(source, masked_row(source), (place.file, str(group)) if group is not None else place)
+        states[place] = RowState(
+            source, masked_row(source, task.target), (place.file, str(group)) if group is not None else place
+        )
     if columns is None:
         raise ValueError(f"{task.source}: there are no rows")
     return states, unreadable, columns
@@ -352,7 +354,7 @@ def _write_parquet(
 def _translated(values: Mapping[str, Any], columns: TextColumns, state: RowState, language: str) -> dict[str, Any]:
     if state.texts is None:
         raise AssertionError("a row that passed has its texts")
-    row = written(values, columns, state.source, state.texts)
+    row = written(values, columns, state.source, state.texts, language)
     if row.get("language") == "en":
         row["language"] = language.partition("-")[0]
     return row
