@@ -1,13 +1,13 @@
 """Builds by several models in processes of their own: on two workers, killed in every stage, on Slurm, and large."""
 
 import json
+import multiprocessing
 import os
 import random
 import stat
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -16,7 +16,7 @@ import yaml
 from PIL import Image
 
 from amalia_vl_hf.data.building.cost import read_costs, total
-from amalia_vl_hf.data.building.pipeline import RECORD, ROWS, STAGES, Pipeline
+from amalia_vl_hf.data.building.pipeline import ASKED, RECORD, ROWS, STAGES, Pipeline
 from amalia_vl_hf.data.building.recipe import load_build
 from amalia_vl_hf.data.building.run import build
 from amalia_vl_hf.data.image_manifest import index_images
@@ -28,9 +28,7 @@ from .written import NAME, register, say_of, write_images
 
 ROOT = Path(__file__).parents[3]
 START = "import sys, tests.data.building.written; from amalia_vl_hf import cli; sys.exit(cli.main(sys.argv[1:]))"
-WORKERS, PARALLEL = 2, 2
-# The stages, and after how many requests of a build a kill is in each; those without are seen by their folders.
-BEGINS = {"describe": 0, "ask": 2, "answer": 3, "verify": 5, "rows": 7}  # requests an image, before
+PARALLEL = 4
 
 
 @pytest.fixture
@@ -64,22 +62,26 @@ def start(folder: Path, out: Path, *words: str) -> psutil.Popen:
     return psutil.Popen([sys.executable, "-c", START, *command], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
 
-def end(process: psutil.Popen) -> None:
-    """Kill a build and all of its workers with -9."""
-    workers = process.children(recursive=True) if process.poll() is None else []
-    for each in (process, *workers):
-        with suppress(psutil.NoSuchProcess):
-            each.kill()
-    process.wait()
-    _, alive = psutil.wait_procs(workers, timeout=60)
-    assert not alive
-
-
 @pytest.mark.slow
 def test_two_workers_write_what_one_writes(toy, tmp_path):
     build(toy(14), tmp_path / "one")
     assert start(tmp_path, tmp_path / "two", "--workers", "2").wait(120) == 0
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def build_here(folder: Path, out: Path) -> None:
+    """Build, in a process that a test starts and kills."""
+    register(folder)
+    build(load_build(folder / "toy.yaml"), out)
+
+
+def fresh(folder: Path, out: Path) -> multiprocessing.process.BaseProcess:
+    """Start a build in a process of its own, with everything imported already."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.data.building.test_kills"])
+    process = context.Process(target=build_here, args=(folder, out))
+    process.start()
+    return process
 
 
 @pytest.mark.slow
@@ -93,31 +95,33 @@ def test_killed_twenty_times_over_all_stages_it_ends_with_the_same_bytes(toy, se
     moments += [("ask", at) for at in (4, 10, 17)] + [("answer", at) for at in (5, 15, 25, 35, 42)]
     moments += [("verify", at) for at in (5, 15, 25, 35)] + [("gather", 0), (ROWS, 0)]
     assert len(moments) == 20
-    killed = []
+    met = []
     for stage, at in moments:
-        process = start(tmp_path, out, "--workers", str(WORKERS))
-        begins = needed + BEGINS.get(stage, 0) * count + at
-        while process.poll() is None:
-            there = (out / STAGES / stage).is_dir() if at == 0 else server.posts >= begins
-            if there:
+        process = fresh(tmp_path, out)
+        asked = out / ASKED / stage
+        while process.is_alive():
+            answered = sum(path.read_bytes().count(b'{"key"') for path in asked.glob("*.jsonl")) if at else 0
+            if answered >= at and (out / STAGES / stage).is_dir():
                 break
             time.sleep(0.001)
         time.sleep(rng.uniform(0, 0.02))
-        killed.append(process.poll() is None)
-        end(process)
-    assert all(killed), "each kill met a build that was under way"
-    assert start(tmp_path, out, "--workers", str(WORKERS)).wait(120) == 0
+        met.append(process.is_alive())
+        process.kill()
+        process.join(60)
+    assert all(met), "each kill met a build that was under way"
+    process = fresh(tmp_path, out)
+    process.join(120)
+    assert process.exitcode == 0
     assert contents(out) == contents(tmp_path / "whole")
     pipelines = [Pipeline(recipe, folder) for folder in (tmp_path / "whole", out)]
     for name in pipelines[0].names:
         first, second = ({s: file.path.read_bytes() for s, file in p.files(name).items()} for p in pipelines)
         assert first == second, name
-    in_flight = WORKERS * PARALLEL
-    asked = server.posts - needed
-    print(f"{asked} requests for {needed} after {len(moments)} kills")
-    assert asked - needed <= len(moments) * in_flight
+    asked_for = server.posts - needed
+    print(f"{asked_for} requests for {needed} after {len(moments)} kills")
+    assert asked_for - needed <= len(moments) * PARALLEL
     cost = total(read_costs(out))
-    assert asked <= cost.calls <= asked + len(moments) * in_flight, "what was on its way when it was killed is told"
+    assert asked_for <= cost.calls <= asked_for + len(moments) * PARALLEL, "what was on its way then is told"
     assert cost.calls - cost.unheard >= needed
 
 
