@@ -16,7 +16,7 @@ from amalia_vl_hf.data.text.passages import (
     read_passages,
     split_sentences,
     texts,
-    write_entries,
+    write_list,
     write_passage,
     write_title,
 )
@@ -68,8 +68,8 @@ def test_no_sentence_frame_is_above_two_in_a_hundred_passages():
 
 def test_lists_have_no_entry_twice_and_many_titles():
     for seed in range(60):
-        entries = write_entries(random.Random(seed), 8)
-        assert len(set(entries)) == 8
+        title, *entries = write_list(random.Random(seed), 8)
+        assert len({title, *entries}) == 9
     assert len({write_title(random.Random(seed)) for seed in range(300)}) > 20
 
 

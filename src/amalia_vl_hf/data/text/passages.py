@@ -70,13 +70,13 @@ def write_title(rng: random.Random) -> str:
     return rng.choice(_TITLES)
 
 
-def write_entries(rng: random.Random, count: int) -> list[str]:
-    """Make the lines of a list, all of one kind, and none twice."""
-    entry = rng.choice(_ENTRIES)
+def write_list(rng: random.Random, count: int) -> list[str]:
+    """Make a list: its title, then lines of one kind, none twice."""
+    titles, entry = rng.choice(_LISTS)
     lines: dict[str, None] = {}
     while len(lines) < count:
         lines[_capitalised(entry(rng))] = None
-    return list(lines)
+    return [rng.choice(titles), *lines]
 
 
 def fill(text: str, rng: random.Random) -> str:
@@ -116,11 +116,23 @@ _WORDS: dict[str, Callable[[random.Random], str]] = {
     "phone": phone,
 }
 _TITLES = (
-    "Aviso", "Atenção!", "Apontamento", "Lista", "Informação", "Programa", "Nota", "A não esquecer",
-    "Recado", "Para amanhã", "Apontamentos", "Em resumo", "Do diário", "Página do mês", "Leia com atenção",
-    "Últimas", "Memórias", "Por aqui", "Ontem e hoje", "Breves", "Caderno", "Rascunho", "Comunicado", "Sabia que…",
-    "Da janela", "Rubrica do leitor", "Ideias soltas", "Fica o registo", "Para ler devagar", "Notas de viagem",
+    "Apontamento", "Nota", "Recado", "Em resumo", "Do diário", "Página do mês", "Últimas", "Memórias", "Por aqui",
+    "Ontem e hoje", "Breves", "Caderno", "Rascunho", "Sabia que…", "Da janela", "Rubrica do leitor", "Ideias soltas",
+    "Fica o registo", "Para ler devagar", "Notas de viagem", "Vale a pena ler", "Recortes", "À margem", "Correio",
+    "Destaque", "Uma história", "Hoje", "Em poucas linhas",
 )  # fmt: skip
+
+
+def _bought(rng: random.Random) -> str:
+    return rng.choice((*GROCERIES, *HOUSEHOLD)).name
+
+
+def _leaving(rng: random.Random) -> str:
+    return f"{rng.choice(words.PLACES)}, {clock(rng.randint(84, 264) * 5)}"
+
+
+def _address(rng: random.Random) -> str:
+    return f"{rng.choice(words.STREETS)}, {rng.randint(2, 180)}"
 
 
 def _priced(rng: random.Random) -> str:
@@ -141,16 +153,16 @@ _CHORES = (
     "descongelar o peixe", "arrumar a garagem", "imprimir os bilhetes", "pôr a mesa para seis", "limpar os óculos",
     "arranjar o estore", "encomendar o bolo", "escrever ao senhorio",
 )  # fmt: skip
-# Each makes one line.
-_ENTRIES: tuple[Callable[[random.Random], str], ...] = (
-    _priced,
-    lambda rng: rng.choice((*GROCERIES, *HOUSEHOLD)).name,
-    lambda rng: f"{rng.choice(words.PLACES)}, {clock(rng.randint(84, 264) * 5)}",
-    woman_or_man,
-    lambda rng: f"{date(rng)}: {rng.choice(_EVENTS)}",
-    lambda rng: f"{rng.choice(words.STREETS)}, {rng.randint(2, 180)}",
-    lambda rng: f"{woman_or_man(rng)}, {phone(rng)}",
-    lambda rng: rng.choice(_CHORES),
+# Titles of a list, and what makes one of its lines.
+_LISTS: tuple[tuple[tuple[str, ...], Callable[[random.Random], str]], ...] = (
+    (("Preços", "Tabela de preços", "Quanto custou", "Promoções", "Esta semana"), _priced),
+    (("Lista de compras", "Falta em casa", "Comprar", "Para a despensa"), _bought),
+    (("Partidas", "Horários", "Próximas paragens", "Saídas de hoje"), _leaving),
+    (("Convidados", "Turma", "Inscritos", "Voluntários", "Quem vem", "Sócios novos"), woman_or_man),
+    (("Agenda", "Datas a reter", "Próximos dias", "Calendário"), lambda rng: f"{date(rng)}: {rng.choice(_EVENTS)}"),
+    (("Moradas", "Entregas", "Visitas", "Distribuição"), _address),
+    (("Contactos", "Telefones", "Em caso de urgência", "Ligar a"), lambda rng: f"{woman_or_man(rng)}, {phone(rng)}"),
+    (("Tarefas", "Por fazer", "A não esquecer", "Sábado de manhã"), lambda rng: rng.choice(_CHORES)),
 )
 
 

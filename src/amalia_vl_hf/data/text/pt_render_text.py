@@ -25,7 +25,7 @@ from .documents import (
     paragraph_blocks,
     pieces_of,
 )
-from .passages import write_entries, write_title
+from .passages import write_list, write_title
 from .text_pictures import draw_style, draw_text
 
 NAME = "pt-render-text"
@@ -118,7 +118,7 @@ def _draw_panel(rng: random.Random, index: int, materials: Materials) -> DrawnDo
 
 def _paragraphs(layout: str, rng: random.Random, index: int, materials: Materials) -> list[str]:
     if layout == "list":
-        return [write_title(rng), *write_entries(rng, rng.randint(2, 8))]
+        return write_list(rng, rng.randint(2, 8))
     passage = materials.passages(rng, index)
     if layout == "sign" and passage.sentences:
         return [rng.choice(passage.sentences)]
