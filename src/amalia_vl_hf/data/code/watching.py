@@ -7,17 +7,22 @@ interpreter.
 
 from __future__ import annotations
 
-import ast
+import _ast as ast  # the nodes alone: `ast` and `typing` would take longer to import than most programs to run
 import builtins
 import io
 import os
 import sys
-from collections.abc import Callable, Iterator
-from typing import Any
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+PARSE_ONLY = 0x400  # `ast.PyCF_ONLY_AST`
+BODIES = ("body", "orelse", "finalbody")
 TOO_LONG = 3  # exit code of a program that goes on after it was stopped
 
-Seen = tuple[int, int, dict[str, str], str, str | None]  # depth, line, values, printed, returned
+Seen = tuple[int, int, dict[str, str], str, "str | None"]  # depth, line, values, printed, returned
 
 
 class EnoughError(BaseException):
@@ -40,7 +45,7 @@ def run_all(programs: list[str], steps: int, most: int) -> list[str | int | None
     for program in programs:
         sys.stdout = stream = io.StringIO()
         try:
-            code = compile(count_steps(ast.parse(program)), "program", "exec")
+            code = compile(count_steps(_parse(program)), "program", "exec")
             _start_counting(steps)
             exec(code, {"__name__": "__main__"})  # noqa: S102  # inside the sandbox
         except BaseException:
@@ -59,14 +64,14 @@ def watch_call(source: str, name: str, call: str, most: int) -> list[Seen]:
     A moment is before a statement runs, with the values of the function's names at that time and what was printed so
     far; the last one of a call has what it returns, too.
     """
-    tree = ast.parse(source)
+    tree = _parse(source)
     function = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name)
-    if any(isinstance(node, ast.Yield | ast.YieldFrom) for node in ast.walk(function)):
+    if any(isinstance(node, ast.Yield | ast.YieldFrom) for node in _walk(function)):
         return []
     watch = _Watch(most)
     names: dict[str, Any] = {"__name__": "__main__"}
-    _Telling().tell(function)
-    code = compile(ast.fix_missing_locations(tree), "function", "exec")
+    _tell(function)
+    code = compile(tree, "function", "exec")
     for hook in ("at", "each", "back", "enter"):
         setattr(builtins, f"__{hook}__", getattr(watch, hook))
     real, sys.stdout = sys.stdout, watch.stream
@@ -90,16 +95,16 @@ def show(value: Any) -> str:
 
 def count_steps(tree: ast.Module) -> ast.Module:
     """Make every statement, lambda and turn of a comprehension call `__tick__` first."""
-    for node in list(ast.walk(tree)):
-        for field in ("body", "orelse", "finalbody"):
+    for node in list(_walk(tree)):
+        for field in BODIES:
             body = getattr(node, field, None)
             if isinstance(body, list):
-                setattr(node, field, _with_hooks(body, lambda statement: _call("__tick__")))
+                setattr(node, field, _with_hooks(body, lambda statement: _call("__tick__", statement.lineno)))
         if isinstance(node, ast.comprehension):
-            node.iter = _call("__ticks__", node.iter)
+            node.iter = _call("__ticks__", node.iter.lineno, node.iter)
         elif isinstance(node, ast.Lambda):
-            node.body = _second(_call("__tick__"), node.body)
-    return ast.fix_missing_locations(tree)
+            node.body = _second(_call("__tick__", node.lineno), node.body)
+    return tree
 
 
 def _start_counting(steps: int) -> None:
@@ -167,79 +172,103 @@ class _Watch:
         self.seen.append((len(self.frames), line, values, self.stream.getvalue(), returned))
 
 
-class _Telling(ast.NodeTransformer):
-    """Makes the statements of one function call the hooks of a watch; functions in it stay as they are."""
-
-    def tell(self, function: ast.FunctionDef) -> None:
-        function.body = [self.visit(statement) for statement in function.body]
-        docstring = ast.get_docstring(function) is not None
-        body = self._told(function.body[docstring:])
-        end = ast.Expr(_call("__back__", ast.Constant(None)))
-        function.body = [*function.body[:docstring], ast.Expr(_call("__enter__")), *body, end]
-
-    def generic_visit(self, node: ast.AST) -> ast.AST:
-        super().generic_visit(node)
-        for field in ("body", "orelse", "finalbody"):
-            body = getattr(node, field, None)
-            if isinstance(body, list) and body:
-                setattr(node, field, self._told(body))
-        return node
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        return node
-
-    def visit_Lambda(self, node: ast.Lambda) -> ast.AST:
-        return node
-
-    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
-        return node
-
-    def visit_For(self, node: ast.For) -> ast.AST:
-        self.generic_visit(node)
-        node.iter = _call("__each__", ast.Constant(node.lineno), node.iter)
-        return node
-
-    def visit_While(self, node: ast.While) -> ast.AST:
-        self.generic_visit(node)
-        node.test = _second(_call("__at__", ast.Constant(node.lineno)), node.test)
-        return node
-
-    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> ast.AST:
-        self.generic_visit(node)
-        node.body = [ast.Expr(_call("__at__", ast.Constant(node.lineno))), *node.body]
-        return node
-
-    def visit_Return(self, node: ast.Return) -> ast.AST:
-        node.value = _call("__back__", ast.Constant(node.lineno), node.value or ast.Constant(None))
-        return node
-
-    def _told(self, body: list[ast.stmt]) -> list[ast.stmt]:
-        """Put a hook before each statement, but for those that have one of their own."""
-        own = (ast.For, ast.While, ast.Try)
-        return _with_hooks(
-            body, lambda node: None if isinstance(node, own) else _call("__at__", ast.Constant(node.lineno))
-        )
+def _tell(function: ast.FunctionDef) -> None:
+    """Make the statements of one function call the hooks of a watch; functions in it stay as they are."""
+    docstring = _is_text(function.body[0])
+    last = function.end_lineno or 0
+    body = _told(function.body[docstring:])
+    ends = [
+        _expression(_call("__enter__", last), last),
+        *body,
+        _expression(_call("__back__", last, _value(None, last)), last),
+    ]
+    function.body = [*function.body[:docstring], *ends]
 
 
-def _with_hooks(body: list[Any], hook: Callable[[ast.stmt], ast.expr | None]) -> list[Any]:
-    """Put an expression before each statement; what has to stand first in its body does."""
+def _told(body: list[Any]) -> list[Any]:
+    """Put a hook before each statement, and tell what stands in it."""
     told: list[Any] = []
-    for number, statement in enumerate(body):
-        if not isinstance(statement, ast.stmt):  # handlers, cases
-            return body
-        first = number == 0 and isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
-        future = isinstance(statement, ast.ImportFrom) and statement.module == "__future__"
-        expression = None if first or future else hook(statement)
-        if expression is not None:
-            told.append(ast.copy_location(ast.Expr(expression), statement))
+    for statement in body:
+        line = statement.lineno
+        here = _call("__at__", line, _value(line, line))
+        if isinstance(statement, ast.For):
+            statement.iter = _call("__each__", line, _value(line, line), statement.iter)
+        elif isinstance(statement, ast.While):
+            statement.test = _second(here, statement.test)
+        elif not isinstance(statement, ast.Try):
+            told.append(_expression(here, line))
+        if isinstance(statement, ast.Return):
+            given = statement.value or _value(None, line)
+            statement.value = _call("__back__", line, _value(line, line), given)
+        if not isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            _tell_inside(statement)
         told.append(statement)
     return told
 
 
-def _call(name: str, *arguments: ast.expr) -> ast.Call:
-    return ast.Call(ast.Name(name, ast.Load()), list(arguments), [])
+def _tell_inside(statement: Any) -> None:
+    """Tell the statements that stand in one: of branches, loops, handlers and cases."""
+    for field in BODIES:
+        body = getattr(statement, field, None)
+        if isinstance(body, list) and body:
+            setattr(statement, field, _told(body))
+    for handler in getattr(statement, "handlers", ()):
+        line = handler.lineno
+        handler.body = [_expression(_call("__at__", line, _value(line, line)), line), *_told(handler.body)]
+    for case in getattr(statement, "cases", ()):
+        case.body = _told(case.body)
 
 
-def _second(first: ast.expr, second: ast.expr) -> ast.expr:
+def _with_hooks(body: list[Any], hook: Callable[[Any], Any]) -> list[Any]:
+    """Put an expression before each statement; what has to stand first in its body does."""
+    told: list[Any] = []
+    for number, statement in enumerate(body):
+        future = isinstance(statement, ast.ImportFrom) and statement.module == "__future__"
+        if not future and not (number == 0 and _is_text(statement)):
+            told.append(_expression(hook(statement), statement.lineno))
+        told.append(statement)
+    return told
+
+
+def _parse(source: str) -> Any:
+    return compile(source, "program", "exec", PARSE_ONLY)
+
+
+def _walk(node: ast.AST) -> Iterator[Any]:
+    """Give a node and all in it, those further out first."""
+    waiting = [node]
+    while waiting:
+        node = waiting.pop(0)
+        yield node
+        for field in node._fields:
+            inner = getattr(node, field, None)
+            waiting += [part for part in (inner if isinstance(inner, list) else [inner]) if isinstance(part, ast.AST)]
+
+
+def _is_text(statement: Any) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+
+
+def _call(name: str, line: int, *arguments: Any) -> Any:
+    return _placed(ast.Call(_placed(ast.Name(name, ast.Load()), line), list(arguments), []), line)
+
+
+def _value(value: Any, line: int) -> Any:
+    return _placed(ast.Constant(value), line)
+
+
+def _expression(value: Any, line: int) -> Any:
+    return _placed(ast.Expr(value), line)
+
+
+def _second(first: Any, second: Any) -> Any:
     """Write an expression that works out two, and has the second one's value."""
-    return ast.Subscript(ast.Tuple([first, second], ast.Load()), ast.Constant(1), ast.Load())
+    both = _placed(ast.Tuple([first, second], ast.Load()), first.lineno)
+    return _placed(ast.Subscript(both, _value(1, first.lineno), ast.Load()), first.lineno)
+
+
+def _placed(node: Any, line: int) -> Any:
+    """Say where a node stands, which the compiler asks for."""
+    node.lineno = node.end_lineno = line
+    node.col_offset = node.end_col_offset = 0
+    return node
