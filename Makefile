@@ -14,7 +14,7 @@ TWO_WORKERS = -n 2 --dist loadfile --no-loadscope-reorder
 export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: help setup demo data-preview data-train test test-slow test-oldest test-peers test-quantise test-vllm check bench clean
+.PHONY: help setup demo data-preview data-train test test-slow test-oldest test-peers test-quantise test-vllm check docs bench clean
 
 help:
 	@echo "make setup        environment with everything pinned in constraints.txt"
@@ -28,6 +28,7 @@ help:
 	@echo "make check        ruff and mypy"
 	@echo "make data-preview 200 samples of each dataset the package draws, with a sheet to look at: runs/preview/NAME/preview.html"
 	@echo "make data-train   trains the demo's model of stage 1 on those samples: runs/preview/2_instruct/report.html"
+	@echo "make docs         the guides as a site: runs/docs/index.html"
 	@echo "make bench        every benchmark; figures go into benchmarks/RESULTS.md"
 
 setup: $(VENV)/installed
@@ -100,6 +101,9 @@ check: setup
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy src
+
+docs: setup
+	$(VENV)/bin/mkdocs build --strict --site-dir runs/docs
 
 bench: setup
 	$(VENV)/bin/python -m benchmarks

@@ -39,8 +39,11 @@ def blocks(language):
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory):
-    """A folder with a picture, and at the official name a llava_next checkpoint with stock's processor."""
-    folder = tmp_path_factory.mktemp("readme")
+    return write_workplace(tmp_path_factory.mktemp("readme"))
+
+
+def write_workplace(folder):
+    """Write a picture, conversations, and at the official name a llava_next checkpoint with stock's processor."""
     Image.linear_gradient("L").resize((70, 50)).convert("RGB").save(folder / "fotografia.jpg")
     (folder / "conversas.jsonl").write_text(json.dumps({"messages": CONVERSATION}) + "\n", encoding="utf-8")
     tokenizer = tiny_tokenizer()

@@ -22,6 +22,21 @@ def test_train_trains_and_says_where(amalia, picture, tmp_path, capsys):
     assert (output / "training.json").is_file()
 
 
+@pytest.mark.parametrize("name", ["runs/amalia_vl/1_align", "nowhere", "./nowhere"])
+@pytest.mark.parametrize("command", ["train", "data check", "data mix", "eval run"])
+def test_a_mistyped_folder_is_called_one(command, name, refusal, picture, tmp_path):
+    mixture = tmp_path / "mine.yaml"
+    mixture.write_text("samples: 1\nseed: 0\ncategories: {}\n")
+    words = {
+        "train": [RECIPE, f"model={name}", "--dry-run"],
+        "data check": [str(tmp_path), "--model", name],
+        "data mix": [str(mixture), "--out", str(tmp_path / "o.parquet"), "--model", name],
+        "eval run": ["pope_pt", "--model", name, "--out", str(tmp_path / "eval"), "--data", str(tmp_path)],
+    }
+    said = refusal(*command.split(), *words[command])
+    assert said == f"amalia-vl: there is no directory {name}, and a Hub id is written organisation/name\n"
+
+
 def test_train_names_a_model_that_is_not_there(picture, tmp_path, refusal):
     data = Path(picture).with_name("data.jsonl")
     data.write_text(json.dumps({"messages": TURNS}) + "\n", encoding="utf-8")
@@ -34,7 +49,7 @@ def test_train_names_a_model_that_is_not_there(picture, tmp_path, refusal):
     [
         ([RECIPE, "bach_size=1"], "unknown key 'bach_size' (did you mean 'batch_size'?)"),
         (["gone.yaml"], "No such file or directory: 'gone.yaml'"),
-        ([RECIPE, "data=gone.jsonl"], "gone.jsonl"),
+        ([RECIPE, "model=.", "data=gone.jsonl"], "gone.jsonl"),
     ],
 )
 def test_train_names_what_is_wrong_with_a_recipe(arguments, message, refusal):

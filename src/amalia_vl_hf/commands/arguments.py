@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -59,6 +59,26 @@ def add_command(
     if run is not None:
         parser.set_defaults(run=run, after_stop=after_stop)
     return parser
+
+
+def add_overrides(parser: argparse.ArgumentParser, words: str) -> None:
+    """Let a command take `key=value` words, which `parse` finds wherever they stand.
+
+    Args:
+        parser: Of the command.
+        words: What they are, for `--help`.
+    """
+    parser.add_argument("overrides", metavar="KEY=VALUE", nargs="*", help=words)
+
+
+def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parse a command line; argparse by itself takes words that come after an option for one too many."""
+    parsed, rest = parser.parse_known_args(arguments)
+    if rest and (not hasattr(parsed, "overrides") or not all(re.match(r"[\w.]+=", word) for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        parsed.overrides = [*parsed.overrides, *rest]
+    return parsed
 
 
 def require_model(name: str) -> None:

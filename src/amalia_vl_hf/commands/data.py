@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..data.dataset import FAMILIES, WRITTEN
-from .arguments import GOES_ON, add_command
+from .arguments import GOES_ON, add_command, add_overrides, require_model
 from .failures import UsageError
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def _add_build(steps: Commands) -> None:
     parser = add_command(steps, "build", purpose, BUILD, _build, GOES_ON)
     *names, last = *FAMILIES, *WRITTEN
     parser.add_argument("name", metavar="NAME", help=f"{', '.join(names)} or {last}")
-    parser.add_argument("words", metavar="KEY=VALUE", nargs="*", help="in the place of the recipe's, right after NAME")
+    add_overrides(parser, "in the place of the recipe's: settings.levels=2")
     parser.add_argument("--recipe", metavar="FILE", help="YAML with its roles, who is asked what, and its numbers")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for parquet files, card and plan")
     parser.add_argument("--count", type=int, metavar="N", help="samples to draw; may grow when a build goes on")
@@ -168,9 +168,7 @@ def _add_translate(steps: Commands) -> None:
     purpose = "Translate samples, what must stay masked, each checked; the same command goes on where it was killed."
     parser = add_command(steps, "translate", purpose, TRANSLATE, _translate, GOES_ON)
     parser.add_argument("source", metavar="SRC", help="data file, folder or manifest, in any format of training")
-    parser.add_argument(
-        "words", metavar="KEY=VALUE", nargs="*", help="in the place of the recipe's: settings.method=dpo"
-    )
+    add_overrides(parser, "in the place of the recipe's: settings.method=dpo")
     parser.add_argument("--to", default="pt-PT", metavar="CODE", help="pt-PT, es, fr, de or it (%(default)s)")
     parser.add_argument(
         "--recipe", required=True, metavar="R", help="YAML with the roles: translator, repairer, judge"
@@ -218,9 +216,10 @@ def _check(arguments: argparse.Namespace) -> int:
 
     if arguments.max_length is not None and arguments.model is None:
         raise UsageError("--max-length needs --model, whose processor measures lengths")
+    processor = _processor(arguments.model)
     data = load_samples(arguments.path, arguments.method, every_row=False, images=arguments.images)
     report = CheckReport()
-    checking = check(data, arguments.method, _processor(arguments.model), arguments.max_tiles, arguments.max_length)
+    checking = check(data, arguments.method, processor, arguments.max_tiles, arguments.max_length)
     for checked in tqdm(checking, total=len(data), desc="checking", unit="sample"):
         report.add(checked)
         for finding in checked.findings:
@@ -254,8 +253,8 @@ def _mix(arguments: argparse.Namespace) -> int:
     from ..samples.mixture import draw_mixture, load_mixture
 
     logging.basicConfig(format="%(message)s")  # each sample that is left out is said
-    mixture = load_mixture(arguments.mixture).without(arguments.without)
     processor = _processor(arguments.model)
+    mixture = load_mixture(arguments.mixture).without(arguments.without)
     ruler = partial(measure, processor=processor, max_tiles=arguments.max_tiles) if processor else None
     with logging_redirect_tqdm():  # above the bar, not on its line
         left_out = draw_mixture(mixture, arguments.out, ruler, arguments.workers)
@@ -327,7 +326,7 @@ def _translate(arguments: argparse.Namespace) -> int:
     from ..data.building.recipe import load_build
     from ..data.building.run import build
 
-    words = ["dataset=translation", f"samples={arguments.source}", f"settings.to={arguments.to}", *arguments.words]
+    words = ["dataset=translation", f"samples={arguments.source}", f"settings.to={arguments.to}", *arguments.overrides]
     recipe, out = load_build(arguments.recipe, words), Path(arguments.out)
     if arguments.dry_run:
         return _show_prompts(recipe, out)
@@ -348,7 +347,7 @@ def _recipe(arguments: argparse.Namespace) -> BuildRecipe:
     given = {name: getattr(arguments, name) for name in INPUTS}
     if arguments.recipe:
         return load_build(arguments.recipe, _words(arguments, numbers, given))
-    if arguments.words or arguments.name in WRITTEN or arguments.count is None:
+    if arguments.overrides or arguments.name in WRITTEN or arguments.count is None:
         lacking = "--count" if arguments.count is None and arguments.name in FAMILIES else "--recipe FILE"
         raise UsageError(f"{arguments.name} needs {lacking}")
     texts = [name for name in ("texts", "functions", "invoices") if given[name]]
@@ -372,7 +371,7 @@ def _words(arguments: argparse.Namespace, numbers: dict[str, Any], given: dict[s
         raise UsageError("--recipe says whom to ask; leave --endpoint and --model out")
     said = {**numbers, **given, "licence": arguments.licence}
     named = [f"{name}={value}" for name, value in said.items() if value is not None]
-    return [f"dataset={arguments.name}", *named, *arguments.words]
+    return [f"dataset={arguments.name}", *named, *arguments.overrides]
 
 
 def _endpoint(arguments: argparse.Namespace) -> Endpoint | None:
@@ -426,6 +425,7 @@ def _cost(arguments: argparse.Namespace) -> int:
 def _processor(model: str | None) -> Any:
     if model is None:
         return None
+    require_model(model)
     from ..samples.text_processor import load_processor_of
 
     return load_processor_of(model)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .arguments import GOES_ON, add_command
+from .arguments import GOES_ON, add_command, require_model
 
 if TYPE_CHECKING:
     from ..evaluation.backends import Backend
@@ -114,6 +114,8 @@ def _run(arguments: argparse.Namespace) -> None:
     out = Path(arguments.out)
     if arguments.limit is not None and arguments.limit < 1:
         raise ValueError(f"--limit is {arguments.limit}, but at least one row is needed")
+    if not arguments.endpoint:
+        require_model(arguments.model)
     tasks = _tasks(arguments, out)
     results = evaluate(tasks, _backend(arguments), RunSettings(out, arguments.limit, arguments.seed))
     print(_table(results))

@@ -7,7 +7,7 @@ import os
 import shlex
 from typing import TYPE_CHECKING
 
-from .arguments import add_command
+from .arguments import add_command, add_overrides, require_model
 
 if TYPE_CHECKING:
     from ..training.recipe import Recipe
@@ -27,7 +27,7 @@ def add(commands: Commands) -> None:
     after_stop = "the same command goes on from the last checkpoint"
     parser = add_command(commands, "train", purpose, EXAMPLES, run, after_stop)
     parser.add_argument("recipe", metavar="RECIPE", help="YAML file, or name of one of the package's")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="values in the place of the recipe's")
+    add_overrides(parser, "values in the place of the recipe's")
     parser.add_argument(
         "--dry-run",
         action="store_true",
@@ -49,6 +49,7 @@ def run(arguments: argparse.Namespace) -> None:
     watch_parent()
     options = shlex.split(arguments.launch)
     recipe = load_recipe(arguments.recipe, arguments.overrides)
+    require_model(recipe.model)
     if not arguments.dry_run and needs_launcher(recipe, options):
         start(recipe, options, ["train", arguments.recipe, *arguments.overrides])
     else:
