@@ -24,8 +24,8 @@ pytestmark = pytest.mark.slow
 BROKEN = ("tokens", "lines", "options", "numbers")
 
 
-def build(folder, capsys, translate, repair, more=""):
-    rows = english_samples()
+def build(folder, capsys, translate, repair, more="", count=200):
+    rows = english_samples()[:count]
     (folder / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     out = folder / "out"
     with served(translate) as first, served(repair) as second:
@@ -42,6 +42,10 @@ def build(folder, capsys, translate, repair, more=""):
 def stage(out, name):
     lines = [line for path in sorted((out / "stages" / name).glob("*.jsonl")) for line in path.open(encoding="utf-8")]
     return [entry for entry in map(json.loads, lines) if "id" in entry]
+
+
+def rejections(out):
+    return [json.loads(line) for path in (out / "rejected").glob("*.jsonl") for line in path.open(encoding="utf-8")]
 
 
 def kept(out):
@@ -80,7 +84,6 @@ def test_what_a_real_translator_breaks_is_repaired_or_rejected(tmp_path, capsys)
 def test_a_brazilian_repairer_repairs_nothing_brazilian(tmp_path, capsys):
     """With the same rules into Brazilian Portuguese as repairer, what was refused as Brazilian stays refused."""
     require_apertium()
-    _, out = build(tmp_path, capsys, "neural", "brazilian")
-    signs = [row for row in kept(out) if "ônibus" in json.dumps(row["messages"], ensure_ascii=False)]
-    assert signs == []
-    assert any(entry.get("reason") == "Brazilian" for entry in stage(out, "assemble"))
+    _, out = build(tmp_path, capsys, "neural", "brazilian", count=60)
+    assert not [row for row in kept(out) if "ônibus" in json.dumps(row["messages"], ensure_ascii=False)]
+    assert Counter(entry["reason"] for entry in rejections(out))["Brazilian"] > 5
