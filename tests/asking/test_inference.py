@@ -403,6 +403,15 @@ def test_one_poisonous_request_does_not_stop_the_others(tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_an_address_where_nobody_listens_is_given_up_within_ten_seconds(tmp_path):
+    """A server that has answered before is waited for longer: it may be starting again."""
+    with ModelServer() as gone:
+        pass
+    with pytest.raises(EndpointError, match=r"is not there: ConnectError.*is the server running"):
+        answer_all(questions(3), Endpoint(gone.url, "amalia"), tmp_path, "a")
+    assert endpoint_module.AT_FIRST + 2 <= 10
+
+
 @pytest.mark.usefixtures("_impatient")
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_a_server_that_answers_nobody_any_more_ends_the_run_and_costs_no_document(tmp_path, status, capfd):

@@ -30,6 +30,7 @@ PAUSES = (0.5, 30.0)  # s, before the second try and at most; doubled each time
 LONGEST_WAIT = 60.0  # s, however long a server asks to wait
 CONNECT, TIMEOUT = 10.0, 300.0  # s, for a connection and for a whole answer
 PATIENCE = 120.0  # s a server may be away, or answer nobody, before the run ends
+AT_FIRST = 8.0  # s in which nobody listens at an address that has never answered: it is wrong, or nothing runs there
 LARGEST = 2**24  # bytes of an answer
 BAD_REQUEST = (400, 413, 422)  # what is asked is wrong, not how or whom
 LATER = (408, 409, 425, 429)  # and every 5xx: another try may do
@@ -60,12 +61,14 @@ class _FailedTryError(Exception):
         reason: What went wrong.
         busy: The server was not there for it, so it says nothing about the request.
         wait: Seconds after which the server wants to be asked again.
+        absent: Nobody listened at the address.
     """
 
-    def __init__(self, reason: str, busy: bool = False, wait: float | None = None) -> None:
+    def __init__(self, reason: str, busy: bool = False, wait: float | None = None, absent: bool = False) -> None:
         super().__init__(reason)
-        self.busy = busy
+        self.busy = busy or absent
         self.wait = wait
+        self.absent = absent
 
 
 class _RefusedRequestError(Exception):
@@ -142,7 +145,7 @@ class Client:
             raise _FailedTryError(f"no whole answer within {self.timeout:g} s") from None
         except httpx.RequestError as error:
             absent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
-            raise _FailedTryError(self._clean(f"{type(error).__name__}: {error}"), busy=absent) from error
+            raise _FailedTryError(self._clean(f"{type(error).__name__}: {error}"), absent=absent) from error
         del content  # a picture, perhaps
         if status == 200:
             reply = self._read(body, name, time.monotonic() - begun)
@@ -189,12 +192,18 @@ class Client:
         """Wait before the next try, or end the run where the server has been away for too long."""
         if failure.busy:
             self.away_since = min(self.away_since, time.monotonic())
+            if self._never_there(failure) and time.monotonic() - self.away_since > AT_FIRST:
+                await self._end(f"is not there: {failure}; is the server running, and is that its address?")
             if time.monotonic() - self.away_since > PATIENCE:
                 await self._end(f"has answered nobody for {PATIENCE:g} s; last {failure}")
         first, longest = PAUSES
+        longest = min(longest, 1.0) if self._never_there(failure) else longest
         # Of different lengths, or requests that were turned away together would come back together.
         pause = min(first * 2 ** min(tries - 1, 30), longest) * random.uniform(0.5, 1)  # noqa: S311
         await asyncio.sleep(pause if failure.wait is None else min(failure.wait, LONGEST_WAIT))
+
+    def _never_there(self, failure: _FailedTryError) -> bool:
+        return failure.absent and self.answered_at == -math.inf
 
     async def _prove(self, payload: Mapping[str, Any], since: float, name: str) -> None:
         """Find out whether the server still answers anybody, or end the run: it is not the request's fault then.
