@@ -232,6 +232,8 @@ def _write_counts(rng: random.Random, shape: ChartShape, at: int) -> Content:
     count, rows = rng.randint(*shape.categories), rng.randint(*shape.series)
     if table.series == "years" and not table.run and (shape.ordered or rng.random() < BY_YEAR):
         return _write_years(rng, shape, table, at)
+    if shape.added and shape.series[0] > 1 and table.series in ("years", "inventories"):
+        raise RejectedError("years on top of one another", table.key)
     if shape.ordered and not table.run:
         raise RejectedError("categories without an order", table.key)
     place = rng.choice([one for one in places() if not table.needs or table.needs in one.has])
