@@ -3,7 +3,7 @@
 `inspect_images` is the command `amalia-vl inspect`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -268,7 +268,20 @@ def _total(visual_tokens: int, count: int, kind: str = "image") -> str:
     )
 
 
-def draw_tiles(image: Any, image_processor: AmaliaVLImageProcessor, max_tiles: int | None = None) -> Image.Image:
+def describe_tiles(report: ImageReport) -> str:
+    """Say in one line what a drawing of tiles shows."""
+    rows, cols = report.layout.grid
+    tiles = f"thumbnail (0) and {rows} x {cols} tiles" if rows else "thumbnail (0), no tiles"
+    hatched = "; hatched: padding that is cut" if report.layout.pad_rows or report.layout.pad_cols else ""
+    return f"{tiles}: {report.visual_tokens} visual tokens{hatched}"
+
+
+def draw_tiles(
+    image: Any,
+    image_processor: AmaliaVLImageProcessor,
+    max_tiles: int | None = None,
+    caption: Callable[[ImageReport], str] = describe_tiles,
+) -> Image.Image:
     """Draw an image as the model sees it: thumbnail and tiles apart, numbered in the order of `pixel_values`.
 
     Padding is black; what of it the model cuts before the decoder is hatched.
@@ -277,6 +290,7 @@ def draw_tiles(image: Any, image_processor: AmaliaVLImageProcessor, max_tiles: i
         image: Anything the image processor reads.
         image_processor: Says how images are tiled.
         max_tiles: Most tiles, if not the processor's own.
+        caption: Words the line below the drawing.
 
     Raises:
         ValueError: If the image cannot be used.
@@ -294,10 +308,8 @@ def draw_tiles(image: Any, image_processor: AmaliaVLImageProcessor, max_tiles: i
         row, col = divmod(index, cols)
         tile = canvas.crop((col * side, row * side, (col + 1) * side, (row + 1) * side))
         _place(sheet, tile, (3 * GAP + (1 + col) * step, GAP + row * step), number=index + 1)
-    tiles = f"thumbnail (0) and {rows} x {cols} tiles" if rows else "thumbnail (0), no tiles"
-    hatched = "; hatched: padding that is cut" if report.layout.pad_rows or report.layout.pad_cols else ""
-    caption = f"{tiles}: {report.visual_tokens} visual tokens{hatched}"
-    ImageDraw.Draw(sheet).text((GAP, sheet.height - 1.2 * GAP), caption, INK, ImageFont.load_default(16), anchor="ls")
+    below = (GAP, sheet.height - 1.2 * GAP)
+    ImageDraw.Draw(sheet).text(below, caption(report), INK, ImageFont.load_default(16), anchor="ls")
     return sheet
 
 

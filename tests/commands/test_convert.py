@@ -164,3 +164,11 @@ def test_each_conversion_explains_itself(conversion, capsys):
         run(conversion, "--help")
     assert stopped.value.code == 0
     assert "DIR" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("method", ["fp8", "w4a16"])
+def test_quantise_names_where_the_methods_of_llm_compressor_are(amalia, tmp_path, refusal, method):
+    said = refusal("convert", "quantise", str(amalia), "--out", str(tmp_path / "out"), "--method", method)
+    assert f"{method} is written by llm-compressor" in said
+    assert "docs/serve.md" in said
+    assert not (tmp_path / "out").exists()

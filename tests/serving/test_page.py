@@ -9,6 +9,7 @@ from contextlib import closing
 
 import pytest
 
+from amalia_vl_hf.inspection import inspect_image
 from amalia_vl_hf.processing.image_processing_amalia_vl import AmaliaVLImageProcessor
 from amalia_vl_hf.serving.boxes import boxes_in, draw_boxes
 from tests.serving.test_server import data_url, picture
@@ -24,6 +25,21 @@ def test_boxes_are_read_in_every_convention_and_drawn_at_the_pictures_size():
     drawn = draw_boxes(picture(200, 100, "black"), [same])
     assert drawn.size == (200, 100)
     assert drawn.getpixel((20, 20)) == drawn.getpixel((99, 59)) == (230, 25, 75)
+
+
+@pytest.mark.parametrize(
+    ("most", "said"),
+    [
+        (4, "miniatura (0) e 2 x 2 mosaicos: 70 tokens visuais; tracejado: margem cortada"),
+        (0, "miniatura (0), sem mosaicos: 17 tokens visuais"),
+    ],
+)
+def test_the_drawing_of_tiles_is_captioned_in_portuguese(most, said):
+    pytest.importorskip("gradio")
+    from amalia_vl_hf.serving.page import tiles_in_portuguese
+
+    processor = AmaliaVLImageProcessor(size=32, patch_size=8, max_tiles=4)
+    assert tiles_in_portuguese(inspect_image(picture(64, 44), processor, most)) == said
 
 
 class SlowServer:

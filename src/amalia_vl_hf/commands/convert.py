@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .arguments import add_command
+from .failures import UsageError
 
 if TYPE_CHECKING:
     from ..conversion.checkpoints import Conversion
@@ -18,6 +19,7 @@ IMPORT = "  amalia-vl convert import amalia-llm/AMALIA-VL-DPO --out models/amali
 EXPORT = "  amalia-vl convert export models/amalia-vl --out models/amalia-vl-llava-next"
 VERIFY = "  amalia-vl convert verify amalia-llm/AMALIA-VL-DPO models/amalia-vl --json models/amalia-vl/verify.json"
 KINDS = "amalia_vl, llava_next or llava_onevision"
+BY_LLM_COMPRESSOR = ("fp8", "w4a16")
 QUANTISE = "  amalia-vl convert quantise runs/demo/3_prefer --out runs/int8 --method int8"
 
 
@@ -168,12 +170,19 @@ def _add_quantise(conversions: Commands) -> None:
     parser.add_argument("--revision", help="branch, tag or commit of the Hub id")
     parser.add_argument("--out", required=True, metavar="DIR", help="directory to write; must not exist yet")
     parser.add_argument(
-        "--method", required=True, choices=("int8", "nf4"), help="8 bits by torchao, or 4 by bitsandbytes"
+        "--method",
+        required=True,
+        choices=("int8", "nf4", *BY_LLM_COMPRESSOR),
+        help="8 bits by torchao, 4 by bitsandbytes; fp8 and w4a16 are llm-compressor's, see docs/serve.md",
     )
     parser.add_argument("--images", metavar="DIR", help="pictures to measure on (made-up ones when left out)")
 
 
 def _quantise(arguments: argparse.Namespace) -> int:
+    if arguments.method in BY_LLM_COMPRESSOR:
+        raise UsageError(
+            f"{arguments.method} is written by llm-compressor, in an environment of its own: docs/serve.md has the way"
+        )
     from ..conversion.provenance import RECORD
     from ..conversion.quantise import quantise_checkpoint
     from ..training.recipe import TRAINING_LOG

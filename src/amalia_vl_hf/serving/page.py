@@ -16,7 +16,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 import gradio as gr
 from PIL import Image
 
-from ..inspection import draw_tiles
+from ..inspection import ImageReport, draw_tiles
 from ..processing.image_loading_amalia_vl import load_image
 from ..processing.image_processing_amalia_vl import AmaliaVLImageProcessor
 from .boxes import boxes_in, draw_boxes
@@ -49,7 +49,9 @@ def build_page(
     tiling = image_processor or AmaliaVLImageProcessor()
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_height=True) as page:
         boxes = gr.Image(label="Caixas na imagem", interactive=False, render=False, visible=False)
-        tiles = gr.Gallery(label="Como a imagem é dividida", render=False, visible=False)
+        tiles = gr.Gallery(
+            label="Como a imagem é dividida", columns=1, object_fit="contain", render=False, visible=False
+        )
         cost = gr.Markdown(render=False)
         system = gr.Textbox(label="Instrução de sistema", lines=2, render=False)
         most_tiles = gr.Slider(0, tiling.max_tiles, tiling.max_tiles, step=1, label="Máximo de mosaicos", render=False)
@@ -115,7 +117,7 @@ def answer_steps(
         OSError: Nobody answers there.
     """
     chat, pictures = chat_of(turns, system)
-    drawings = [draw_tiles(picture, tiling, most_tiles) for picture in pictures]
+    drawings = [draw_tiles(picture, tiling, most_tiles, tiles_in_portuguese) for picture in pictures]
     hidden = gr.update(visible=False)
     began, answer, tokens = time.monotonic(), "", None
     yield answer, hidden, gr.update(value=drawings, visible=True) if drawings else hidden, "a responder…"
@@ -127,6 +129,14 @@ def answer_steps(
     picture = gr.update(value=draw_boxes(pictures[-1], boxes), visible=True) if boxes else hidden
     counted = f"{tokens} tokens de pergunta e imagens" if tokens else "tokens desconhecidos"
     yield answer, picture, gr.skip(), f"{counted}, {time.monotonic() - began:.1f} s"
+
+
+def tiles_in_portuguese(report: ImageReport) -> str:
+    """Say in one line what the drawing of an image's tiles shows."""
+    rows, cols = report.layout.grid
+    tiles = f"miniatura (0) e {rows} x {cols} mosaicos" if rows else "miniatura (0), sem mosaicos"
+    hatched = "; tracejado: margem cortada" if report.layout.pad_rows or report.layout.pad_cols else ""
+    return f"{tiles}: {report.visual_tokens} tokens visuais{hatched}"
 
 
 def chat_of(turns: Sequence[Mapping[str, Any]], system: str | None) -> tuple[Chat, list[Image.Image]]:
