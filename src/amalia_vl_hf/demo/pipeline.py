@@ -21,6 +21,7 @@ from .backbones.decoder import demo_texts, warmed_up_decoder
 from .backbones.sizes import BackboneSizes
 from .backbones.tokenizer import train_tokenizer
 from .backbones.tower import warmed_up_tower
+from .moving_scenes import write_moving_set
 from .report import write_report
 from .results import (
     STAGES,
@@ -30,6 +31,8 @@ from .results import (
     targets,
 )
 from .scene_sets import SetSizes, write_sets
+
+MOVING = {"train": 24, "test": 8}  # clips, to look at and to try a stage of videos on; the demo trains on pictures
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,8 @@ def run(out: Path, seed: int, sizes: DemoSizes = FULL) -> list[Result]:
     logging.disable_progress_bar()  # of loading and saving; ours stay
     began = time.monotonic()
     write_sets(out / "data", seed, sizes.sets)
+    for split, clips in MOVING.items():
+        write_moving_set(out / "data" / f"moving_{split}", seed, clips, split)
     _compose(out, seed, sizes.backbones)
     before = "0_base"
     for stage in STAGES:
