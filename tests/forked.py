@@ -1,5 +1,6 @@
 """Processes without an interpreter's start: its imports take longer than what most tests do in it."""
 
+import gc
 import os
 import traceback
 from collections.abc import Callable
@@ -15,6 +16,7 @@ def forked(work: Callable[[], Any]) -> int:
     Returns:
         The process id; whoever started it has to wait for it.
     """
+    gc.collect()  # what has threads of its own, such as a frame of a video, is taken apart where they are
     child = os.fork()
     if child == 0:
         code = 1

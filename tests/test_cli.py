@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from amalia_vl_hf import __version__, cli
-from amalia_vl_hf.commands.arguments import parse
 from benchmarks.imports import every_command
 
 ROOT = Path(__file__).parents[1]
@@ -89,9 +88,9 @@ def test_arguments_are_refused_in_one_line(words, message, capsys):
 def test_key_value_words_may_stand_anywhere(capsys):
     parser = cli._parser()
     for words in (["a=1", "--dry-run", "b.c=2"], ["--dry-run", "a=1", "b.c=2"], ["a=1", "b.c=2", "--dry-run"]):
-        parsed = parse(parser, ["train", "tiny/1_align", *words])
+        parsed = parser.parse_args(["train", "tiny/1_align", *words])
         assert (parsed.recipe, parsed.overrides, parsed.dry_run) == ("tiny/1_align", ["a=1", "b.c=2"], True)
     for line in (["train", "R", "--dry-run", "more"], ["inspect", "a.png", "--max-tiles", "3", "a=1", "--nothing"]):
         with pytest.raises(SystemExit):
-            parse(parser, line)
+            parser.parse_args(line)
         assert "unrecognized arguments" in capsys.readouterr().err

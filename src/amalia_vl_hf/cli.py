@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from . import __version__
-from .commands.arguments import Parser, parse
+from .commands.arguments import Parser
 from .commands.failures import close_progress_bars, explain, told_launcher
 
 COMMANDS = (
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit code: 0; 1 for checkpoints that differ, or samples that cannot be used; 2 for what the user has to put
         right; 130 for Ctrl-C.
     """
-    parsed = parse(_parser(), arguments)
+    parsed = _parser().parse_args(arguments)
     try:
         return parsed.run(parsed) or 0
     except (Exception, KeyboardInterrupt) as error:

