@@ -27,7 +27,7 @@ class Parser(argparse.ArgumentParser):
         """End the process with exit code 2."""
         self.exit(2, f"amalia-vl: {message}; see `{self.prog} --help`\n")
 
-    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """Parse a command line; argparse by itself takes `key=value` that comes after an option for one too many."""
         parsed, rest = self.parse_known_args(args, namespace)
         if rest and (not hasattr(parsed, "overrides") or not all(re.match(r"[\w.]+=", word) for word in rest)):

@@ -50,7 +50,6 @@ def run(arguments: argparse.Namespace) -> None:
     options = shlex.split(arguments.launch)
     recipe = load_recipe(arguments.recipe, arguments.overrides)
     if not arguments.dry_run and needs_launcher(recipe, options):
-        require_model(recipe.model)
         start(recipe, options, ["train", arguments.recipe, *arguments.overrides])
     else:
         _train_here(recipe, arguments.dry_run)
