@@ -165,7 +165,7 @@ def test_ctrl_c_in_a_terminal(tmp_path):
         [sys.executable, "-m", "amalia_vl_hf.cli", *words], stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     until = time.monotonic() + 120
-    while not (tmp_path / "out" / "logs").exists() and time.monotonic() < until:
+    while not (tmp_path / "out" / "plan.json").exists() and time.monotonic() < until:
         time.sleep(0.05)
     time.sleep(0.5)  # workers are importing
     os.killpg(process.pid, signal.SIGINT)

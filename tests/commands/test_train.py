@@ -23,7 +23,7 @@ def test_train_trains_and_says_where(amalia, picture, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("name", ["runs/amalia_vl/1_align", "nowhere", "./nowhere"])
-@pytest.mark.parametrize("command", ["train", "data check", "data mix", "eval run"])
+@pytest.mark.parametrize("command", ["train", "data check", "data mix"])
 def test_a_mistyped_folder_is_called_one(command, name, refusal, picture, tmp_path):
     mixture = tmp_path / "mine.yaml"
     mixture.write_text("samples: 1\nseed: 0\ncategories: {}\n")
@@ -31,7 +31,6 @@ def test_a_mistyped_folder_is_called_one(command, name, refusal, picture, tmp_pa
         "train": [RECIPE, f"model={name}", "--dry-run"],
         "data check": [str(tmp_path), "--model", name],
         "data mix": [str(mixture), "--out", str(tmp_path / "o.parquet"), "--model", name],
-        "eval run": ["pope_pt", "--model", name, "--out", str(tmp_path / "eval"), "--data", str(tmp_path)],
     }
     said = refusal(*command.split(), *words[command])
     assert said == f"amalia-vl: there is no directory {name}, and a Hub id is written organisation/name\n"

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tqdm import tqdm
 from transformers import TrainerCallback
 
 import amalia_vl_hf
 from amalia_vl_hf import cli
-from amalia_vl_hf.training import checkpoints, run
+from amalia_vl_hf.training import checkpoints, progress, run
 from amalia_vl_hf.training.building import build_trainer
 from amalia_vl_hf.training.checkpoints import (
     COMPLETE,
@@ -215,8 +216,16 @@ def test_checkpoints_of_a_version_without_digests_are_gone_on_from(stopped, tmp_
     assert f"going on from {tmp_path / 'run.partial' / 'checkpoint-4'}" in caplog.messages
 
 
-def test_the_bar_of_a_resumed_run_begins_where_it_goes_on(stopped, tmp_path, capsys):
+class Shown(tqdm):
+    """A bar, though nobody looks at a terminal."""
+
+    def __init__(self, **options):
+        super().__init__(**{**options, "disable": False})
+
+
+def test_the_bar_of_a_resumed_run_begins_where_it_goes_on(stopped, tmp_path, capsys, monkeypatch):
     _, partial, recipe_at = stopped
+    monkeypatch.setattr(progress, "tqdm", Shown)
     shutil.copytree(partial, tmp_path / "run.partial")
     assert cli.main(command(recipe_at(tmp_path / "run"))[3:]) == 0
     bars = [line for line in capsys.readouterr().err.replace("\r", "\n").splitlines() if "/6 [" in line]

@@ -114,9 +114,9 @@ def _run(arguments: argparse.Namespace) -> None:
     out = Path(arguments.out)
     if arguments.limit is not None and arguments.limit < 1:
         raise ValueError(f"--limit is {arguments.limit}, but at least one row is needed")
+    tasks = _tasks(arguments, out)
     if not arguments.endpoint:
         require_model(arguments.model)
-    tasks = _tasks(arguments, out)
     results = evaluate(tasks, _backend(arguments), RunSettings(out, arguments.limit, arguments.seed))
     print(_table(results))
 

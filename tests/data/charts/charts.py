@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import random
+from contextlib import suppress
 from decimal import Decimal
 
 from amalia_vl_hf.data.charts.content import Content
 from amalia_vl_hf.data.charts.questions import LETTERS, Panel
-from amalia_vl_hf.data.charts.templates import TEMPLATES
+from amalia_vl_hf.data.charts.templates import TEMPLATES, draw_chart
 from amalia_vl_hf.data.charts.topics import write_content
+from amalia_vl_hf.data.dataset import RejectedError
 
 TOWNS = Content(
     "Visitantes dos museus", "cidade", "Visitantes", "", ("Braga", "Faro", "Beja", "Viseu"), ("Visitantes",),
@@ -22,8 +24,13 @@ RAIN = Content(
 
 
 def seeded(template, seed, language="pt"):
+    """Draw a content that the template can show: what it cannot, a build draws anew as well."""
     rng = random.Random(f"{template} {seed}")
-    return Panel(template, write_content(rng, TEMPLATES[template].shape, language))
+    while True:
+        panel = Panel(template, write_content(rng, TEMPLATES[template].shape, language))
+        with suppress(RejectedError):
+            draw_chart(template, panel.content, random.Random(seed))
+            return panel
 
 
 def as_model(content):
