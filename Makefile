@@ -81,7 +81,7 @@ test: setup
 	$(VENV)/bin/python -m pytest $(TWO_WORKERS)
 
 test-slow: setup
-	$(VENV)/bin/python -m pytest $(TWO_WORKERS) -m slow
+	$(VENV)/bin/python -m pytest $(TWO_WORKERS) -m slow $(SLOW)
 
 test-oldest: $(FLOOR)/installed
 	$(FLOOR)/bin/python -m pytest $(TWO_WORKERS) tests/modeling tests/processing tests/conversion/test_compose.py \
