@@ -28,7 +28,7 @@ from amalia_vl_hf.samples.loading import load_samples
 from amalia_vl_hf.training.recipe import load_recipe
 from amalia_vl_hf.training.run import train
 
-TRAIN_CLIPS, EPOCHS, RATE = 600, 12, 2e-3  # 456 steps of 32
+TRAIN_CLIPS, EPOCHS, RATE = 600, 20, 2e-3  # 760 steps of 32
 
 
 def test_figures_go_where_the_rows_say():
