@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from .arguments import Commands
 
 DEMO_MODEL = "runs/demo/3_prefer"
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 CLIPS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".ogv", ".flv", ".wmv", ".3gp")
 Answers = Callable[[Sequence[str]], Iterator[str]]  # images to the pieces of an answer
 EXAMPLES = """\
@@ -78,6 +77,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _list_images(names: Sequence[str]) -> list[str]:
     """Replace folders by the image files in them, by name."""
+    from ..processing.decoding_amalia_vl import SUFFIXES
+
     listed = []
     for name in names:
         inside = sorted(str(path) for path in Path(name).iterdir()) if Path(name).is_dir() else [name]

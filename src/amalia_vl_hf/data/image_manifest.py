@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..disk import digests, fingerprint, whole_file
+from ..processing.decoding_amalia_vl import SUFFIXES
 from ..samples.images import located
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
 LARGEST = 2**26  # bytes of an image; larger files are left out
 ROW_GROUP = 10_000  # rows; those of one shard lie in one or two groups
 SCHEMA = pa.schema({

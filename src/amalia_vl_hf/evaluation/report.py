@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
@@ -14,12 +12,12 @@ from typing import Any
 from PIL import Image, ImageDraw
 
 from .. import disk
-from ..pages import page
+from ..pages import page, picture
 from .counting.scoring import reference_box
 from .parsing import box
 from .recount import read_benchmark, read_items
 from .results import read_run, table3
-from .run import ITEMS, PICTURES, SCORES
+from .run import ITEMS, PICTURES, SCORES, SIDE
 from .tasks import AMALIA_VL_EVAL_PT, PROTOCOLS, Benchmark
 
 WIDTH, BAR = 560, 18  # of the figure, and of one task in it
@@ -187,9 +185,7 @@ def _picture(folder: Path, task: Benchmark, item: Mapping[str, Any]) -> str:
                 draw.rectangle(
                     [left * size[0], top * size[1], right * size[0], bottom * size[1]], outline=colour, width=2
                 )
-    encoded = io.BytesIO()
-    image.save(encoded, format="JPEG", quality=80)
-    return f'<img loading=lazy alt="" src="data:image/jpeg;base64,{base64.b64encode(encoded.getvalue()).decode()}">'
+    return picture(image, str(item["question"]), SIDE)
 
 
 _STYLE = """

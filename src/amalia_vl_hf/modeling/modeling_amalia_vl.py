@@ -248,12 +248,9 @@ class AmaliaVLModel(AmaliaVLPreTrainedModel):
             inputs_embeds = self.get_input_embeddings()(text)
         shown = {**encoded, **self.encode_visuals(given, encoded)}
         shown = {kind: each for kind, each in shown.items() if sum(map(len, each.pooler_output or ())) > 0}
-        for kind, features in shown.items():
-            visual = torch.cat(list(features.pooler_output or ())).to(inputs_embeds)  # (visual tokens, d_text)
-            marked = getattr(features, "slots", None)  # by `generate`, which knows what the prompt was
-            slots = self.slots(text, kind) if marked is None else marked
-            inputs_embeds = put_visual_tokens(inputs_embeds, slots, visual, kind)
-        if not shown:
+        if shown:
+            inputs_embeds = self._put_into_slots(shown, text, inputs_embeds)
+        else:
             inputs_embeds = self._touch_vision_modules(inputs_embeds, past_key_values)
         return self.language_model(
             inputs_embeds=inputs_embeds,
@@ -263,6 +260,17 @@ class AmaliaVLModel(AmaliaVLPreTrainedModel):
             use_cache=use_cache,
             **kwargs,
         )
+
+    def _put_into_slots(
+        self, shown: Mapping[str, BaseModelOutputWithPooling], text: torch.Tensor, inputs_embeds: torch.Tensor
+    ) -> torch.Tensor:
+        """Puts the visual tokens of each kind into its slots of `text`, ids or embeddings."""
+        for kind, features in shown.items():
+            visual = torch.cat(list(features.pooler_output or ())).to(inputs_embeds)  # (visual tokens, d_text)
+            marked = getattr(features, "slots", None)  # by `generate`, which knows what the prompt was
+            slots = self.slots(text, kind) if marked is None else marked
+            inputs_embeds = put_visual_tokens(inputs_embeds, slots, visual, kind)
+        return inputs_embeds
 
     def slots(self, text: torch.Tensor, kind: str) -> torch.Tensor:
         """Marks the `<image>` or `<video>` positions, `(batch, tokens)`, of ids `(batch, tokens)` or embeddings."""

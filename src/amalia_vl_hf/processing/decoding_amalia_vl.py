@@ -29,7 +29,13 @@ PIXELS_A_BYTE = 1024  # beyond those: deflate's limit in grey; 8 times as many i
 PHOTO_PIXELS_A_BYTE = 512  # of formats that write one colour down in a few bytes, and take most memory
 MAX_SCAN_PIXELS = 2**30  # pixels times scans of a progressive JPEG: about 3 s; a photo has 10 scans
 DECODE_BYTES = 9 * MAX_PIXELS  # memory that decoding may take, of all threads together
-FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP", "DIB", "TIFF", "JPEG2000", "PPM", "TGA", "ICO")
+# What is read, and how its files are called.
+SUFFIX_OF = {
+    **{"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp", "AVIF": ".avif", "GIF": ".gif", "BMP": ".bmp", "DIB": ".dib"},
+    **{"TIFF": ".tif", "JPEG2000": ".jp2", "PPM": ".ppm", "TGA": ".tga", "ICO": ".ico"},
+}
+FORMATS = tuple(SUFFIX_OF)
+SUFFIXES = (*SUFFIX_OF.values(), ".jpeg", ".tiff")  # by which a folder's images are known
 
 _DECODER_BYTES = {"JPEG2000": 20, "WEBP": 16, "AVIF": 16, "TIFF": 12, "HEIF": 16}  # a pixel, as measured; others 9
 _GIF_PIXELS_A_BYTE = 2560  # LZW's longest run, 3,840 pixels, in a code of 12 bits

@@ -25,12 +25,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from .addresses_amalia_vl import DownloadLimits, FetchError
-from .decoding_amalia_vl import RefusedImageError
+from .decoding_amalia_vl import SUFFIXES, RefusedImageError
 from .image_loading_amalia_vl import describe, load_image, locate, require_file
 from .video_decoding_amalia_vl import Timeline, decode_frames, read_timeline
 
 LIMITS = DownloadLimits(max_bytes=500_000_000, seconds=300.0)
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".avif")  # files that are frames, not videos
+PICTURES = tuple(suffix for suffix in SUFFIXES if suffix != ".gif")  # files that are frames, not videos
 
 
 class Sampling(NamedTuple):

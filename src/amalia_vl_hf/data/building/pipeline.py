@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ...disk import PARTIAL, whole_file
+from ...disk import PARTIAL, write_file
 from ..prompts import prompts_hash
 from ..steps import Item, Outcome, Rejected, Step
 from .recipe import BuildRecipe
@@ -225,8 +225,7 @@ def put_stage(folder: Path, shard: int, source: str, content: bytes) -> StageFil
     folder.mkdir(parents=True, exist_ok=True)
     holds = hashlib.sha256(content).hexdigest()[:16]
     path = folder / f"{shard:05}.{source}.{holds}.jsonl"
-    with whole_file(path) as scratch:
-        scratch.write_bytes(content)
+    write_file(path, content)
     for old in folder.glob(f"{shard:05}.*.jsonl"):
         if old != path and not old.name.endswith(PARTIAL):
             old.unlink(missing_ok=True)

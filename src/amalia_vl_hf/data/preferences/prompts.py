@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from ...disk import fingerprint, new_directory, write_file, write_json
+from ...processing.decoding_amalia_vl import SUFFIX_OF, read_header
 from ...processing.image_loading_amalia_vl import load_image
 from ...samples.loading import load_samples, require_readable
 from ...variety.text import is_portuguese
@@ -29,7 +29,6 @@ from ..steps import StepRequest
 from .rules import names_boxes
 
 PROMPTS, DRAWN = "prompts.jsonl", "drawn.json"
-_SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif", "BMP": ".bmp", "TIFF": ".tif"}
 
 Turn = dict[str, str]
 
@@ -199,7 +198,7 @@ def _keep_image(cell: Any, folder: Path, number: int) -> str:
     try:
         encoded = Path(cell).read_bytes() if isinstance(cell, str | Path) else bytes(cell["bytes"])
         load_image(encoded, number)
-        suffix = _SUFFIXES[Image.open(io.BytesIO(encoded)).format or ""]
+        suffix = SUFFIX_OF[read_header(io.BytesIO(encoded)).format or ""]
     except (ValueError, OSError, KeyError, TypeError) as error:
         raise RejectedError("an image that cannot be read", str(error)[:200]) from error
     name = hashlib.sha256(encoded).hexdigest()
