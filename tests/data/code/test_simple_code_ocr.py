@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from amalia_vl_hf.data.code import simple_code_ocr
+from amalia_vl_hf.data.code.code_pictures import SUFFIXES
 from amalia_vl_hf.data.code.functions import Function
 from amalia_vl_hf.data.code.simple_code_ocr import IN_FENCE, NO_NUMBERS, QUESTIONS
 from amalia_vl_hf.data.dataset import RejectedError
@@ -39,12 +40,18 @@ def test_both_languages_both_formats_and_line_numbers_come_up(rows):
     assert {truth(row)["picture"]["numbered"] for row in rows} == {True, False}
 
 
+def test_all_of_codesearchnets_languages_come_up(rows):
+    languages = [truth(row)["language"] for row in rows]
+    assert set(languages) == set(SUFFIXES)
+    assert max(map(languages.count, languages)) < 0.5 * SAMPLES
+
+
 def test_the_answer_is_the_code_in_a_fence_where_one_is_asked_for(rows):
     for row in rows:
         question, answer = (turn["content"] for turn in row["messages"])
         code = truth(row)["code"]
         fenced = IN_FENCE[row["language"]] in question
-        assert answer == (f"```python\n{code}\n```" if fenced else code)
+        assert answer == (f"```{truth(row)['language']}\n{code}\n```" if fenced else code)
 
 
 def test_code_that_has_a_fence_is_not_put_into_one():
@@ -81,13 +88,14 @@ def test_a_function_that_no_picture_holds_is_rejected():
 def test_the_validator_sees_other_code(rows):
     for row in rows[:8]:
         answer = row["messages"][1]["content"]
-        for spoilt in (answer + "x", answer.replace("    ", "   ", 1), answer.replace("def", "class", 1), ""):
+        for spoilt in (answer + "x", answer.replace("  ", " ", 1), answer.replace("(", "[", 1), ""):
             assert "is not the function" in simple_code_ocr.faults(with_answer(row, spoilt))[0]
-    row = with_truth(rows[0], code=truth(rows[0])["code"] + "\n    pass")
+    python = next(row for row in rows if truth(row)["language"] == "python")  # the one language that is parsed
+    row = with_truth(python, code=truth(python)["code"] + "\n    pass")
     assert "are not those of the code" in simple_code_ocr.faults(row)[0]
     source = "def f(:\n    pass"
     lines = [[text, 0, 0, 1, 1] for text in source.split("\n")]
-    row = with_truth(with_answer(rows[0], source), code=source, picture={**truth(rows[0])["picture"], "lines": lines})
+    row = with_truth(with_answer(python, source), code=source, picture={**truth(python)["picture"], "lines": lines})
     assert "is not the function" in simple_code_ocr.faults(row)[-1]
 
 

@@ -1,7 +1,7 @@
 """SimpleCodeOCR: write the code that a picture shows, letter by letter (paper, section 5.1).
 
-The paper renders 300,000 functions of CodeSearchNet for naive transcription. Here they are the user's, in any of
-its six languages, or seeded ones in Python.
+The paper renders 300,000 functions of CodeSearchNet for naive transcription. Here they are the user's or seeded ones,
+in any of its six languages.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from ..dataset import Box, DatasetRow, DrawnSample, Exchange, Materials, ModelSt
 from ..languages import Language
 from ..rows import exchange, open_picture, png, truth_of
 from .code_pictures import draw_code, line_boxes, picture_faults
-from .functions import draw_function, read_function
+from .elsewhere import write_any_function
+from .functions import Function, draw_function, read_function
 
 NAME = "simple-code-ocr"
 TITLE = "SimpleCodeOCR"
-VERSION = 2
+VERSION = 3
 USES: tuple[str, ...] = ("functions",)
-SUMMARY = "Transcription of functions drawn in many themes, asked in Portuguese and in English."
+SUMMARY = "Transcription of functions in six programming languages, in many themes, asked in Portuguese and English."
 STEPS: tuple[ModelStep, ...] = ()
 
 FENCED = 0.4  # of the answers
@@ -55,9 +56,9 @@ def draw(rng: Random, index: int, materials: Materials) -> DrawnSample:
     Raises:
         RejectedError: A picture cannot hold the function.
     """
-    every = getattr(materials.functions, "any_language", materials.functions)
+    every = getattr(materials.functions, "any_language", materials.functions or write_any_function)
     function, language = draw_function(rng, index, materials._replace(functions=every))
-    picture = draw_code(function.source, rng, function.code, function.name)
+    picture = draw_code(function.source, rng, function.code, _file_name(function))
     fenced = rng.random() < FENCED and "```" not in function.source
     parts = [rng.choice(QUESTIONS[language])]
     parts += [NO_NUMBERS[language]] * picture.numbered + [IN_FENCE[language]] * fenced
@@ -85,6 +86,12 @@ def faults(row: DatasetRow) -> list[str]:
     if code != truth["code"] or [line for line in code.split("\n") if line] != drawn or read is None:
         problems.append(f"the answer {answer!r} is not the function whose lines are {drawn}")
     return problems
+
+
+def _file_name(function: Function) -> str:
+    """Name the file that a function may stand in, without its ending: Java's is a class, whose name is a noun's."""
+    name = function.name.rstrip("?!")
+    return name[:1].upper() + name[1:] if function.code == "java" else name
 
 
 def boxes(row: DatasetRow) -> list[Box]:
