@@ -11,7 +11,7 @@ from PIL import Image
 
 from amalia_vl_hf.data.invoices.documents import draw_document
 from amalia_vl_hf.data.invoices.labels import MONEY, money
-from amalia_vl_hf.data.invoices.typeset import FONTS, LAYOUTS, MARKS, PLACES, RULES, draw_setting, set_document
+from amalia_vl_hf.data.invoices.typeset import CODE, FONTS, LAYOUTS, MARKS, PLACES, RULES, draw_setting, set_document
 
 
 def drawn(seed, **wanted):
@@ -49,16 +49,20 @@ def test_a_value_that_changes_changes_the_picture_in_its_box_alone(paper, name):
 def test_qr_codes_are_read_by_a_decoder():
     for seed in range(12):
         document, setting = drawn(seed)
-        pages, _ = set_document(document, setting)
-        read = [found.text for page in opened(pages) for found in zxingcpp.read_barcodes(np.asarray(page))]
-        assert read == [document.qr]
+        pages, places = set_document(document, setting)
+        read = [(page, found) for page in opened(pages) for found in zxingcpp.read_barcodes(np.asarray(page))]
+        assert [found.text for _, found in read] == [document.qr]
+        ((page, found),), (x0, y0, x1, y1) = read, places[CODE].box
+        corners = found.position.top_left, found.position.bottom_right
+        for x, y in ((corner.x / page.width, corner.y / page.height) for corner in corners):
+            assert x0 <= x <= x1 and y0 <= y <= y1
 
 
 def test_every_field_is_set_once_inside_its_page():
     for seed in range(20):
         document, setting = drawn(100 + seed)
         pages, places = set_document(document, setting)
-        assert set(places) == set(document.fields)
+        assert set(places) == {*document.fields, CODE}
         for page, (x0, y0, x1, y1) in places.values():
             assert 0 <= page < len(pages)
             assert 0 < x0 < x1 < 1

@@ -1,10 +1,12 @@
 """Whole documents: each kind can be read as it is labelled, and the validator sees what cannot."""
 
 import random
+import re
 
 import pytest
 
 from amalia_vl_hf.data.dataset import Materials, Passage
+from amalia_vl_hf.data.text import letters, words
 from amalia_vl_hf.data.text.documents import (
     KINDS,
     Writer,
@@ -46,6 +48,39 @@ def test_no_text_comes_twice_in_a_document():
     for seed in range(12):
         texts = [text for text in block_texts(drawn("newspaper", seed).blocks) if len(text) > 80]
         assert len(texts) == len(set(texts))
+
+
+def lines_of(kind, seed):
+    return block_texts(drawn(kind, seed).blocks)
+
+
+def test_letters_and_e_mails_greet_and_are_signed_by_those_whom_they_name():
+    for seed in range(12):
+        lines = lines_of("e-mail", seed)
+        first = lines[2].removeprefix("Para: ").partition(".")[0]  # its addresses have no accents
+        named = [name for name in (*words.WOMEN, *words.MEN) if re.search(rf"\b{name}\b", lines[4])]
+        assert [name.lower().translate(letters._PLAIN) for name in named] in ([], [first])
+        lines = lines_of("letter", seed)
+        if "de" not in lines[0].split():  # no office
+            assert lines[0] == lines[-1]
+            assert lines[2].partition(" ")[2] in lines[3]
+
+
+def test_energy_on_a_label_is_that_of_its_nutrients():
+    for seed in range(12):
+        rows = dict(line.split(" | ") for line in lines_of("label", seed) if " | " in line)
+        if rows:
+            energy, *grams = rows.values()
+            fat, carbohydrates, protein = (float(amount.removesuffix(" g").replace(",", ".")) for amount in grams)
+            assert fat + carbohydrates + protein <= 100
+            kcal = int(energy.split(" / ")[1].removesuffix(" kcal"))
+            assert abs(kcal - 9 * fat - 4 * (carbohydrates + protein)) <= 0.6
+
+
+def test_kinship_on_a_form_is_that_of_someone():
+    for seed in range(14):
+        lines = "\n".join(lines_of("form", seed))
+        assert ("parentesco" in lines) <= ("Pessoa a contactar" in lines)
 
 
 def test_what_is_written_over_something_or_left_out_is_seen():

@@ -9,15 +9,20 @@ from PIL import Image
 
 from amalia_vl_hf.data.building.diversity import frame
 from amalia_vl_hf.data.text.passages import (
+    CONVERSATIONS,
     MAX_LETTERS,
+    PART,
+    STORIES,
     TITLED,
     Passage,
     fill,
     read_passages,
     split_sentences,
     texts,
+    write_conversation,
     write_list,
     write_passage,
+    write_story,
     write_title,
 )
 from amalia_vl_hf.data.typefaces import GLYPHS
@@ -54,6 +59,25 @@ def test_each_text_is_european_portuguese_fits_and_leaves_no_gap(topic):
         assert set(text) <= GLYPHS | {" "} - set("{}[]|"), text
         assert len(text) <= MAX_LETTERS
         assert not judge(text).refused, text
+
+
+@pytest.mark.parametrize(("path", "least", "most"), [(CONVERSATIONS, 3, 6), (STORIES, 3, 3)])
+def test_texts_in_parts_are_european_portuguese_and_leave_no_gap(path, least, most):
+    lines = path.read_text(encoding="utf-8").splitlines()[1:]
+    assert len(set(lines)) == len(lines) >= 18
+    for line in lines:
+        title, _, text = fill(line, random.Random(line)).rpartition(TITLED)
+        parts = text.split(PART)
+        assert bool(title) == (path == STORIES) and least <= len(parts) <= most, line
+        assert all(set(part) <= GLYPHS | {" "} - set("{}[]|") and len(part) <= MAX_LETTERS for part in parts)
+        assert not judge(" ".join(parts)).refused, text
+    assert judge("\n".join(lines)).is_pt_pt
+
+
+def test_conversations_and_stories_are_drawn_whole():
+    drawn = [write_conversation(random.Random(seed)) for seed in range(120)]
+    assert len({messages[0] for messages in drawn}) > 20
+    assert len({write_story(random.Random(seed))[0] for seed in range(120)}) > 15
 
 
 def test_no_sentence_frame_is_above_two_in_a_hundred_passages():

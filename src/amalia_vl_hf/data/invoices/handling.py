@@ -45,7 +45,7 @@ def handle(
 
     Args:
         pages: PNG files.
-        boxes: Of the fields of each, which no stamp covers.
+        boxes: Of the fields and the QR code of each, which no stamp covers.
         rng: Draws how.
 
     Returns:

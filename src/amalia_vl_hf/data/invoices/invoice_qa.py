@@ -37,11 +37,11 @@ from .questions import (
     key,
     write_box,
 )  # fmt: skip
-from .typeset import InvoicePage, draw_setting, set_document
+from .typeset import CODE, InvoicePage, draw_setting, set_document
 
 NAME = "invoice-qa"
 TITLE = "InvoiceQA"
-VERSION = 3
+VERSION = 4
 USES: tuple[str, ...] = ("invoices",)
 SUMMARY = "Field extraction, boxes of fields, and rejection of wrong boxes, in conversations about an invoice."
 
@@ -91,6 +91,7 @@ def write_invoice(rng: random.Random, index: int) -> InvoicePage:
     setting = draw_setting(rng, document)
     pages, places = set_document(document, setting)
     flat = [[place.box for place in places.values() if place.page == number] for number in range(len(pages))]
+    del places[CODE]
     way, handled = handle(pages, flat, rng)
     boxes = {name: _rounded(move(place.box, handled[place.page].corners)) for name, place in places.items()}
     facts = {

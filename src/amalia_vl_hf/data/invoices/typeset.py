@@ -23,6 +23,7 @@ TEMPLATES: dict[Format, Path] = {
     "a4": Path(__file__).with_name("a4.typ"),
     "roll": Path(__file__).with_name("roll.typ"),
 }
+CODE = "qr code"  # where the QR code stands, among the places of fields
 POINTS = 72  # in an inch
 A4, ROLL = 595, 227  # points, how wide the paper is
 
@@ -128,7 +129,7 @@ def draw_setting(rng: random.Random, document: Document) -> Setting:
 
 
 def set_document(document: Document, setting: Setting) -> tuple[list[bytes], dict[str, Placed]]:
-    """Set a document; gives its pages as PNG files, and where each field stands."""
+    """Set a document; gives its pages as PNG files, and where each field and the QR code (`CODE`) stand."""
     code = _draw_code(document.qr)
     scale = setting.ppi / POINTS
     data = {

@@ -12,7 +12,7 @@ from PIL import Image
 
 from ..dataset import Materials
 from . import letters, press, scenes, tables
-from .passages import TITLED, fill, texts, write_passage
+from .passages import TITLED, fill, texts, write_conversation, write_passage, write_story
 from .sheet import COLUMNS, Desk, Sheet, Titled, lay_out
 from .text_pictures import MIN_INK, Colour, Line, ink_share
 
@@ -193,6 +193,18 @@ class Writer:
         self.used.add(line)
         title, _, text = fill(line, self.rng).rpartition(TITLED)
         return Titled(title, text)
+
+    def conversation(self) -> list[str]:
+        """Give messages that answer one another; the user's texts one after the other."""
+        if self.materials.passages is not write_passage:
+            return [self().text for _ in range(self.rng.randint(2, MOST_TEXTS))]
+        return write_conversation(self.rng)
+
+    def story(self) -> tuple[str, list[str]]:
+        """Give the title and the paragraphs of a page; the user's texts one after the other."""
+        if self.materials.passages is not write_passage:
+            return "", [self().text for _ in range(self.rng.randint(2, MOST_TEXTS))]
+        return write_story(self.rng)
 
 
 def _covers(one: Line, other: Line) -> bool:

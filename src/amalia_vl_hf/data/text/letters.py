@@ -18,37 +18,33 @@ _GREETINGS = (
     "Senhor Presidente,", "Estimados Senhores,", "Caros Senhores,", "Senhor Engenheiro,", "Senhora Doutora,",
     "Bom dia,", "Boa tarde,",
 )  # fmt: skip
+# To a woman and to a man.
 _ANSWERS = (
-    "Caro Senhor {surname},", "Cara Senhora {surname},", "Estimado cliente,", "Cara utente,", "Caro munícipe,",
-    "Bom dia,", "Boa tarde,", "Caro associado,",
-)  # fmt: skip
+    ("Cara Senhora {surname},", "Estimada cliente,", "Cara utente,", "Cara munícipe,", "Bom dia,", "Cara associada,"),
+    ("Caro Senhor {surname},", "Estimado cliente,", "Caro utente,", "Caro munícipe,", "Boa tarde,", "Caro associado,"),
+)
 _CLOSINGS = (
     "Com os melhores cumprimentos,", "Atentamente,", "Cordialmente,", "Com consideração,", "Sem outro assunto,",
     "Na expectativa da vossa resposta,", "Agradecendo desde já,", "Respeitosamente,", "Com toda a consideração,",
-    "Melhores cumprimentos,", "Ao dispor,", "Com elevada estima,", "Grato pela atenção,",
+    "Melhores cumprimentos,", "Ao dispor,", "Com elevada estima,", "Com os meus agradecimentos,",
 )  # fmt: skip
 _WARM = (
-    "Olá, {woman}!",
-    "Olá, {man}!",
-    "Viva!",
-    "Querida {woman},",
-    "Meu caro {man},",
-    "Olá a todos,",
-    "{woman},",
-    "{man},",
+    ("Olá, {first}!", "Viva!", "Querida {first},", "Minha cara {first},", "{first},", "Bom dia, {first}!"),
+    ("Olá, {first}!", "Viva!", "Meu caro {first},", "Caro {first},", "{first},", "Bom dia, {first}!"),
 )
 _KISSES = (
-    "Um abraço,", "Beijinhos,", "Até logo,", "Até amanhã,", "Abraços a todos,", "Com saudades,",
+    "Um abraço,", "Beijinhos,", "Até logo,", "Até amanhã,", "Um abraço a todos aí,", "Com saudades,",
     "Bom fim de semana,", "Fica bem,", "Até já,",
 )  # fmt: skip
 _CASUAL = (
     "Olá", "Sem pressa", "Por causa de amanhã", "Novidades", "Antes que me esqueça", "Coisas de casa",
     "Tu é que sabes", "Assunto pendente", "Uma pergunta", "Para não esquecer",
 )  # fmt: skip
+# Of a woman and of a man who signs.
 _ROLES = (
-    "A Direção", "O Administrador", "A Secretária", "O Presidente", "A Técnica Superior", "O Responsável",
-    "A Diretora", "O Tesoureiro", "A Coordenadora",
-)  # fmt: skip
+    ("A Secretária", "A Técnica Superior", "A Diretora", "A Coordenadora", "A Presidente"),
+    ("O Administrador", "O Presidente", "O Responsável", "O Tesoureiro", "O Diretor"),
+)
 _DOMAINS = ("exemplo.pt", "correio.exemplo.pt", "freguesia.exemplo.pt", "escola.exemplo.pt", "casa.exemplo.pt")
 _PLAIN = str.maketrans("áàâãéêíóôõúçÁÉÍÓÚÂÊÔÇ", "aaaaeeioooucAEIOUAEOC")
 _NOTICE_TITLES = (
@@ -62,27 +58,29 @@ def letter(desk: Desk) -> Sheet:
     rng, body = desk.rng, desk.body(18, 21)
     sheet, margin = Sheet(rng.randint(700, 840), desk.paper), rng.randint(50, 80)
     width, top = sheet.width - 2 * margin, margin
-    from_office, place = desk.chance(0.5), rng.choice(words.PLACES)
+    from_office, writer, home = desk.chance(0.5), woman_or_man(rng), town(rng)
+    place = rng.choice(words.PLACES) if from_office else home.partition(" ")[2]
     subject, text = desk.write("cartas de serviços" if from_office else "cartas de particulares")
     if from_office:
         name = f"{rng.choice(_ORGANISATIONS)} de {place}"
         top = sheet.write(name, fit(name, desk.heading(28), width), top, margin, width, rng.choice(("left", "center")))
         sheet.rule(top + 4, margin, margin + width, desk.accent, 2)
         top += 20
-    address = f"{woman_or_man(rng)}\n{rng.choice(words.STREETS)}, {rng.randint(2, 180)}\n{town(rng)}"
+    reader = woman_or_man(rng) if from_office else ""  # whoever writes to an office puts their own address first
+    address = f"{reader or writer}\n{rng.choice(words.STREETS)}, {rng.randint(2, 180)}\n{home}"
     left = rng.choice((margin, margin + width // 2))
     for line in address.split("\n"):
         top = sheet.write(line, body, top, left, width // 2)
     top = sheet.write(f"{place}, {date(rng, year=True)}", body, top + 16, margin, width, "right")
     if subject and desk.chance(0.7):
         top = sheet.write(f"Assunto: {subject}", body._replace(face=desk.bold), top + 14, margin, width)
-    greetings = _ANSWERS if from_office else _GREETINGS
-    top = sheet.write(_filled(desk, greetings), body, top + 12, margin, width)
+    greeting = _greet(desk, reader, _ANSWERS) if from_office else rng.choice(_GREETINGS)
+    top = sheet.write(greeting, body, top + 12, margin, width)
     top = sheet.write(text, body, top + 10, margin, width, leading=1.4)
     top = sheet.write(rng.choice(_CLOSINGS), body, top + 14, margin, width)
-    top = sheet.write(woman_or_man(rng), desk.pen(26, 34), top + 8, margin, width)
+    top = sheet.write(writer, desk.pen(26, 34), top + 8, margin, width)
     if from_office:
-        top = sheet.write(rng.choice(_ROLES), body, top, margin, width)
+        top = sheet.write(rng.choice(_ROLES[_is_man(writer)]), body, top, margin, width)
     sheet.cut(top + margin // 2)
     return sheet
 
@@ -91,20 +89,21 @@ def email(desk: Desk) -> Sheet:
     """An e-mail on a screen: its header, then the text."""
     rng, look = desk.rng, desk.body(18, 20)
     sheet, margin = Sheet(rng.randint(660, 800), WHITE), 28
-    width, top, who = sheet.width - 2 * margin, 62, woman_or_man(rng)
+    width, top, who, reader = sheet.width - 2 * margin, 62, woman_or_man(rng), woman_or_man(rng)
     sheet.canvas.rectangle((0, 0, sheet.width, 44), fill=desk.accent)
     formal = desk.chance(0.5)
     title, text = desk.write("cartas de particulares" if formal else "mensagens")
     subject = f"{rng.choice(('', 'Re: ', 'Fwd: '))}{title or rng.choice(_CASUAL)}"
     sheet.write(subject, fit(subject, Look(desk.bold, 20, WHITE), width), 8, margin, width)
     names = ("De", "Para", "Data")
-    values = (f"{who} <{_mail(desk, who)}>", _mail(desk, woman_or_man(rng)), f"{date(rng, year=True)}, {_time(desk)}")
+    values = (f"{who} <{_mail(desk, who)}>", _mail(desk, reader), f"{date(rng, year=True)}, {_time(desk)}")
     for name, value in zip(names, values, strict=True):
         label = look._replace(face=desk.bold)
         pieces = [InkPiece(f"{name}:", label, margin), InkPiece(value, fit(value, look, width - 84), margin + 80)]
         top = sheet.row(pieces, top, glue=" ")
     sheet.rule(top + 6, margin, margin + width, (200, 200, 200))
-    top = sheet.write(_filled(desk, _GREETINGS if formal else _WARM), look, top + 20, margin, width)
+    greeting = rng.choice(_GREETINGS) if formal else _greet(desk, reader, _WARM)
+    top = sheet.write(greeting, look, top + 20, margin, width)
     top = sheet.write(text, look, top + 8, margin, width)
     top = sheet.write(rng.choice(_CLOSINGS if formal else _KISSES), look, top + 12, margin, width)
     top = sheet.write(who, look, top, margin, width)
@@ -124,7 +123,8 @@ def notice(desk: Desk) -> Sheet:
     look = Look(desk.face, rng.randint(22, 28), ink)
     top = sheet.write(desk.write("avisos").text, look, top, margin, width, rng.choice(("left", "left", "center")))
     if desk.chance(0.7):
-        top = sheet.write(rng.choice(_ROLES), look, top + 20, margin, width, rng.choice(("left", "center", "right")))
+        role = rng.choice(("A Direção", *_ROLES[0], *_ROLES[1]))
+        top = sheet.write(role, look, top + 20, margin, width, rng.choice(("left", "center", "right")))
     if desk.chance(0.5):
         small = look._replace(size=18)
         top = sheet.write(f"{rng.choice(words.PLACES)}, {date(rng, year=True)}", small, top + 8, margin, width)
@@ -161,10 +161,9 @@ def chat(desk: Desk) -> Sheet:
     sheet.canvas.rectangle((0, 0, sheet.width, 52), fill=desk.accent)
     bar = fit(name := woman_or_man(rng), Look(desk.bold, 22, WHITE), sheet.width - 60)
     sheet.write(name, bar, 10, 30, sheet.width - 60)
-    top, width = 70, round(sheet.width * 0.66)
-    for number in range(rng.randint(2, 4)):
-        mine = number % 2 == rng.randint(0, 1)
-        text = desk.write("mensagens").text
+    top, width, first = 70, round(sheet.width * 0.66), rng.randint(0, 1)
+    for number, text in enumerate(desk.write.conversation()):
+        mine = number % 2 == first
         lines = break_lines(text, look, width)
         right = max(length(line, look) for line in lines)
         left = sheet.width - 36 - right if mine else 36
@@ -216,10 +215,14 @@ def recipe(desk: Desk) -> Sheet:
     return sheet
 
 
-def _filled(desk: Desk, wordings: tuple[str, ...]) -> str:
-    rng = desk.rng
-    names = {"surname": rng.choice(words.SURNAMES), "woman": rng.choice(words.WOMEN), "man": rng.choice(words.MEN)}
-    return rng.choice(wordings).format(**names)
+def _greet(desk: Desk, name: str, wordings: tuple[tuple[str, ...], tuple[str, ...]]) -> str:
+    """Greet whoever reads, by wordings for women and for men."""
+    first, *_, last = name.split()
+    return desk.rng.choice(wordings[_is_man(name)]).format(first=first, surname=last)
+
+
+def _is_man(name: str) -> bool:
+    return name.split()[0] in words.MEN
 
 
 def _mail(desk: Desk, name: str) -> str:

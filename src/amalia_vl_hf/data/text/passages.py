@@ -1,7 +1,7 @@
 """Texts to draw: our own European Portuguese texts with gaps, a list in the public domain, or the user's own.
 
 `texts_pt.txt` has our texts, one a line, under headings that name topic and register, some after a title and `::`; a
-passage is the first sentences of one. `{n:2-9}` and the like are drawn anew for each passage, the same twice in it;
+passage is the first sentences of one; `conversations_pt.txt` and `stories_pt.txt` have those in parts. `{n:2-9}` and the like are drawn anew for each passage, the same twice in it;
 of `[one|another]` one is taken. `classics_pt.txt` holds proverbs and lines of Camões (1524-1580) and Pessoa
 (1888-1935), spelt as today.
 """
@@ -22,9 +22,12 @@ from .words import GROCERIES, HOUSEHOLD, MONTHS, WEEKDAYS, clock, date, money, p
 
 CLASSICS = Path(__file__).with_name("classics_pt.txt")
 TEXTS = Path(__file__).with_name("texts_pt.txt")
+CONVERSATIONS = Path(__file__).with_name("conversations_pt.txt")
+STORIES = Path(__file__).with_name("stories_pt.txt")
 MAX_LETTERS = 900  # of a passage that is drawn: about 20 lines
 LONGEST_WORD = 25  # letters; at 20 pixels a letter the narrowest picture holds it
 TITLED = " :: "  # after the title of a text
+PART = " || "  # between the parts of one
 CLASSIC = 0.04  # of the passages
 _GAP = re.compile(r"\{(\w+)(?::([\d.]+)-([\d.]+))?\}")
 _EITHER = re.compile(r"\[([^\]|]+\|[^\]]+)\]")
@@ -63,6 +66,17 @@ def shorten(text: str, rng: random.Random) -> Passage:
         sentences = sentences[: rng.randint(1, len(sentences))]
         text = " ".join(sentences)
     return Passage(text, sentences)
+
+
+def write_conversation(rng: random.Random) -> list[str]:
+    """Give the messages of a conversation."""
+    return fill(rng.choice(_in_parts(CONVERSATIONS)), rng).split(PART)
+
+
+def write_story(rng: random.Random) -> tuple[str, list[str]]:
+    """Give the title and the paragraphs of a page of a story."""
+    title, _, text = fill(rng.choice(_in_parts(STORIES)), rng).partition(TITLED)
+    return title, text.split(PART)
 
 
 def write_title(rng: random.Random) -> str:
@@ -224,6 +238,13 @@ def texts() -> dict[str, tuple[str, ...]]:
         else:
             lines.append(line)
     return {name: tuple(lines) for name, lines in found.items()}
+
+
+@lru_cache
+def _in_parts(path: Path) -> tuple[str, ...]:
+    """Read texts in parts, one a line."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return tuple(line for line in lines if not line.startswith("#"))
 
 
 @lru_cache

@@ -29,17 +29,6 @@ _ENTRIES = (
     "Entrada livre", "Entrada: {n} €", "Inscrições na junta de freguesia", "Traga um amigo", "Há petiscos e música",
     "Crianças não pagam", "Lugares limitados", "Em caso de chuva, no pavilhão",
 )  # fmt: skip
-_CHAPTERS = (
-    "O cais",
-    "A mala",
-    "Depois da chuva",
-    "Uma porta no mar",
-    "Os botões",
-    "O relógio",
-    "Domingo",
-    "A carta",
-    "O circo",
-)
 
 
 def newspaper(desk: Desk) -> Sheet:
@@ -137,11 +126,11 @@ def book_page(desk: Desk) -> Sheet:
     rng, look = desk.rng, desk.body(19, 22)
     sheet, margin = Sheet(rng.randint(560, 660), desk.paper), 62
     width, top = sheet.width - 2 * margin, 60
-    if desk.chance(0.7):
-        top = sheet.write(rng.choice(_CHAPTERS), look._replace(size=30), top, margin, width, "center") + 16
-    for _ in range(rng.randint(2, 3)):
-        text = desk.write("crónica", "diálogo", "bairro", "história", "animais").text
-        top = sheet.write(text, look, top + 8, margin, width, leading=1.42)
+    chapter, paragraphs = desk.write.story()
+    if chapter and desk.chance(0.7):
+        top = sheet.write(chapter, look._replace(size=30), top, margin, width, "center") + 16
+    for paragraph in paragraphs:
+        top = sheet.write(paragraph, look, top + 8, margin, width, leading=1.42)
     top = sheet.write(str(rng.randint(7, 320)), look, top + 24, margin, width, "center")
     sheet.cut(top + 30)
     return sheet

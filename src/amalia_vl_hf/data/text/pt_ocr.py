@@ -28,7 +28,7 @@ from .wear import wear_boxes
 
 NAME = "pt-ocr"
 TITLE = "PT-OCR"
-VERSION = 2
+VERSION = 3
 USES: tuple[str, ...] = ("fonts", "texts")
 SUMMARY = "Documents and texts, worn or not: transcription, sentences and hallucinations, in four answer formats."
 STEPS: tuple[ModelStep, ...] = ()

@@ -50,6 +50,14 @@ _ORDERS = (
     "Tire a sua senha", "Área reservada", "Atravesse na passadeira", "Abrandar, crianças", "Depósito de vidro",
     "Estacionamento para moradores", "Aberto",
 )  # fmt: skip
+# What lies in heaps on a market stall, by the beginning of its name, and its colour.
+_HUES: dict[str, Colour] = {
+    "maçã": (190, 50, 44), "pera": (196, 186, 70), "laranja": (236, 140, 30), "clementina": (238, 120, 26),
+    "cereja": (140, 20, 40), "uva": (176, 196, 96), "castanha": (112, 66, 36), "tomate": (206, 48, 34),
+    "cebola": (206, 160, 96), "batata": (198, 166, 110), "cenoura": (232, 126, 40), "couve-lombarda": (92, 150, 70),
+    "abóbora": (226, 134, 40), "alho": (232, 226, 212), "pimento": (196, 30, 30), "azeitona": (108, 118, 46),
+    "amêndoa": (172, 124, 78), "figo": (110, 80, 66),
+}  # fmt: skip
 _DEPARTURES = ("à tabela", "atraso 5 min", "atraso 12 min", "suprimido", "linha 2", "linha 4", "linha 7", "linha 1")
 
 
@@ -163,9 +171,9 @@ def stall(desk: Desk) -> Sheet:
     rng = desk.rng
     count = rng.randint(2, 4)
     sheet = Sheet(210 * count + 40, (226, 214, 190))
-    hues = [tuple(rng.randint(90, 230) for _ in range(3)) for _ in range(count)]
-    for number, ware in enumerate(rng.sample([ware for ware in words.GROCERIES if ware.unit == "kg"], count)):
-        left, hue = 20 + 210 * number, hues[number]
+    for number, name in enumerate(rng.sample(sorted(_HUES), count)):
+        ware = next(ware for ware in words.GROCERIES if ware.name.startswith(name))
+        left, hue = 20 + 210 * number, tuple(part + rng.randint(-14, 14) for part in _HUES[name])
         for fruit in range(14):
             x, y = left + 14 + fruit % 5 * 34 + rng.randint(0, 8), 170 + fruit // 5 * 34 + rng.randint(0, 6)
             sheet.canvas.ellipse((x, y, x + 34, y + 34), fill=hue, outline=tuple(part // 2 for part in hue))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from PIL import Image, ImageDraw
 
@@ -54,6 +54,19 @@ class Titled(NamedTuple):
     text: str
 
 
+class TextWriter(Protocol):
+    """Gives the texts of one document."""
+
+    def __call__(self, *topics: str) -> Titled:
+        """Give one of our texts about one of some topics, or one of the user's."""
+
+    def conversation(self) -> list[str]:
+        """Give messages that answer one another."""
+
+    def story(self) -> tuple[str, list[str]]:
+        """Give a title and paragraphs that follow one another."""
+
+
 class Desk(NamedTuple):
     """What a document is made with.
 
@@ -65,7 +78,7 @@ class Desk(NamedTuple):
         ink: Of its running text.
         accent: Of headings and bars; white stands out from it.
         paper: Of the sheet; ink and accent stand out from it.
-        write: Gives one of our texts about one of some topics, or one of the user's; none twice.
+        write: Gives texts of ours or of the user's, none twice.
     """
 
     rng: random.Random
@@ -75,7 +88,7 @@ class Desk(NamedTuple):
     ink: Colour
     accent: Colour
     paper: Colour
-    write: Callable[..., Titled]
+    write: TextWriter
 
     def body(self, least: int = 18, most: int = 22) -> Look:
         """Draw a size for running text."""
@@ -94,7 +107,7 @@ class Desk(NamedTuple):
         return self.rng.random() < share
 
 
-def lay_out(rng: random.Random, typefaces: tuple[Path, ...], write: Callable[..., Titled]) -> Desk:
+def lay_out(rng: random.Random, typefaces: tuple[Path, ...], write: TextWriter) -> Desk:
     """Choose fonts and colours for a document."""
     face = rng.choice(printed(typefaces))
     bold = bold_of(face, typefaces) if rng.random() < 0.8 else rng.choice(printed(typefaces))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date as Day
+from functools import partial
+from typing import NamedTuple
 
 from . import words
 from .sheet import WHITE, Desk, InkPiece, Look, Sheet, fit, length
@@ -17,30 +19,40 @@ _HOUSES = (
 _GROCERS = ("Mercearia da Praça", "Casa Simões", "Minimercado do Largo", "Cooperativa da Serra", "Mercado do Bairro",
             "Mercearia Ideal")  # fmt: skip
 _STORES = ("Drogaria Moderna", "Loja do Bairro", "Bazar Central", "Casa Confiança", "Armazém do Largo")
-_CLASSES = ("Português", "Matemática", "Inglês", "Ciências Naturais", "História", "Geografia", "Educação Física",
-            "Francês", "Físico-Química", "Educação Visual", "Educação Musical", "TIC", "Cidadania")  # fmt: skip
+# Up to the ninth year and from the tenth on.
+_CLASSES = (
+    ("Português", "Matemática", "Inglês", "Ciências Naturais", "História", "Geografia", "Educação Física", "Francês",
+     "Físico-Química", "Educação Visual", "Educação Musical", "TIC", "Cidadania"),
+    ("Português", "Matemática A", "Inglês", "Filosofia", "Educação Física", "Física e Química A", "Geografia A",
+     "Biologia e Geologia", "História A", "Economia A", "Desenho A", "Literatura"),
+)  # fmt: skip
 _ROOMS = (
     "Biblioteca", "Secretaria", "Ginásio", "Piscina", "Museu", "Farmácia", "Estação dos correios",
     "Posto de turismo", "Mercado", "Centro de saúde", "Cantina", "Ludoteca", "Oficina", "Padaria",
 )  # fmt: skip
-_JOBS = ("professora", "eletricista", "enfermeiro", "carpinteiro", "advogada", "motorista", "cozinheira", "agricultor",
-         "jornalista", "estudante", "reformada", "costureira", "engenheira", "pescador", "bibliotecário")  # fmt: skip
+# What a woman and a man say of themselves.
+_OWN: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "Profissão": (
+        ("professora", "eletricista", "enfermeira", "advogada", "motorista", "cozinheira", "jornalista", "estudante",
+         "reformada", "costureira", "engenheira", "bibliotecária"),
+        ("professor", "eletricista", "enfermeiro", "carpinteiro", "motorista", "agricultor", "jornalista", "estudante",
+         "reformado", "pescador", "engenheiro", "bibliotecário"),
+    ),
+    "Estado civil": (("solteira", "casada", "divorciada", "viúva"), ("solteiro", "casado", "divorciado", "viúvo")),
+}  # fmt: skip
 _REASONS = (
     "mudança de morada", "extravio do cartão", "primeira inscrição", "renovação", "alteração do nome", "reembolso",
     "pedido de segunda via", "transferência de escola",
 )  # fmt: skip
 _REMARKS = ("só de manhã", "entregar em mão", "telefonar depois das 18h00", "tem cadeira de rodas", "sem observações",
             "juntar fotografia", "já tinha ficha", "prefere a sala do rés do chão")  # fmt: skip
+_CONTACT, _KINSHIP = "Pessoa a contactar", "Grau de parentesco"  # the second is of the first
 _FIELDS: dict[str, Callable[[Desk], str]] = {
-    "Nome completo": lambda desk: woman_or_man(desk.rng),
     "Data de nascimento": lambda desk: _numeric(desk, 1945, 2008),
     "Morada": lambda desk: f"{desk.rng.choice(words.STREETS)}, {desk.rng.randint(2, 180)}",
     "Código postal e localidade": lambda desk: town(desk.rng),
     "Telefone": lambda desk: phone(desk.rng),
     "Naturalidade": lambda desk: desk.rng.choice(words.PLACES),
-    "Profissão": lambda desk: desk.rng.choice(_JOBS),
-    "Estado civil": lambda desk: desk.rng.choice(("solteira", "casado", "divorciada", "viúvo", "solteiro", "casada")),
-    "Nome do pai": lambda desk: f"{desk.rng.choice(words.MEN)} {desk.rng.choice(words.SURNAMES)}",
     "Nome da mãe": lambda desk: f"{desk.rng.choice(words.WOMEN)} {desk.rng.choice(words.SURNAMES)}",
     "Número de utente": lambda desk: "".join(desk.rng.choice("123456789") for _ in range(9)),
     "Data do pedido": lambda desk: _numeric(desk, 2021, 2027),
@@ -48,8 +60,8 @@ _FIELDS: dict[str, Callable[[Desk], str]] = {
     "Motivo": lambda desk: desk.rng.choice(_REASONS),
     "Observações": lambda desk: desk.rng.choice(_REMARKS),
     "Matrícula do veículo": lambda desk: _plate(desk),
-    "Pessoa a contactar": lambda desk: woman_or_man(desk.rng),
-    "Grau de parentesco": lambda desk: desk.rng.choice(("mãe", "pai", "irmã", "tio", "avó", "filha", "primo")),
+    _CONTACT: lambda desk: woman_or_man(desk.rng),
+    _KINSHIP: lambda desk: desk.rng.choice(("mãe", "pai", "irmã", "tio", "avó", "filha", "primo")),
     "Alergias": lambda desk: desk.rng.choice(("nenhuma", "amendoim", "penicilina", "pó", "marisco")),
 }
 _FORMS = (
@@ -57,19 +69,66 @@ _FORMS = (
     "Declaração", "Formulário de reclamação", "Ficha de sócio", "Pedido de estacionamento", "Registo de visitante",
 )  # fmt: skip
 _SHORT_DAYS = ("segunda", "terça", "quarta", "quinta", "sexta", "sábado", "domingo")
+class _Food(NamedTuple):
+    """What a food's label says; least and most of its fat, carbohydrates and protein, in tenths of a gram a 100 g."""
+
+    ingredients: str
+    nutrients: tuple[tuple[int, int], ...]
+    measure: str = "Peso líquido"
+    unit: str = "g"
+
+
+_NUTRIENTS = ("Lípidos", "Hidratos de carbono", "Proteínas")
+# Nutrients are what such food has, rounded; ours.
 _FOODS = {
-    "Bolachas de aveia": "farinha de trigo, flocos de aveia (28 %), açúcar, óleo de girassol, sal, levedantes",
-    "Doce de abóbora": "abóbora (55 %), açúcar, sumo de limão, canela",
-    "Atum em azeite": "atum (65 %), azeite (34 %), sal",
-    "Iogurte natural": "leite meio-gordo, fermentos lácteos",
-    "Broa de milho": "farinha de milho (52 %), farinha de centeio, água, sal, fermento de padeiro",
-    "Chouriço de vinho": "carne de porco, vinho tinto (8 %), alho, sal, louro, colorau",
-    "Sopa de legumes": "água, batata, cenoura, couve-lombarda, cebola, azeite (2 %), sal",
-    "Queijo curado": "leite de ovelha cru, sal, flor de cardo",
-    "Granola com mel": "flocos de aveia, mel (14 %), amêndoa (9 %), sementes de abóbora, passas, óleo de coco",
-    "Pasta de azeitona": "azeitona preta (82 %), azeite, alho, orégãos, sal",
-    "Tarte de amêndoa": "ovos, açúcar, amêndoa (30 %), farinha de trigo, manteiga, raspa de laranja",
-    "Néctar de pêssego": "água, polpa de pêssego (45 %), açúcar, sumo de limão concentrado",
+    "Bolachas de aveia": _Food(
+        "farinha de trigo, flocos de aveia (28 %), açúcar, óleo de girassol, sal, levedantes",
+        ((140, 200), (620, 680), (60, 90)),
+    ),
+    "Doce de abóbora": _Food(
+        "abóbora (55 %), açúcar, sumo de limão, canela",
+        ((1, 4), (500, 600), (3, 8)),
+    ),
+    "Atum em azeite": _Food(
+        "atum (65 %), azeite (34 %), sal",
+        ((100, 200), (0, 5), (230, 270)),
+    ),
+    "Iogurte natural": _Food(
+        "leite meio-gordo, fermentos lácteos",
+        ((15, 35), (40, 60), (35, 50)),
+    ),
+    "Broa de milho": _Food(
+        "farinha de milho (52 %), farinha de centeio, água, sal, fermento de padeiro",
+        ((15, 35), (400, 500), (50, 80)),
+    ),
+    "Chouriço de vinho": _Food(
+        "carne de porco, vinho tinto (8 %), alho, sal, louro, colorau",
+        ((280, 380), (5, 20), (200, 260)),
+    ),
+    "Sopa de legumes": _Food(
+        "água, batata, cenoura, couve-lombarda, cebola, azeite (2 %), sal",
+        ((10, 25), (40, 80), (8, 20)),
+    ),
+    "Queijo curado": _Food(
+        "leite de ovelha cru, sal, flor de cardo",
+        ((300, 360), (2, 15), (220, 270)),
+    ),
+    "Granola com mel": _Food(
+        "flocos de aveia, mel (14 %), amêndoa (9 %), sementes de abóbora, passas, óleo de coco",
+        ((140, 220), (520, 620), (90, 130)),
+    ),
+    "Pasta de azeitona": _Food(
+        "azeitona preta (82 %), azeite, alho, orégãos, sal",
+        ((160, 280), (20, 60), (10, 20)),
+    ),
+    "Tarte de amêndoa": _Food(
+        "ovos, açúcar, amêndoa (30 %), farinha de trigo, manteiga, raspa de laranja",
+        ((180, 260), (400, 500), (60, 90)),
+    ),
+    "Néctar de pêssego": _Food(
+        "água, polpa de pêssego (45 %), açúcar, sumo de limão concentrado",
+        ((0, 2), (100, 140), (2, 6)), "Volume líquido", "ml",
+    ),
 }
 _SHOWS = ("Auto da Barca do Inferno", "A Menina do Mar", "O Lago dos Cisnes", "Noite de Fado", "Concerto de Ano Novo",
           "Falar Verdade a Mentir", "Um Violino no Telhado", "Cinema ao Ar Livre", "Dança Contemporânea", "Os Maias",
@@ -132,8 +191,9 @@ def lessons(desk: Desk) -> Sheet:
     rng = desk.rng
     days = list(_SHORT_DAYS[: rng.randint(2, 3)])
     hours = [8 * 60 + 15 + 105 * number for number in range(rng.randint(3, 5))]
-    rows = [[clock(hour), *(rng.choice(_CLASSES) for _ in days)] for hour in hours]
-    title = f"Horário do {rng.randint(5, 12)}.º {rng.choice('ABCDE')}"
+    year = rng.randint(7, 11)
+    rows = [[clock(hour), *(rng.choice(_CLASSES[year > 9]) for _ in days)] for hour in hours]
+    title = f"Horário do {year}.º {rng.choice('ABCDE')}"
     return _grid(desk, title, ["Hora", *days], rows, 110)
 
 
@@ -156,8 +216,13 @@ def form(desk: Desk) -> Sheet:
     width, title = sheet.width - 2 * margin, rng.choice(_FORMS)
     top = sheet.write(title, fit(title, desk.heading(32), width), margin, margin, width) + 10
     boxed, signed = desk.chance(0.5), woman_or_man(rng)
-    for name in sorted(rng.sample(list(_FIELDS), rng.randint(4, 9)), key=list(_FIELDS).index):
-        value, label = signed if name == "Nome completo" else _FIELDS[name](desk), f"{name}:"
+    father = f"{rng.choice(words.MEN)} {signed.split()[-1]}"
+    fields = {"Nome completo": lambda _: signed, **_FIELDS, "Nome do pai": lambda _: father}
+    fields |= {name: partial(_own, _OWN[name][signed.split()[0] in words.MEN]) for name in _OWN}
+    chosen = set(rng.sample(list(fields), rng.randint(4, 9)))
+    chosen |= {_CONTACT} if _KINSHIP in chosen else set()
+    for name in (name for name in fields if name in chosen):
+        value, label = fields[name](desk), f"{name}:"
         left = margin + length(label, look) + 22
         written = fit(value, pen, margin + width - left - 8)
         foot = sheet.row([InkPiece(label, look, margin), InkPiece(value, written, left)], top, glue=" ", leading=1.7)
@@ -177,17 +242,16 @@ def label(desk: Desk) -> Sheet:
     rng, look = desk.rng, desk.body(18, 20)
     sheet, margin = Sheet(rng.randint(440, 580), desk.paper), 32
     width, name = sheet.width - 2 * margin, rng.choice(list(_FOODS))
+    food = _FOODS[name]
     sheet.canvas.rectangle((0, 0, sheet.width, 70), fill=desk.accent)
     sheet.write(name, fit(name, Look(desk.bold, 36, WHITE), width), 12, margin, width, "center")
-    top = sheet.write(f"Ingredientes: {_FOODS[name]}.", look, 86, margin, width)
+    top = sheet.write(f"Ingredientes: {food.ingredients}.", look, 86, margin, width)
     if desk.chance(0.7):
-        top = sheet.row(
-            [InkPiece("Valor energético", look, margin), _right(_energy(desk), look, margin, width)], top + 8
-        )
-        for nutrient, least, most in (("Lípidos", 1, 24), ("Hidratos de carbono", 3, 65), ("Proteínas", 1, 25)):
-            amount = f"{rng.randint(least, most)},{rng.randint(0, 9)} g"
-            top = sheet.row([InkPiece(nutrient, look, margin), _right(amount, look, margin, width)], top)
-    top = sheet.write(f"Peso líquido: {rng.randrange(100, 1001, 25)} g", look, top + 8, margin, width)
+        tenths = [rng.randint(least, most) for least, most in food.nutrients]
+        rows = [("Valor energético", _energy(tenths)), *zip(_NUTRIENTS, map(_grams, tenths), strict=True)]
+        for nutrient, amount in rows:
+            top = sheet.row([InkPiece(nutrient, look, margin), _right(amount, look, margin, width)], top + 3)
+    top = sheet.write(f"{food.measure}: {rng.randrange(100, 1001, 25)} {food.unit}", look, top + 8, margin, width)
     top = sheet.write(f"Lote: L{rng.randint(10000, 99999)}", look, top, margin, width)
     top = sheet.write(f"Consumir de preferência antes de: {_numeric(desk, 2026, 2028)}", look, top, margin, width)
     if desk.chance(0.5):
@@ -267,9 +331,19 @@ def _right(text: str, look: Look, margin: int, width: int) -> InkPiece:
     return InkPiece(text, look, margin + width, "right")
 
 
-def _energy(desk: Desk) -> str:
-    kcal = desk.rng.randint(40, 560)
-    return f"{round(kcal * 4.184)} kJ / {kcal} kcal"
+def _energy(tenths: list[int]) -> str:
+    """Work out the energy of fat, carbohydrates and protein (Regulation (EU) 1169/2011, annex XIV)."""
+    fat, carbohydrates, protein = tenths
+    joules, calories = 37 * fat + 17 * (carbohydrates + protein), 9 * fat + 4 * (carbohydrates + protein)
+    return f"{round(joules / 10)} kJ / {round(calories / 10)} kcal"
+
+
+def _grams(tenths: int) -> str:
+    return f"{tenths // 10},{tenths % 10} g"
+
+
+def _own(values: tuple[str, ...], desk: Desk) -> str:
+    return desk.rng.choice(values)
 
 
 def _numeric(desk: Desk, first: int, last: int) -> str:
