@@ -9,7 +9,9 @@ from amalia_vl_hf.data.charts.content import UNITS
 from amalia_vl_hf.data.charts.templates import TEMPLATES
 from amalia_vl_hf.data.charts.topics import (
     MONTHS,
+    OTHERS,
     ROUNDED,
+    YEARS,
     _pairs,
     _series,
     places,
@@ -62,6 +64,56 @@ def test_values_lie_in_the_ranges_of_their_categories():
                 assert low <= value <= high, (content.title, category, value)
                 held += 1
     assert held > 1_500
+
+
+def test_what_grows_or_falls_does_so_from_year_to_year():
+    (renewables,) = (table for table in tables() if table.key == "renewables")
+    for row in renewables.rows:
+        middles = [sum(row.limits(year)) / 2 for year in YEARS]
+        assert middles == sorted(middles)
+        assert all(row.low <= low < high <= row.high + 1e-9 for low, high in map(row.limits, YEARS))
+    held = 0
+    for _, content in CONTENTS:
+        table, at = table_of(content)
+        if table is None or not content.categories[0].isdecimal():
+            continue
+        rows = {row.name[at]: row for row in table.rows}
+        for series, values in zip(content.series, content.values, strict=True):
+            row = rows.get(series) or rows[content.title.rpartition(": ")[2]]
+            for year, value in zip(content.categories, values, strict=True):
+                low, high = row.limits(int(year))
+                assert low / (1 + ROUNDED) - 1 <= value <= high * (1 + ROUNDED) + 1, (content.title, year, value)
+                held += bool(row.trend)
+    assert held > 30
+
+
+def test_a_larger_town_has_more_of_what_towns_have():
+    lisbon, beja = (next(place for place in places() if place.name[0] == name) for name in ("Lisboa", "Beja"))
+    levels = [table for table in tables() if table.level]
+    assert {table.level for table in levels} == {"residents", "nights"}
+    for table in levels:
+        larger, smaller = ({row.name: row for row in rows_of(table, place)} for place in (lisbon, beja))
+        assert all(larger[name].low > 10 * smaller[name].low for name in smaller)
+        assert all("{place}" in words[0] for words in (*table.titles, *table.shares))
+
+
+def test_a_whole_is_whole():
+    wholes = [content for name, content in CONTENTS if TEMPLATES[name].shape.whole]
+    assert len(wholes) > 40
+    for content in wholes:
+        at = LANGUAGES.index(content.language)
+        (values,), names = content.values, content.categories
+        (table,) = (
+            one for one in tables()
+            if one.category[at] == content.category and content.title[:12] in {w[at][:12] for w in one.shares}
+        )  # fmt: skip
+        place = town_in(content.title, at)
+        assert sum(values) == 100
+        if OTHERS[at] in names:
+            assert names[-1] == OTHERS[at]
+            assert values[-1] < max(values)
+        else:
+            assert place is None or set(names) == {row.name[at] for row in rows_of(table, place)}
 
 
 def test_months_have_the_weather_of_their_town():

@@ -21,6 +21,8 @@ STEPPED = 0.4  # share of contents whose values are whole steps, of those that n
 BY_YEAR = 0.25  # share of contents of tables by year that have years as categories
 AROUND = {"warmth": 1.4, "rain": 0.45}  # how far a year lies from normal: degrees, and share of the rain
 YEARS = tuple(range(2015, 2025))
+WAVER = 0.02  # share of itself by which a value that grows or falls lies off its line
+OTHERS: Words = ("Restantes", "Other")  # what is too small for a slice of its own
 ODD_YEARS = (2020, 2021)  # of the pandemic, which some sources' ranges leave out
 DIFFERENT, ROUNDED = 3, 0.2  # values of a row that steps must leave; share of itself that one may be rounded by
 LEAST_SHARE, SPREAD = 4, 0.12  # per cent of a whole; how evenly points lie around their line
@@ -29,12 +31,33 @@ Words = tuple[str, str]  # in Portuguese and in English
 
 
 class Row(NamedTuple):
-    """A category, its lowest and highest value, and what a town must have for it."""
+    """A category.
+
+    Args:
+        name: Of it.
+        low: The lowest value that it has in any year.
+        high: The highest.
+        needs: What a town must have for it.
+        trend: Its value in the first and in the last of the years, where it grows or falls from year to year.
+    """
 
     name: Words
     low: float
     high: float
     needs: str = ""
+    trend: tuple[float, float] | None = None
+
+    def limits(self, year: int | None) -> tuple[float, float]:
+        """Give the lowest and the highest value of a year."""
+        if self.trend is None or year is None:
+            return self.low, self.high
+        first, last = self.trend
+        middle = first + (last - first) * (year - YEARS[0]) / (YEARS[-1] - YEARS[0])
+        return middle * (1 - WAVER), middle * (1 + WAVER)
+
+    def scaled(self, factor: float) -> Row:
+        """Give the category of a town that is larger or smaller than what the table is stated for."""
+        return self._replace(low=self.low * factor, high=self.high * factor)
 
 
 class Table(NamedTuple):
@@ -52,6 +75,8 @@ class Table(NamedTuple):
         series: What is told apart.
         needs: What a town must have to be named.
         climate: "rain" or "warmth" if rows are a town's months; else nothing.
+        level: "residents" or "nights" if its values are of a town with 100 thousand of the one or a million of the
+            other, and grow with them; else nothing.
         source: Of its ranges.
         rows: Its categories.
     """
@@ -67,6 +92,7 @@ class Table(NamedTuple):
     series: str
     needs: str
     climate: str
+    level: str
     source: str
     rows: tuple[Row, ...]
 
@@ -77,10 +103,11 @@ class Table(NamedTuple):
 
 
 class FactPlace(NamedTuple):
-    """A town, what there is in it, and the warmth and the rain of its months."""
+    """A town, what there is in it, its size by what tables are stated for, the warmth and the rain of its months."""
 
     name: Words
     has: frozenset[str]
+    size: dict[str, float]
     climate: dict[str, tuple[float, ...]]
 
 
@@ -184,6 +211,7 @@ def _table(key: str, lines: list[str]) -> Table:
         series=one["series"],
         needs=one.get("places", ""),
         climate=one.get("climate", ""),
+        level=one.get("level", ""),
         source=one["source"],
         rows=tuple(_row(line) for line in lines if "|" in line),
     )
@@ -192,6 +220,10 @@ def _table(key: str, lines: list[str]) -> Table:
 def _row(line: str) -> Row:
     name, values = line.split("|")
     limits, _, needs = values.strip().partition(" ")
+    if ">" in limits:
+        first, last = (float(part) for part in limits.split(">"))
+        low, high = min(first, last) * (1 - WAVER), max(first, last) * (1 + WAVER)
+        return Row(_words(name), low, high, needs.strip("[]"), (first, last))
     low, high = (float(part) for part in limits.split("-"))
     return Row(_words(name), low, high, needs.strip("[]"))
 
@@ -203,9 +235,11 @@ def _part(text: str) -> Row:
 
 
 def _place(line: str) -> FactPlace:
-    name, has, warmth, rain = line.split("|")
+    name, has, sizes, warmth, rain = line.split("|")
+    residents, nights = (float(part) for part in sizes.split())
     climate = {"warmth": tuple(map(float, warmth.split())), "rain": tuple(map(float, rain.split()))}
-    return FactPlace(_words(name), frozenset(has.split()) - {"-"}, climate)
+    size = {"residents": residents / 100, "nights": nights / 1000}
+    return FactPlace(_words(name), frozenset(has.split()) - {"-"}, size, climate)
 
 
 def _pair(line: str) -> MeasurePair:
@@ -216,14 +250,15 @@ def _pair(line: str) -> MeasurePair:
 
 
 def rows_of(table: Table, place: FactPlace | None) -> list[Row]:
-    """List what a table has at a place: months of its climate, or rows for what there is."""
+    """List what a table has at a place: months of its climate, or rows for what there is, as large as the town is."""
     if table.climate and place:
         normal = place.climate[table.climate]
         around = AROUND[table.climate]
         span = [(v - around, v + around) if table.climate == "warmth" else (v * (1 - around), v * (1 + around))
                 for v in normal]  # fmt: skip
         return [Row(name, *limits) for name, limits in zip(MONTHS, span, strict=True)]
-    return [row for row in table.rows if not row.needs or (place and row.needs in place.has)]
+    rows = [row for row in table.rows if not row.needs or (place and row.needs in place.has)]
+    return [row.scaled(place.size[table.level]) for row in rows] if table.level and place else rows
 
 
 def _write_counts(rng: random.Random, shape: ChartShape, at: int) -> Content:
@@ -240,10 +275,11 @@ def _write_counts(rng: random.Random, shape: ChartShape, at: int) -> Content:
     categories = _take(rng, rows_of(table, place), table.run, count)
     series = _take_series(rng, table, rows)
     dated = bool(series) and table.series in ("years", "inventories")
-    title = _title(rng, table.titles, place, table, at, dated)
+    year = rng.choice(table.years)
+    title = _title(rng, table.titles, place, table, at, None if dated else year)
     if "{place}" not in "".join(words[0] for words in table.titles) and table.climate:
         raise RejectedError("a climate without a place", table.key)
-    values = _draw_values(rng, shape, table, categories, series)
+    values = _draw_values(rng, shape, table, categories, series, year)
     names = tuple(row.name[at] for row in series) or (table.measure[at],)
     shown = tuple(row.name[at] for row in categories)
     return Content(title, table.category[at], table.measure[at], table.unit, shown, names, values, LANGUAGES[at])
@@ -263,8 +299,8 @@ def _write_years(rng: random.Random, shape: ChartShape, table: Table, at: int) -
     if not titles:
         raise RejectedError("no title without a year", table.key)
     title = f"{rng.choice(titles)}: {names[0]}" if rows == 1 else rng.choice(titles)
-    limits = [[row] * count for row in chosen]
-    values = _round_values(rng, shape, table, [[rng.uniform(row.low, row.high) for row in line] for line in limits])
+    drawn = [[rng.uniform(*row.limits(year)) for year in years[first : first + count]] for row in chosen]
+    values = _round_values(rng, shape, table, drawn)
     shown = tuple(str(year) for year in years[first : first + count])
     series = names if rows > 1 else (table.measure[at],)
     return Content(title, ("ano", "year")[at], table.measure[at], table.unit, shown, series, values, LANGUAGES[at])
@@ -290,25 +326,26 @@ def _take_series(rng: random.Random, table: Table, count: int) -> list[Row]:
 
 
 def _title(
-    rng: random.Random, titles: tuple[Words, ...], place: FactPlace, table: Table, at: int, dated: bool = False
+    rng: random.Random, titles: tuple[Words, ...], place: FactPlace, table: Table, at: int, year: int | None
 ) -> str:
     """Choose a title; one without a year where years are told apart, with its place where rows depend on it."""
-    fitting = [words for words in titles if not (dated and "{year}" in words[0])]
-    if table.climate:
+    fitting = [words for words in titles if year is not None or "{year}" not in words[0]]
+    if table.climate or table.level:
         fitting = [words for words in fitting if "{place}" in words[0]]
     if not fitting:
         raise RejectedError("no title without a year", table.key)
-    return rng.choice(fitting)[at].format(place=place.name[at], year=rng.choice(table.years))
+    return rng.choice(fitting)[at].format(place=place.name[at], year=year)
 
 
 def _draw_values(
-    rng: random.Random, shape: ChartShape, table: Table, categories: list[Row], series: list[Row]
+    rng: random.Random, shape: ChartShape, table: Table, categories: list[Row], series: list[Row], year: int
 ) -> ChartValues:
-    """Draw a value in the range of each category; its part of it for each of the series."""
+    """Draw a value in the year's range of each category; its part of it for each of the series."""
     parts = series or [Row(("", ""), 1, 1)]
-    drawn = [
-        [rng.uniform(row.low, row.high) * rng.uniform(part.low, part.high) for row in categories] for part in parts
-    ]
+    drawn = []
+    for part in parts:
+        then = int(part.name[0]) if part.name[0].isdecimal() else year  # series may be years themselves
+        drawn.append([rng.uniform(*row.limits(then)) * rng.uniform(part.low, part.high) for row in categories])
     return _round_values(rng, shape, table, drawn)
 
 
@@ -336,19 +373,23 @@ def _step(highest: float, least: Decimal) -> Decimal:
 
 
 def _write_whole(rng: random.Random, shape: ChartShape, at: int) -> Content:
-    """Share 100 % out as the table's categories do."""
+    """Share 100 % out as the table's categories do: all of them, the smallest in one."""
     table = rng.choice([one for one in tables() if one.shares])
-    place = rng.choice(places())
-    rows = _take(rng, rows_of(table, place), False, rng.randint(*shape.categories))
-    drawn = [rng.uniform(row.low, row.high) for row in rows]
+    place, year = rng.choice(places()), rng.choice(table.years)
+    rows, count = rows_of(table, place), rng.randint(*shape.categories)
+    drawn = [rng.uniform(*row.limits(year)) for row in rows]
+    if count < len(rows):
+        kept = sorted(sorted(range(len(rows)), key=drawn.__getitem__)[1 - count :])
+        rest = sum(drawn) - sum(drawn[number] for number in kept)
+        rows, drawn = [*(rows[number] for number in kept), Row(OTHERS, 0, 0)], [*(drawn[n] for n in kept), rest]
     exact = [100 * value / sum(drawn) for value in drawn]
     shares = [int(share) for share in exact]
     for number in sorted(range(len(exact)), key=lambda one: shares[one] - exact[one])[: 100 - sum(shares)]:
         shares[number] += 1
-    if min(shares) < LEAST_SHARE:
-        raise RejectedError("a slice too thin to see", table.key)
+    if min(shares) < LEAST_SHARE or (count < len(rows_of(table, place)) and shares[-1] == max(shares)):
+        raise RejectedError("a slice too thin to see, or too much left over", table.key)
     name = table.measure[at].partition(" (")[0]
-    title = _title(rng, table.shares, place, table, at)
+    title = _title(rng, table.shares, place, table, at, year)
     values = (tuple(Decimal(share) for share in shares),)
     shown = tuple(row.name[at] for row in rows)
     return Content(title, table.category[at], name, "%", shown, (name,), values, LANGUAGES[at])

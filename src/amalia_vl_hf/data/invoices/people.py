@@ -42,7 +42,7 @@ class Town(NamedTuple):
     """A town, the four digits that its postal codes may begin with, its telephone area, and its fiscal space."""
 
     name: str
-    codes: tuple[int, int]
+    codes: tuple[int, ...]
     area: str
     space: str
 
@@ -63,8 +63,7 @@ def towns() -> tuple[Town, ...]:
 
 def _town(line: str) -> Town:
     name, codes, area, *space = (part.strip() for part in line.split("|"))
-    first, last = codes.split("-")
-    return Town(name, (int(first), int(last)), area, space[0] if space else "mainland")
+    return Town(name, tuple(map(int, codes.split())), area, space[0] if space else "mainland")
 
 
 def draw_town(rng: random.Random) -> Town:
@@ -78,7 +77,7 @@ def draw_address(rng: random.Random, town: Town) -> Address:
     street = rng.choice(STREETS)
     number = rng.randint(1, 240)
     joined = f"{street} {number}" if "Lote" in street else f"{street}, n.º {number}{rng.choice(FLOORS)}"
-    code = f"{rng.randint(*town.codes)}-{rng.randint(1, 899):03}"
+    code = f"{rng.choice(town.codes)}-{rng.randint(1, 899):03}"
     return Address(joined, f"{code} {town.name}")
 
 
@@ -93,7 +92,7 @@ def town_of(address: str) -> Town | None:
         before, found, after = address.rpartition(f" {town.name}")
         code = before[-8:]
         if found and not after and code[4:5] == "-" and code.replace("-", "", 1).isdecimal():
-            return town if town.codes[0] <= int(code[:4]) <= town.codes[1] else None
+            return town if int(code[:4]) in town.codes else None
     return None
 
 
