@@ -23,8 +23,9 @@ def test_shapes_are_written_whole_and_as_the_users_are_read(language):
     for shape in foreign_shapes():
         for function in written(shape, language):
             read = read_function(function.source, shape.code)
-            assert read is not None and read.source == function.source, function.source
-            assert function.name in function.source and "[[" not in function.source
+            assert read == function._replace(name="", language=None), function.source
+            assert function.name in function.source
+            assert "[[" not in function.source
             assert len(function.source.split("\n")) <= MAX_LINES
             assert max(map(len, function.source.split("\n"))) <= MAX_LETTERS
             assert all(function.source.count(one) == function.source.count(other) for one, other in PAIRS.items())

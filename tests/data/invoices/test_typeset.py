@@ -55,7 +55,8 @@ def test_qr_codes_are_read_by_a_decoder():
         ((page, found),), (x0, y0, x1, y1) = read, places[CODE].box
         corners = found.position.top_left, found.position.bottom_right
         for x, y in ((corner.x / page.width, corner.y / page.height) for corner in corners):
-            assert x0 <= x <= x1 and y0 <= y <= y1
+            assert x0 <= x <= x1
+            assert y0 <= y <= y1
 
 
 def test_every_field_is_set_once_inside_its_page():

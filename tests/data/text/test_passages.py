@@ -68,7 +68,8 @@ def test_texts_in_parts_are_european_portuguese_and_leave_no_gap(path, least, mo
     for line in lines:
         title, _, text = fill(line, random.Random(line)).rpartition(TITLED)
         parts = text.split(PART)
-        assert bool(title) == (path == STORIES) and least <= len(parts) <= most, line
+        assert bool(title) == (path == STORIES)
+        assert least <= len(parts) <= most, line
         assert all(set(part) <= GLYPHS | {" "} - set("{}[]|") and len(part) <= MAX_LETTERS for part in parts)
         assert not judge(" ".join(parts)).refused, text
     assert judge("\n".join(lines)).is_pt_pt

@@ -1,9 +1,9 @@
 """Texts to draw: our own European Portuguese texts with gaps, a list in the public domain, or the user's own.
 
 `texts_pt.txt` has our texts, one a line, under headings that name topic and register, some after a title and `::`; a
-passage is the first sentences of one; `conversations_pt.txt` and `stories_pt.txt` have those in parts. `{n:2-9}` and the like are drawn anew for each passage, the same twice in it;
-of `[one|another]` one is taken. `classics_pt.txt` holds proverbs and lines of Camões (1524-1580) and Pessoa
-(1888-1935), spelt as today.
+passage is the first sentences of one. `conversations_pt.txt` and `stories_pt.txt` have those in parts. `{n:2-9}` and
+the like are drawn anew for each passage, the same twice in it; of `[one|another]` one is taken. `classics_pt.txt`
+holds proverbs and lines of Camões (1524-1580) and Pessoa (1888-1935), spelt as today.
 """
 
 from __future__ import annotations

@@ -69,6 +69,8 @@ _FORMS = (
     "Declaração", "Formulário de reclamação", "Ficha de sócio", "Pedido de estacionamento", "Registo de visitante",
 )  # fmt: skip
 _SHORT_DAYS = ("segunda", "terça", "quarta", "quinta", "sexta", "sábado", "domingo")
+
+
 class _Food(NamedTuple):
     """What a food's label says; least and most of its fat, carbohydrates and protein, in tenths of a gram a 100 g."""
 
@@ -127,7 +129,9 @@ _FOODS = {
     ),
     "Néctar de pêssego": _Food(
         "água, polpa de pêssego (45 %), açúcar, sumo de limão concentrado",
-        ((0, 2), (100, 140), (2, 6)), "Volume líquido", "ml",
+        ((0, 2), (100, 140), (2, 6)),
+        "Volume líquido",
+        "ml",
     ),
 }
 _SHOWS = ("Auto da Barca do Inferno", "A Menina do Mar", "O Lago dos Cisnes", "Noite de Fado", "Concerto de Ano Novo",
@@ -217,7 +221,8 @@ def form(desk: Desk) -> Sheet:
     top = sheet.write(title, fit(title, desk.heading(32), width), margin, margin, width) + 10
     boxed, signed = desk.chance(0.5), woman_or_man(rng)
     father = f"{rng.choice(words.MEN)} {signed.split()[-1]}"
-    fields = {"Nome completo": lambda _: signed, **_FIELDS, "Nome do pai": lambda _: father}
+    fields: dict[str, Callable[[Desk], str]] = {"Nome completo": lambda _: signed, **_FIELDS}
+    fields |= {"Nome do pai": lambda _: father}
     fields |= {name: partial(_own, _OWN[name][signed.split()[0] in words.MEN]) for name in _OWN}
     chosen = set(rng.sample(list(fields), rng.randint(4, 9)))
     chosen |= {_CONTACT} if _KINSHIP in chosen else set()
