@@ -1,10 +1,16 @@
 import json
+import os
+import re
+import signal
+import subprocess
+import sys
 
 import pytest
 import yaml
 from PIL import Image
 
 from amalia_vl_hf import cli
+from amalia_vl_hf.samples import checking
 from amalia_vl_hf.samples.loading import load_samples
 
 
@@ -33,6 +39,61 @@ def test_check_says_what_it_would_drop_and_why_and_writes_the_rest(data, tmp_pat
     samples = load_samples(kept, "sft")
     assert [sample["sample"] for sample in samples] == [f"{data}, line 1", f"{data}, line 4"]
     assert cli.main(["data", "check", str(kept)]) == 0
+
+
+def test_check_says_the_same_with_workers(data, tmp_path, capsys):
+    said, written = [], []
+    for workers in "02":
+        kept = tmp_path / f"{workers}.parquet"
+        assert cli.main(["data", "check", str(data), "--workers", workers, "--write", str(kept)]) == 1
+        said.append(capsys.readouterr().out.replace(str(kept), "kept"))
+        written.append(kept.read_bytes())
+    assert said[0] == said[1]
+    assert written[0] == written[1]
+
+
+def test_a_killed_worker_is_one_line(data, capsys, monkeypatch):
+    monkeypatch.setattr(checking, "load_image", lambda *arguments: os.kill(os.getpid(), signal.SIGKILL))
+    assert cli.main(["data", "check", str(data), "--workers", "1"]) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert re.match(
+        r"amalia-vl: DataLoader worker \(pid(\(s\))? \d+\) .*; was the memory full\? Fewer workers need less$", line
+    )
+
+
+@pytest.mark.slow
+def test_ctrl_c_among_workers_is_one_line(tmp_path):
+    rows = (json.dumps({"messages": dialogue(f"Olá {number}")}) for number in range(50_000))
+    (tmp_path / "data.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    command = [
+        sys.executable,
+        "-m",
+        "amalia_vl_hf.cli",
+        "data",
+        "check",
+        str(tmp_path / "data.jsonl"),
+        "--workers",
+        "2",
+    ]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True) as process:
+        said = b""
+        while b"/50000 [" not in said:  # they are at work
+            said += process.stderr.read1()
+        os.killpg(process.pid, signal.SIGINT)  # a terminal's goes to all of them
+        said = process.stderr.read().decode().replace("\r", "\n").splitlines()
+    assert process.returncode == 130
+    assert [line for line in said if line and not line.startswith("checking:")] == [
+        "amalia-vl: stopped; the same command begins again"
+    ]
+
+
+@pytest.mark.parametrize("step", ["check", "mix"])
+@pytest.mark.parametrize("count", ["-1", "zwei"])
+def test_a_number_of_workers_that_is_none_is_refused(step, count, tmp_path, capsys):
+    more = [] if step == "check" else ["--out", str(tmp_path / "out")]
+    with pytest.raises(SystemExit):
+        cli.main(["data", step, "x", *more, f"--workers={count}"])
+    assert f"argument --workers: '{count}' is no number of processes" in capsys.readouterr().err
 
 
 def test_check_refuses_a_length_without_a_ruler(data, capsys):

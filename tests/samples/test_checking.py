@@ -1,3 +1,4 @@
+import copy
 import json
 
 import pytest
@@ -7,6 +8,7 @@ from amalia_vl_hf.processing.processing_amalia_vl import AmaliaVLProcessor
 from amalia_vl_hf.samples.checking import DROPPED, CheckReport, check
 from amalia_vl_hf.samples.lengths import measure
 from amalia_vl_hf.samples.loading import load_samples
+from amalia_vl_hf.samples.text_processor import TextProcessor
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +82,31 @@ def test_with_a_processor_lengths_count_and_forged_names_are_found(folder, proce
         if result.size is not None:
             assert result.size == measure(sample, processor, 4)
     assert [result.index for result in results if result.size] == [0, 1, 2, 3, 10, 12]
+
+
+def test_workers_find_the_same_whoever_looks_at_which_sample(folder, processor):
+    path = write(folder, [row for row, _ in CASES] * 3)  # more than two chunks; the second and third time duplicates
+    alone, shared = (
+        checked(path, processor=processor, max_tiles=4, max_length=120, workers=workers) for workers in (0, 2)
+    )
+    assert shared == alone
+    assert [result.index for result in shared] == list(range(3 * len(CASES)))
+    twice = [result.findings[-1].reason for result in shared[len(CASES) :] if kinds(result)[-1:] == ("duplicate",)]
+    assert f"{path}, line 43: the same as {path}, line 1" not in twice, "of 42 lines"
+    assert f"{path}, line 29: the same as {path}, line 1" in twice
+
+
+def test_a_row_that_the_model_cannot_take_costs_no_other(folder, processor):
+    reader = TextProcessor.of(copy.deepcopy(processor.tokenizer))
+    rows = [row for row, _ in CASES[:2]] + [{"images": [], "messages": dialogue()}]
+    results = checked(write(folder, rows), processor=reader)
+    assert [kinds(result) for result in results] == [("row",), ("row",), ()]
+    assert (
+        results[1]
+        .findings[0]
+        .reason.endswith("line 2: it has an image, but the model reads text alone; leave the sample out")
+    )
+    assert [result.size is None for result in results] == [True, True, False]
 
 
 def test_pairs_are_checked_in_both_answers(folder):

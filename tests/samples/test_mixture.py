@@ -9,7 +9,7 @@ import yaml
 from PIL import Image
 
 from amalia_vl_hf.processing.processing_amalia_vl import AmaliaVLProcessor
-from amalia_vl_hf.samples.lengths import measure
+from amalia_vl_hf.samples.lengths import measure, measure_all
 from amalia_vl_hf.samples.loading import load_samples
 from amalia_vl_hf.samples.mixture import MixtureError, draw_mixture, load_mixture
 from amalia_vl_hf.training.run import train
@@ -155,7 +155,9 @@ def test_the_same_bytes_come_out_twice(folder):
 def test_measured_samples_have_their_lengths_and_the_faulty_one_is_said(folder, base, caplog):
     processor = AmaliaVLProcessor.from_pretrained(base)
     with caplog.at_level(logging.WARNING):
-        left_out = draw_mixture(mixture(folder, first=8), folder / "m.parquet", lambda row: measure(row, processor, 4))
+        left_out = draw_mixture(
+            mixture(folder, first=8), folder / "m.parquet", lambda rows: measure_all(rows, processor, 4)
+        )
     samples = load_samples(folder / "m.parquet", "sft")
     assert left_out == {"um": 1}
     assert "um/data.jsonl, line 4: no such image" in caplog.text
@@ -166,13 +168,16 @@ def test_measured_samples_have_their_lengths_and_the_faulty_one_is_said(folder, 
 def test_workers_draw_the_same(folder):
     def area(sample):
         if sample["images"][0].endswith("um/3.png"):
-            raise ValueError("no picture")
+            return ValueError("no picture")
         height, width = Image.open(sample["images"][0]).size
         return height * width, 1
 
+    def areas(samples):
+        return [area(sample) for sample in samples]
+
     written = []
     for workers in (0, 2):
-        assert draw_mixture(mixture(folder, first=8), folder / "m.parquet", area, workers) == {"um": 1}
+        assert draw_mixture(mixture(folder, first=8), folder / "m.parquet", areas, workers) == {"um": 1}
         written.append((folder / "m.parquet").read_bytes())
     assert written[0] == written[1]
 

@@ -25,8 +25,12 @@ def words(sample):
     """A tokenizer of words; a conversation of seven cannot be read."""
     length = len(sample["messages"][1]["content"].split())
     if length == 7:
-        raise ValueError(f"{sample['sample']}: seven")
+        return ValueError(f"{sample['sample']}: seven")
     return length, 0
+
+
+def all_words(samples):
+    return [words(sample) for sample in samples]
 
 
 def mixture(folder, first=200, second=100, top=None, **options):
@@ -37,7 +41,7 @@ def mixture(folder, first=200, second=100, top=None, **options):
 
 
 def drawn(folder, mixed, workers=0):
-    draw_mixture(mixed, folder / "m.parquet", words, workers)
+    draw_mixture(mixed, folder / "m.parquet", all_words, workers)
     return list(load_samples(folder / "m.parquet", "sft", every_row=False))
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .arguments import Commands
 
 FETCH = "  amalia-vl data fetch pd12m.parquet --samples 500000 --out data/pd12m"
-CHECK = "  amalia-vl data check data/pd12m --model runs/demo/0_base --max-length 2048"
+CHECK = "  amalia-vl data check data/pd12m --model runs/demo/0_base --max-length 2048 --workers 8"
 MIX = """\
   amalia-vl data mix amalia_vl/mixture --out instruct.parquet --model MODEL --workers 8
   amalia-vl data mix mine.yaml --out mine.parquet"""
@@ -90,6 +90,7 @@ def _add_check(steps: Commands) -> None:
     _add_measuring(parser, "measures lengths")
     parser.add_argument("--max-length", type=int, metavar="N", help="most tokens a sample; needs --model")
     parser.add_argument("--write", metavar="MANIFEST", help="write a manifest of the samples that stay")
+    _add_workers(parser, "check")
 
 
 def _add_mix(steps: Commands) -> None:
@@ -99,7 +100,19 @@ def _add_mix(steps: Commands) -> None:
     parser.add_argument("--out", required=True, metavar="MANIFEST", help="parquet file to write")
     _add_measuring(parser, "measures lengths and finds faulty samples")
     parser.add_argument("--without", nargs="+", default=[], metavar="NAME", help="datasets or categories to leave out")
-    parser.add_argument("--workers", type=int, default=0, metavar="N", help="processes that measure (%(default)s)")
+    _add_workers(parser, "measure")
+
+
+def _add_workers(parser: argparse.ArgumentParser, work: str) -> None:
+    words = f"processes that {work}; what comes out is the same (%(default)s: this one alone)"
+    parser.add_argument("--workers", type=_natural, default=0, metavar="N", help=words)
+
+
+def _natural(word: str) -> int:
+    """Read a number that is not negative."""
+    if not word.isdecimal():
+        raise argparse.ArgumentTypeError(f"{word!r} is no number of processes")
+    return int(word)
 
 
 def _add_filter(steps: Commands) -> None:
@@ -219,7 +232,7 @@ def _check(arguments: argparse.Namespace) -> int:
     processor = _processor(arguments.model)
     data = load_samples(arguments.path, arguments.method, every_row=False, images=arguments.images)
     report = CheckReport()
-    checking = check(data, arguments.method, processor, arguments.max_tiles, arguments.max_length)
+    checking = check(data, arguments.method, processor, arguments.max_tiles, arguments.max_length, arguments.workers)
     for checked in tqdm(checking, total=len(data), desc="checking", unit="sample"):
         report.add(checked)
         for finding in checked.findings:
@@ -249,13 +262,13 @@ def _mix(arguments: argparse.Namespace) -> int:
     from tqdm.contrib.logging import logging_redirect_tqdm  # type: ignore[import-untyped]
 
     from ..fields import printable
-    from ..samples.lengths import measure
+    from ..samples.lengths import measure_all
     from ..samples.mixture import draw_mixture, load_mixture
 
     logging.basicConfig(format="%(message)s")  # each sample that is left out is said
     processor = _processor(arguments.model)
     mixture = load_mixture(arguments.mixture).without(arguments.without)
-    ruler = partial(measure, processor=processor, max_tiles=arguments.max_tiles) if processor else None
+    ruler = partial(measure_all, processor=processor, max_tiles=arguments.max_tiles) if processor else None
     with logging_redirect_tqdm():  # above the bar, not on its line
         left_out = draw_mixture(mixture, arguments.out, ruler, arguments.workers)
     for category, share in mixture.shares().items():

@@ -259,8 +259,7 @@ class AmaliaVLImageProcessor(BaseImageProcessor):
             **kwargs: Options of the class, for this call only.
         """
         settings = self.settings(kwargs)
-        tiled = settings.tile_several or len(sizes) == 1
-        return [settings.tokens(settings.layout(*size) if tiled else UNTILED) for size in sizes]
+        return [settings.tokens(layout) for layout in settings.layouts(sizes)]
 
     def settings(self, overrides: Mapping[str, Any]) -> TileSettings:
         """Merge a call's options over the processor's own and check them.

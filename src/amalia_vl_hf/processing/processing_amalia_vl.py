@@ -196,8 +196,7 @@ class AmaliaVLProcessor(ProcessorMixin):
         Raises:
             ValueError: Roles or texts are none that `apply_chat_template` takes.
         """
-        source = self._template(None)
-        tokens = control_tokens(self.tokenizer, self.slots, source)
+        source, tokens = self._template(None), self.control_tokens
         for chat, name in zip(chats, names, strict=True):
             self._require_plain(chat, source, name, tokens)
         texts, spans = render_jinja_template(
@@ -234,19 +233,26 @@ class AmaliaVLProcessor(ProcessorMixin):
         """Names of what a call may return."""
         return [*super().model_input_names, *(AmaliaVLVideoProcessor.model_input_names if self.video_token else ())]
 
-    def literal_tokens(self, turns: Sequence[Mapping[str, Any]], where: str) -> list[str]:
+    @property
+    def control_tokens(self) -> tuple[str, ...]:
+        """What acts when it is tokenised, as tokenizer and template are now."""
+        return control_tokens(self.tokenizer, self.slots, self._template(None))
+
+    def literal_tokens(
+        self, turns: Sequence[Mapping[str, Any]], where: str, tokens: tuple[str, ...] | None = None
+    ) -> list[str]:
         """List the control tokens that stand literally in the texts of a conversation with typed contents.
 
         Args:
             turns: The conversation.
             where: What to call it in errors.
+            tokens: `control_tokens`, which take a millisecond where a tokenizer has hundreds; looked up if left out.
 
         Raises:
             ValueError: Its roles or texts are none that `apply_chat_template` takes.
         """
-        source = self._template(None)
-        tokens = control_tokens(self.tokenizer, self.slots, source)
-        self._require_plain(turns, source, where, tokens)
+        tokens = self.control_tokens if tokens is None else tokens
+        self._require_plain(turns, self._template(None), where, tokens)
         return literal_tokens(
             [part["text"] for turn in turns for part in turn["content"] if part["type"] == "text"], tokens
         )

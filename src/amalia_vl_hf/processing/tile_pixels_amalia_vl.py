@@ -79,6 +79,15 @@ class TileSettings:
         canvases = [canvas for canvas in allowed if canvas[0] * canvas[1] <= most_pixels]
         return layout_for(height, width, select_grid(height, width, canvases, self.tile_size), self.side)
 
+    def layouts(self, sizes: Sequence[tuple[int, int]]) -> list[TileLayout]:
+        """Lay the images of one sample out; several are not tiled, unless `tile_several` says so.
+
+        Args:
+            sizes: Height and width of each, in pixels.
+        """
+        tiled = self.tile_several or len(sizes) == 1
+        return [self.layout(*size) if tiled else UNTILED for size in sizes]
+
     def tokens(self, layout: TileLayout) -> int:
         """Count the positions that an image of this layout takes in the decoder."""
         return num_visual_tokens(layout, self.side, self.pool_above_tiles)

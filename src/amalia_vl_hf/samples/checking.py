@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import repeat
 from typing import Any, NamedTuple
 
 from datasets import Dataset
@@ -14,8 +15,9 @@ from datasets import Dataset
 from ..processing.image_loading_amalia_vl import load_image
 from ..processing.video_loading_amalia_vl import Sampling, VideoReader
 from .images import stored_bytes
-from .lengths import measure
+from .lengths import Size, measure_all
 from .loading import FIELDS, conversation, dialogues_of, require_readable
+from .workers import in_chunks
 
 # AMALIA's own, for a check without a model.
 _TOKENS = re.compile(r"<image>|<video>|<\|im_start\|>|<\|im_end\|>|</?s>|<unk>")
@@ -49,7 +51,7 @@ class SampleCheck:
 
     index: int
     findings: tuple[Finding, ...]
-    size: tuple[int, int] | None = None
+    size: Size | None = None
 
     @property
     def dropped(self) -> bool:
@@ -70,7 +72,7 @@ class CheckReport:
 
     samples: int = 0
     kept: list[int] = field(default_factory=list)
-    sizes: list[tuple[int, int]] = field(default_factory=list)
+    sizes: list[Size] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
 
     def add(self, checked: SampleCheck) -> None:
@@ -92,9 +94,14 @@ class CheckReport:
 
 
 def check(
-    data: Dataset, method: str, processor: Any = None, max_tiles: int = 12, max_length: int | None = None
+    data: Dataset,
+    method: str,
+    processor: Any = None,
+    max_tiles: int = 12,
+    max_length: int | None = None,
+    workers: int = 0,
 ) -> Iterator[SampleCheck]:
-    """Check every sample of a dataset.
+    """Check every sample of a dataset, in its order.
 
     Images are decoded, and of videos the frames that are taken; the texts' slots, answers and special tokens, and
     duplicates (the same texts, images and videos) are looked for; with a processor, lengths are measured.
@@ -105,23 +112,62 @@ def check(
         processor: The model's; without one nothing is measured, and special tokens are AMALIA's.
         max_tiles: Most tiles an image is cut into.
         max_length: Most tokens a sample may have.
+        workers: Processes that check; what is found is the same with any number. 0: this one alone.
+
+    Raises:
+        RuntimeError: One of the processes was killed.
     """
-    first_ones: dict[bytes, str] = {}
-    for sample in data:
-        name, size = sample["sample"], None
-        findings = list(_findings(sample, method, processor))
-        if not any(finding.kind in DROPPED for finding in findings):
-            if processor is not None:
-                size = measure(sample, processor, max_tiles)
-            if size and max_length is not None and size[0] > max_length:
-                findings.append(Finding("length", f"{name}: {size[0]} tokens, more than {max_length}"))
-            first = first_ones.setdefault(_digest(sample, method), name)
-            if first != name:
-                findings.append(Finding("duplicate", f"{name}: the same as {first}"))
-        yield SampleCheck(sample["index"], tuple(findings), size)
+    first_ones: dict[bytes, int] = {}
+    looking = _Look(data, method, processor, max_tiles, max_length)
+    for place, (checked, digest) in enumerate(in_chunks(looking, range(len(data)), workers)):
+        first = place if digest is None else first_ones.setdefault(digest, place)
+        if first != place:
+            name, before = (data[one]["sample"] for one in (place, first))
+            twice = Finding("duplicate", f"{name}: the same as {before}")
+            checked = replace(checked, findings=(*checked.findings, twice))
+        yield checked
 
 
-def _findings(sample: Mapping[str, Any], method: str, processor: Any) -> Iterator[Finding]:
+@dataclass(frozen=True)
+class _Look:
+    """What can be found out about samples one by one, wherever that is done; see `check` for the arguments."""
+
+    data: Dataset
+    method: str
+    processor: Any
+    max_tiles: int
+    max_length: int | None
+
+    def __call__(self, places: Sequence[int]) -> list[tuple[SampleCheck, bytes | None]]:
+        """Check the samples at some places, one after the other.
+
+        Returns:
+            What is found of each, and what tells it from others; None for one that is dropped already.
+        """
+        columns = self.data[places[0] : places[-1] + 1]
+        samples = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+        tokens = () if self.processor is None else self.processor.control_tokens
+        findings = [list(_findings(sample, self.method, self.processor, tokens)) for sample in samples]
+        sound = [not any(finding.kind in DROPPED for finding in found) for found in findings]
+        measured = self._measured([sample for sample, fits in zip(samples, sound, strict=True) if fits])
+        looked_at = []
+        for sample, found, fits in zip(samples, findings, sound, strict=True):
+            size = next(measured) if fits else None
+            if isinstance(size, ValueError):
+                found, fits, size = [*found, Finding("row", str(size))], False, None
+            if size and self.max_length is not None and size[0] > self.max_length:
+                found.append(Finding("length", f"{sample['sample']}: {size[0]} tokens, more than {self.max_length}"))
+            digest = _digest(sample, self.method) if fits else None
+            looked_at.append((SampleCheck(sample["index"], tuple(found), size), digest))
+        return looked_at
+
+    def _measured(self, samples: list[dict[str, Any]]) -> Iterator[Size | ValueError | None]:
+        if self.processor is None:
+            return repeat(None)
+        return iter(measure_all(samples, self.processor, self.max_tiles))
+
+
+def _findings(sample: Mapping[str, Any], method: str, processor: Any, tokens: tuple[str, ...]) -> Iterator[Finding]:
     """Yield what can be said of a sample by itself, up to what hides the rest."""
     name = sample["sample"]
     if sample["fault"]:
@@ -144,7 +190,7 @@ def _findings(sample: Mapping[str, Any], method: str, processor: Any) -> Iterato
     elif method == "dpo" and sample["chosen"] == sample["rejected"]:
         yield Finding("answer", f"{name}: chosen and rejected are the same")
     try:
-        literal = {token for turns in typed for token in _special_tokens(turns, processor, name)}
+        literal = {token for turns in typed for token in _special_tokens(turns, processor, name, tokens)}
     except ValueError as error:
         yield Finding("row", str(error))
         return
@@ -171,9 +217,9 @@ def _decode(sample: Mapping[str, Any], kind: str, processor: Any) -> None:
             pass
 
 
-def _special_tokens(turns: list[dict[str, Any]], processor: Any, name: str) -> Iterable[str]:
+def _special_tokens(turns: list[dict[str, Any]], processor: Any, name: str, tokens: tuple[str, ...]) -> Iterable[str]:
     if processor is not None:
-        return processor.literal_tokens(turns, name)
+        return processor.literal_tokens(turns, name, tokens)
     return [token for turn in turns for part in turn["content"] for token in _TOKENS.findall(part.get("text", ""))]
 
 
@@ -182,4 +228,4 @@ def _digest(sample: Mapping[str, Any], method: str) -> bytes:
     digest = hashlib.sha256(repr([sample[name] for name in FIELDS[method]]).encode("utf-8", "surrogatepass"))
     for cell in (*sample["images"], *sample.get("videos", ())):
         digest.update(hashlib.sha256(stored_bytes(cell)).digest())
-    return digest.digest()
+    return digest.digest()[:16]  # so many are held as there are samples

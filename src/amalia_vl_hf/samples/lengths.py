@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from PIL import Image
 
@@ -13,10 +13,13 @@ from ..processing.decoding_amalia_vl import read_header
 from ..processing.image_loading_amalia_vl import orientation
 from .loading import conversation, dialogues_of, require_readable
 
+Chat = list[dict[str, Any]]
+Size = tuple[int, int]  # tokens and tiles
+
 _SIDEWAYS = range(5, 9)  # EXIF orientations that swap height and width
 
 
-def measure(sample: Mapping[str, Any], processor: Any, max_tiles: int) -> tuple[int, int]:
+def measure(sample: Mapping[str, Any], processor: Any, max_tiles: int) -> Size:
     """Count what the collator would make of a sample.
 
     Args:
@@ -31,17 +34,71 @@ def measure(sample: Mapping[str, Any], processor: Any, max_tiles: int) -> tuple[
     Raises:
         ValueError: The sample cannot be read, or the header of an image or a video.
     """
-    require_readable(sample)
-    name, images = sample["sample"], processor.image_processor
-    sizes = [_size(cell, name) for cell in sample["images"]]
-    videos = sample.get("videos", ())
-    frames = [_frames(cell, processor, name) for cell in videos]
-    visual = sum(processor.image_tokens(sizes, max_tiles)) + sum(map(processor.num_video_tokens, frames))
-    most = max_tiles if images.tile_several or len(sizes) == 1 else 0
-    tiles = sum(images.tile_layout(*size, max_tiles=most).num_tiles for size in sizes) + sum(frames)
-    chats = [conversation(turns, sizes, name, videos) for turns in dialogues_of(sample)]
-    text = max(_text_tokens(turns, processor, name) for turns in chats)
-    return text - len(sizes) - len(frames) + visual, tiles
+    [size] = measure_all([sample], processor, max_tiles)
+    if isinstance(size, ValueError):
+        raise size
+    return size
+
+
+def measure_all(samples: Sequence[Mapping[str, Any]], processor: Any, max_tiles: int) -> list[Size | ValueError]:
+    """Count what the collator would make of each of some samples, whose texts are tokenised together.
+
+    Args:
+        samples: Rows of `samples.load_samples`.
+        processor: As `measure` takes it.
+        max_tiles: Likewise.
+
+    Returns:
+        What `measure` gives of each, or raises.
+    """
+    settings = processor.image_processor.settings({"max_tiles": max_tiles})
+    shown = [_shown(sample, processor, settings) for sample in samples]
+    named = [(chat, one.name) for one in shown if isinstance(one, _Shown) for chat in one.chats]
+    counts = iter(_text_tokens([chat for chat, _ in named], [name for _, name in named], processor))
+    return [one if isinstance(one, ValueError) else one.with_texts([next(counts) for _ in one.chats]) for one in shown]
+
+
+class _Shown(NamedTuple):
+    """A sample but for the tokens of its texts.
+
+    Args:
+        name: What it is called in errors.
+        chats: Its conversation, or its two.
+        slots: Tokens of images and videos in each text.
+        visual: Tokens that they become.
+        tiles: Of its images, with the frames of its videos.
+    """
+
+    name: str
+    chats: list[Chat]
+    slots: int
+    visual: int
+    tiles: int
+
+    def with_texts(self, counts: list[int | ValueError]) -> Size | ValueError:
+        """Give its size, by the tokens of each text."""
+        faults = [count for count in counts if isinstance(count, ValueError)]
+        longest = max(count for count in counts if isinstance(count, int)) if not faults else 0
+        return faults[0] if faults else (longest - self.slots + self.visual, self.tiles)
+
+
+def _shown(sample: Mapping[str, Any], processor: Any, settings: Any) -> _Shown | ValueError:
+    try:
+        require_readable(sample)
+        name = sample["sample"]
+        sizes = [_size(cell, name) for cell in sample["images"]]
+        videos = sample.get("videos", ())
+        frames = [_frames(cell, processor, name) for cell in videos]
+        layouts = settings.layouts(sizes)
+        return _Shown(
+            name,
+            [conversation(turns, sizes, name, videos) for turns in dialogues_of(sample)],
+            len(sizes) + len(frames),
+            sum(map(settings.tokens, layouts)) + sum(map(processor.num_video_tokens, frames)),
+            sum(layout.num_tiles for layout in layouts) + sum(frames),
+        )
+    except ValueError as error:
+        return error
 
 
 def _frames(cell: Any, processor: Any, sample: str) -> int:
@@ -52,10 +109,14 @@ def _frames(cell: Any, processor: Any, sample: str) -> int:
         raise ValueError(f"{sample}: {error}") from error
 
 
-def _text_tokens(turns: list[dict[str, Any]], processor: Any, sample: str) -> int:
-    """Count the tokens of a rendered chat, in which each image is one."""
-    processor.literal_tokens(turns, sample)  # refuses by the sample's name what cannot be rendered
-    return len(processor.encode_rendered([processor.apply_chat_template(turns, tokenize=False)])["input_ids"][0])
+def _text_tokens(chats: list[Chat], names: list[str], processor: Any) -> list[int | ValueError]:
+    """Count the tokens of chats, in which each image and each video is one."""
+    try:
+        return [len(chat.ids) for chat in processor.encode_answers(chats, names)] if chats else []
+    except ValueError as error:  # of one of them
+        if len(chats) == 1:
+            return [error]
+    return [_text_tokens([chat], [name], processor)[0] for chat, name in zip(chats, names, strict=True)]
 
 
 def _size(cell: Any, sample: str) -> tuple[int, int]:

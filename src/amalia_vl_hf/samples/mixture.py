@@ -5,24 +5,27 @@ from __future__ import annotations
 import logging
 import zlib
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from ..fields import INLINE, RecipeError, printable, read_fields, read_yaml, unknown
+from .lengths import Size
 from .loading import SampleReader
 from .manifest import write_manifest
 from .sources import Source
+from .workers import in_chunks
 
 logger = logging.getLogger(__name__)
 
-Measure = Callable[[Mapping[str, Any]], tuple[int, int]]
+# Gives the tokens and tiles of each sample, or what is wrong with it.
+Measure = Callable[[Sequence[Mapping[str, Any]]], Sequence[Size | ValueError]]
 
 
 class MixtureError(ValueError):
@@ -168,8 +171,8 @@ def draw_mixture(
     Args:
         mixture: What to draw.
         out: The manifest, a parquet file.
-        measure: Counts a sample's tokens and tiles; a sample that it refuses with ValueError is left out for the next
-            one of the draw, and said so. Without it nothing is read but how many samples there are.
+        measure: Counts the tokens and tiles of samples; one that it has a ValueError for is left out for the next one
+            of the draw, and said so. Without it nothing is read but how many samples there are.
         workers: Processes that measure; the samples drawn are the same with any number.
 
     Returns:
@@ -278,24 +281,9 @@ def _sizes(
     """Measure rows of a source, in their order; in the place of a faulty one's size is what is wrong with it."""
     if measure is None:
         return [()] * len(rows)
-    return DataLoader(_Sizes(rows, number, reader, measure), batch_size=None, num_workers=workers)
+    return in_chunks(partial(_measured, number, reader, measure), rows, workers)
 
 
-@dataclass(frozen=True)
-class _Sizes(Dataset[tuple[int, ...] | str]):
-    """Tokens and tiles of rows, read and measured where they are indexed."""
-
-    rows: list[int]
-    number: int
-    reader: SampleReader
-    measure: Measure
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, position: int) -> tuple[int, ...] | str:
-        row = self.rows[position]
-        try:
-            return self.measure(self.reader.read(row, self.number, row))
-        except ValueError as error:
-            return str(error)
+def _measured(number: int, reader: SampleReader, measure: Measure, rows: Sequence[int]) -> list[tuple[int, ...] | str]:
+    sizes = measure([reader.read(row, number, row) for row in rows])
+    return [str(size) if isinstance(size, ValueError) else size for size in sizes]

@@ -197,6 +197,7 @@ def _packed_rows(
             recipe.training_stage.max_tiles,
             cache=checkpoints / f"lengths-{digest.hexdigest()[:16]}.npz",
             stand_in=recipe.max_length if recipe.max_bad_share else None,
+            workers=recipe.workers,
         )
     if data.bad_samples is not None:
         data.bad_samples.lengths = lengths  # what takes a bad one's place must fit into its row

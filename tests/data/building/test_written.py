@@ -12,8 +12,9 @@ import yaml
 from amalia_vl_hf import cli
 from amalia_vl_hf.data import prompts
 from amalia_vl_hf.data.building.cost import read_costs, total
+from amalia_vl_hf.data.building.pipeline import PROGRESS, SOURCE, STAGES
 from amalia_vl_hf.data.building.recipe import load_build
-from amalia_vl_hf.data.building.run import build
+from amalia_vl_hf.data.building.run import build, progress
 from amalia_vl_hf.data.steps import NO_ANSWER, Item, Step
 
 from ...asking.model_server import GREETING, Fault, ModelServer, completion, pictures_of, text_of
@@ -65,6 +66,19 @@ def contents(out):
 
 def rows_of(out):
     return [row for path in sorted((out / "data").iterdir()) for row in pq.read_table(path).to_pylist()]
+
+
+def test_the_bar_of_stages_that_ask_nobody_moves_by_sample(toy, tmp_path, monkeypatch):
+    def worked(items):
+        for number, item in enumerate(items):
+            seen.append((progress(path), number))
+            yield item
+
+    steps, seen, path = DATASET.steps, [], tmp_path / "out" / STAGES / "work" / PROGRESS
+    monkeypatch.setattr(DATASET, "steps", lambda recipe: (Step("work", work=worked), *steps(recipe)))
+    build(toy(), tmp_path / "out", until="work")
+    assert seen == [(count, count % 4) for count in range(COUNT)]
+    assert progress(path) == progress(path.parents[1] / SOURCE / PROGRESS) == COUNT
 
 
 def test_each_role_is_asked_what_is_its_own(toy, servers, tmp_path):

@@ -1,10 +1,12 @@
 import pytest
 import torch
 
+from amalia_vl_hf.processing import image_processing_amalia_vl
 from amalia_vl_hf.processing.processing_amalia_vl import AmaliaVLProcessor
-from amalia_vl_hf.samples.loading import load_samples
+from amalia_vl_hf.samples.loading import conversation, load_samples
 from amalia_vl_hf.training.batches.collation import ConversationCollator, Encoder, PreferenceCollator
 
+ANSWERS = ("chosen", "rejected")
 TEXT_ONLY = {
     "sample": "data.jsonl, line 9",
     "images": [],
@@ -96,6 +98,31 @@ def test_pairs_hold_chosen_then_rejected_with_their_images(processor, pairs):
     wanted = [row[answer] for answer in ("chosen", "rejected") for row in pairs[:4]]
     for ids, mask, turns in zip(batch["input_ids"], batch["completion_mask"], wanted, strict=True):
         assert decode(processor, ids[mask == 1]).replace(" ", "") == answers(turns).replace(" ", "")
+
+
+def test_a_pair_is_decoded_and_tiled_once(processor, pairs, monkeypatch):
+    encoder = Encoder(processor, 4, 512)
+    before = encoder(  # each conversation by itself
+        [conversation(row["prompt"] + row[answer], row["images"], "a") for answer in ANSWERS for row in pairs],
+        ["a"] * 2 * len(pairs),
+    )
+    counts = {"load_image": 0, "write_tiles": 0}
+
+    def counting(name):
+        real = getattr(image_processing_amalia_vl, name)
+
+        def counted(picture, *arguments, **options):
+            counts[name] += name == "write_tiles" or isinstance(picture, str)  # what is decoded comes by again
+            return real(picture, *arguments, **options)
+
+        monkeypatch.setattr(image_processing_amalia_vl, name, counted)
+
+    for name in counts:
+        counting(name)
+    batch = PreferenceCollator(encoder)(pairs)
+    images = sum(len(row["images"]) for row in pairs)
+    assert counts == {"load_image": images, "write_tiles": images}
+    assert all(torch.equal(batch[name], before[name]) for name in ("input_ids", "pixel_values", "tile_layouts"))
 
 
 @pytest.mark.parametrize("method", ["sft", "dpo"])

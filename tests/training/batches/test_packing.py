@@ -114,7 +114,7 @@ def test_sizes_are_measured_once_and_kept(processor, data, tmp_path, monkeypatch
     assert tiles.tolist() == [len(batch["pixel_values"]) for batch in batches]
     untiled, _ = conversation_sizes(data, processor, 0, cache)
     assert untiled.sum() < lengths.sum(), "sizes kept for other tiles are not used"
-    monkeypatch.setattr("amalia_vl_hf.training.batches.packing.measure", None)
+    monkeypatch.setattr("amalia_vl_hf.training.batches.packing.measure_all", None)
     assert np.array_equal(conversation_sizes(data, processor, 0, cache)[0], untiled)
 
 

@@ -10,6 +10,7 @@ from PIL import Image
 from transformers import AutoModelForCausalLM
 
 from amalia_vl_hf.conversion.compose import compose
+from amalia_vl_hf.processing.video_processing_amalia_vl import AmaliaVLVideoProcessor
 from amalia_vl_hf.training.batches.bad_samples import BadSamples, ReplacingCollator
 from amalia_vl_hf.training.batches.collation import ConversationCollator, Encoder, PreferenceCollator
 from amalia_vl_hf.training.batches.packing import PackedConversationCollator, take_packed_rows
@@ -144,6 +145,21 @@ PAIRS = [
     ),
     pair("text", [user("Olá?")], "Olá!", "Oi."),
 ]
+
+
+def test_the_clips_of_a_pair_are_decoded_once(policies, monkeypatch):
+    _, processor = policies["llama"]
+    taken, real = [], AmaliaVLVideoProcessor.__call__
+
+    def counted(self, cells, **options):
+        taken.append(len(cells))
+        return real(self, cells, **options)
+
+    monkeypatch.setattr(AmaliaVLVideoProcessor, "__call__", counted)
+    batch = PreferenceCollator(Encoder(processor, *OPTIONS))(PAIRS)
+    assert taken == [1, 2], "once for both answers; text has none"
+    for name in SHOWN:
+        assert torch.equal(*batch[name].chunk(2))
 
 
 def test_a_shared_row_holds_what_the_whole_conversations_hold(policies):

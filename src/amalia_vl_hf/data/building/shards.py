@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -20,7 +20,7 @@ from ..steps import Item, Rejected
 from .materials import materials_of
 from .pipeline import ROWS, STAGES, Pipeline, counted, outcome_line, outcomes_of, put_stage
 from .recipe import BuildRecipe
-from .stages import run_stage, settling
+from .stages import each_settled, run_stage, settling
 from .tally import write_rejected
 
 ROW_GROUP = 100  # rows; trainers read one at a time
@@ -64,7 +64,7 @@ def write_shard(recipe: BuildRecipe, out: Path, shard: int) -> None:
     items = list(pipeline.items(ROWS, [shard]))
     rejected: list[Rejected] = []
     with settling(pipeline, ROWS) as settled:
-        groups = _groups(recipe, shard, _settling(items, settled), rejected)
+        groups = _groups(recipe, shard, each_settled(items, settled), rejected)
         first = next(groups)  # where samples cannot be made at all, no file is begun
         path = recipe.shard_path(out, shard)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,12 +75,6 @@ def write_shard(recipe: BuildRecipe, out: Path, shard: int) -> None:
     counts = counted(len(items), len(items) - len(rejected), rejected)
     lines = [json.dumps(counts, ensure_ascii=False), *map(outcome_line, rejected)]
     put_stage(out / STAGES / ROWS, shard, source, "".join(f"{line}\n" for line in lines).encode())
-
-
-def _settling(items: Iterable[Item], settled: Callable[[], None]) -> Iterator[Item]:
-    for item in items:
-        yield item
-        settled()
 
 
 def _groups(

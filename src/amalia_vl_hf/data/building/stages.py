@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from ...asking.inference import ModelAnswer, ModelRequest, answer_all
 from ...asking.pictures import Locate
@@ -18,6 +18,7 @@ from .gathering import work_on_all
 from .pipeline import ASKED, PROGRESS, SOURCE, STAGES, Pipeline, write_stage
 
 Settled = Callable[[], None]
+Entry = TypeVar("Entry")
 
 
 class _Slot(NamedTuple):
@@ -56,10 +57,10 @@ def _outcomes(
     recipe, step = pipeline.recipe, pipeline.step(name)
     if step is None:
         rows = recipe.rows(shard)
-        entries = recipe.written.source(recipe).read(rows.start, rows.stop)
+        entries = each_settled(recipe.written.source(recipe).read(rows.start, rows.stop), settled)
         return [Item(f"{rows.start + number:08}", data) for number, data in enumerate(entries)]
     if step.work is not None:
-        return list(step.work(items))
+        return list(step.work(each_settled(items, settled)))
     return _Asking(pipeline, step, shard, items).run(again, settled)
 
 
@@ -243,6 +244,13 @@ def _wanted(pipeline: Pipeline, name: str, shard: int) -> str:
     if source is None:
         raise RuntimeError(f"{name} needs shard {shard} of {pipeline.before(name)}, which is not there")
     return source
+
+
+def each_settled(entries: Iterable[Entry], settled: Settled) -> Iterator[Entry]:
+    """Give entries one after the other; each is settled when the next one is asked for."""
+    for entry in entries:
+        yield entry
+        settled()
 
 
 @contextmanager

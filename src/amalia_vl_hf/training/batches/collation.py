@@ -36,12 +36,16 @@ class Encoder:
     max_length: int
     pixels: str = "float"
 
-    def __call__(self, conversations: Sequence[list[dict[str, Any]]], names: Sequence[str]) -> dict[str, torch.Tensor]:
+    def __call__(
+        self, conversations: Sequence[list[dict[str, Any]]], names: Sequence[str], answers: int = 1
+    ) -> dict[str, torch.Tensor]:
         """Render, tokenise and tile conversations.
 
         Args:
             conversations: Turns with typed contents, their images and videos, as `samples.conversation` gives them.
             names: Where each comes from, for errors.
+            answers: In how many rounds they come, one answer each: those of a later one show what the first one's do,
+                which is decoded and tiled once.
 
         Returns:
             `input_ids`, `attention_mask` and `assistant_masks` `(conversations, length)`, padded on the right; the
@@ -54,13 +58,16 @@ class Encoder:
         """
         processor = self.processor
         chats = processor.encode_answers(conversations, names)
-        pictures = [self._pictures(turns, name) for turns, name in zip(conversations, names, strict=True)]
-        clips = [self._clips(turns, name) for turns, name in zip(conversations, names, strict=True)]
-        rows = [self._widened(*parts) for parts in zip(chats, pictures, clips, names, strict=True)]
+        first = slice(len(conversations) // answers)
+        showing = list(zip(conversations[first], names[first], strict=True))
+        pictures = [self._pictures(turns, name) for turns, name in showing]
+        clips = [self._clips(turns, name) for turns, name in showing]
+        rows = [self._widened(*parts) for parts in zip(chats, pictures * answers, clips * answers, names, strict=True)]
         batch = _padded(rows, processor.tokenizer.pad_token_id)
+        shown = joined_pixels(clips)
         if any(pictures):
-            batch |= processor.image_processor(pictures, max_tiles=self.max_tiles, pixels=self.pixels)
-        return batch | joined_pixels(clips)
+            shown |= processor.image_processor(pictures, max_tiles=self.max_tiles, pixels=self.pixels)
+        return batch | joined_pixels([shown] * answers)
 
     def _pictures(self, turns: list[dict[str, Any]], name: str) -> list[Image.Image]:
         """Decode the images of a conversation."""
@@ -137,7 +144,7 @@ class PreferenceCollator:
             conversation(row["prompt"] + row[answer], row["images"], row["sample"], videos_of(row))
             for row, answer in pairs
         ]
-        batch = self.encoder(turns, [f"{row['sample']}, {answer}" for row, answer in pairs])
+        batch = self.encoder(turns, [f"{row['sample']}, {answer}" for row, answer in pairs], answers=2)
         earlier = torch.tensor([sum(turn["role"] == "assistant" for turn in row["prompt"]) for row, _ in pairs])
         batch["completion_mask"] = _answers_after(batch.pop("assistant_masks"), earlier)
         return batch
@@ -151,7 +158,8 @@ def videos_of(sample: Sample) -> list[Any]:
 def joined_pixels(parts: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
     """Join what several conversations show; what none of them shows is not there."""
     found = {name: [part[name] for part in parts if name in part] for name in PIXELS}
-    return {name: torch.cat(tensors) for name, tensors in found.items() if tensors}
+    # One alone is not copied: a video's frames may be a hundred megabytes.
+    return {name: torch.cat(some) if len(some) > 1 else some[0] for name, some in found.items() if some}
 
 
 def _shown(turns: list[dict[str, Any]], kind: str) -> list[Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate, chain, pairwise
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 from transformers import PreTrainedModel
 
 from ...disk import whole_file
-from ...samples.lengths import measure
+from ...samples.lengths import Size, measure_all
+from ...samples.workers import in_chunks
 from .balance import Indices
 from .collation import ConversationCollator, Encoder, Sample
 from .row_plan import Rows
@@ -109,7 +111,7 @@ class PackedBatchSampler(Sampler[list[int]]):
 
 
 def conversation_sizes(
-    dataset: Dataset, processor: Any, max_tiles: int, cache: Path, stand_in: int | None = None
+    dataset: Dataset, processor: Any, max_tiles: int, cache: Path, stand_in: int | None = None, workers: int = 0
 ) -> tuple[Indices, Indices]:
     """Tokens and tiles of each conversation: the dataset's `length` and `tiles` columns, or else measured.
 
@@ -122,6 +124,7 @@ def conversation_sizes(
         cache: A `.npz` file beside the run's checkpoints.
         stand_in: Most tokens of a conversation that may take the place of one that cannot be used, which counts as
             long; None: none may, and the first one that cannot be used is an error.
+        workers: Processes that measure; 0: this one alone.
 
     Returns:
         Tokens, visual ones included, and tiles.
@@ -133,28 +136,42 @@ def conversation_sizes(
         columns = dataset.with_format("numpy")
         lengths, tiles = columns["length"][:], columns["tiles"][:]
     else:
-        lengths, tiles = _measured(dataset, processor, max_tiles, cache, stand_in)
+        lengths, tiles = _measured(dataset, processor, max_tiles, cache, stand_in, workers)
     return (lengths if stand_in is None else lengths.clip(max=stand_in)), tiles
 
 
 def _measured(
-    dataset: Dataset, processor: Any, max_tiles: int, cache: Path, stand_in: int | None
+    dataset: Dataset, processor: Any, max_tiles: int, cache: Path, stand_in: int | None, workers: int
 ) -> tuple[Indices, Indices]:
     # Readers of damaged archives fail in a dozen ways; whatever it is, the sizes are measured again.
     with suppress(Exception), np.load(cache, allow_pickle=False) as kept:
         if len(kept["sizes"]) == len(dataset) and kept["max_tiles"] == max_tiles:
             return kept["sizes"][:, 0], kept["sizes"][:, 1]
-    sizes = np.array([_size(row, processor, max_tiles, stand_in) for row in tqdm(dataset, desc="measuring lengths")])
+    measuring = in_chunks(partial(_sizes_at, dataset, processor, max_tiles), range(len(dataset)), workers)
+    counted = tqdm(measuring, desc="measuring lengths", total=len(dataset))
+    sizes = np.array([_usable(size, stand_in) for size in counted])
     cache.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(cache) as scratch, scratch.open("wb") as file:
         np.savez(file, sizes=sizes, max_tiles=max_tiles)
     return sizes[:, 0], sizes[:, 1]
 
 
-def _size(row: Sample, processor: Any, max_tiles: int, stand_in: int | None) -> tuple[int, int]:
+def _sizes_at(dataset: Dataset, processor: Any, max_tiles: int, places: Sequence[int]) -> list[Size | ValueError]:
+    return measure_all([_row(dataset, place) for place in places], processor, max_tiles)
+
+
+def _row(dataset: Dataset, place: int) -> Sample:
+    """Read a sample; a faulty row is an error in the main process, not in one of those that measure."""
     try:
-        return measure(row, processor, max_tiles)
-    except ValueError:
-        if stand_in is None:
-            raise
-        return stand_in, 0
+        sample: Sample = dataset[place]
+    except ValueError as error:
+        return {"fault": str(error)}
+    return sample
+
+
+def _usable(size: Size | ValueError, stand_in: int | None) -> Size:
+    if not isinstance(size, ValueError):
+        return size
+    if stand_in is None:
+        raise size
+    return stand_in, 0
