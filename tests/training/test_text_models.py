@@ -150,7 +150,7 @@ def test_its_tokens_are_those_of_its_own_template(template, parts):
     assert tokenizer.decode(bare.ids[bare.answers.astype(bool)]).replace(" ", "") == "sim<|im_end|>não<|im_end|>"
     assert processor.image_token_id not in row.ids, "written by the user, it is a word"
     rendered = processor.apply_chat_template(typed)
-    assert processor.encode_rendered([rendered])["input_ids"][0] == row.ids.tolist()
+    assert processor._tokenised([rendered])["input_ids"][0] == row.ids.tolist()
 
 
 def test_a_template_that_hides_the_answers_is_refused(parts):

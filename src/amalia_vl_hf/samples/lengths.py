@@ -112,7 +112,7 @@ def _frames(cell: Any, processor: Any, sample: str) -> int:
 def _text_tokens(chats: list[Chat], names: list[str], processor: Any) -> list[int | ValueError]:
     """Count the tokens of chats, in which each image and each video is one."""
     try:
-        return [len(chat.ids) for chat in processor.encode_answers(chats, names)] if chats else []
+        return list(processor.count_tokens(chats, names)) if chats else []
     except ValueError as error:  # of one of them
         if len(chats) == 1:
             return [error]

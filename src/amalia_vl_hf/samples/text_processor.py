@@ -10,7 +10,6 @@ from typing import Any
 
 from transformers import AutoTokenizer, BatchEncoding, PreTrainedConfig, PreTrainedTokenizerBase
 
-from ..processing.chat_tokens_amalia_vl import ChatTokens
 from ..processing.image_processing_amalia_vl import AmaliaVLImageProcessor
 from ..processing.media_slots_amalia_vl import CHAT_TEMPLATE
 from ..processing.plain_text_amalia_vl import mark_turns
@@ -80,14 +79,16 @@ class TextProcessor(AmaliaVLProcessor):
         processor.plain = tokenizer
         return processor
 
-    def encode_answers(self, chats: Sequence[Sequence[Mapping[str, Any]]], names: Sequence[str]) -> list[ChatTokens]:
-        """Tokenise conversations, see [`AmaliaVLProcessor.encode_answers`].
+    def _with_answers(
+        self, chats: Sequence[Sequence[Mapping[str, Any]]], names: Sequence[str]
+    ) -> tuple[list[str], list[list[tuple[int, int]]]]:
+        """Render conversations, see [`AmaliaVLProcessor`].
 
         Raises:
             ValueError: There is an image, or roles or texts are none that the template takes.
         """
         joined = [_joined(chat, name) for chat, name in zip(chats, names, strict=True)]
-        return super().encode_answers(joined, names)
+        return super()._with_answers(joined, names)
 
     def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> list[str]:
         """Save the tokenizer, as it was loaded."""

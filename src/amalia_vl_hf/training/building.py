@@ -23,9 +23,10 @@ from ..samples.loading import load_samples
 from .batches.bad_samples import BadSamples, ReplacingCollator
 from .batches.balance import CostModel
 from .batches.collation import ConversationCollator, Encoder, PreferenceCollator
+from .batches.node_plan import plan_once_a_node
 from .batches.packing import PackedBatchSampler, PackedConversationCollator, conversation_sizes, take_packed_rows
 from .batches.reference_log_probs import ReferenceLogProbs
-from .batches.row_plan import plan_rows
+from .batches.row_plan import RowPlan, plan_rows
 from .batches.segments import use_installed_flash_attention
 from .batches.shared_prompt import SharedPromptCollator, share_prompts
 from .models import load_config, load_model, load_processor, lora_config
@@ -202,16 +203,19 @@ def _packed_rows(
     if data.bad_samples is not None:
         data.bad_samples.lengths = lengths  # what takes a bad one's place must fit into its row
     ranks = world_size()
-    plan = plan_rows(
-        lengths,
-        CostModel.of(load_config(recipe)).conversations(lengths, tiles),
-        conversations=recipe.batch_size * recipe.accumulation * ranks,
-        ranks=ranks,
-        max_length=recipe.max_length,
-        steps=count_steps(recipe, len(data.dataset), ranks),
-        seed=recipe.seed,
-    )
-    return PackedBatchSampler(plan, ranks)
+
+    def plan() -> RowPlan:
+        return plan_rows(
+            lengths,
+            CostModel.of(load_config(recipe)).conversations(lengths, tiles),
+            conversations=recipe.batch_size * recipe.accumulation * ranks,
+            ranks=ranks,
+            max_length=recipe.max_length,
+            steps=count_steps(recipe, len(data.dataset), ranks),
+            seed=recipe.seed,
+        )
+
+    return PackedBatchSampler(plan_once_a_node(plan, args), ranks)
 
 
 def _content(recipe: Recipe, origin: Mapping[str, Any] | None) -> dict[str, Any]:

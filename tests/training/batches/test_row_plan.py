@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from amalia_vl_hf.training.batches.balance import CostModel, busy_share
+from amalia_vl_hf.training.batches.balance import CostModel, busy_share, fullest_first, longest_first, micro_batches
 from amalia_vl_hf.training.batches.row_plan import alike_steps, even_steps, plan_rows
 from benchmarks.packing import length_mix
 
@@ -76,8 +76,8 @@ def test_ranks_wait_little_where_random_order_makes_them_wait(mix, plan_for, ran
 
 
 def test_the_order_is_that_of_the_seed_and_differs_between_epochs(plan_for):
-    assert plan_for(8) == plan_for(8)
-    assert plan_for(8) != plan_for(8, seed=1)
+    assert list(plan_for(8)) == list(plan_for(8))
+    assert list(plan_for(8)) != list(plan_for(8, seed=1))
     twice = plan_for(8, steps=2 * STEPS)
     assert twice[:STEPS] != twice[STEPS:]
 
@@ -133,6 +133,39 @@ def test_conversations_of_which_no_two_share_a_row_get_one_each():
     for ranks in (1, 2):
         plan = plan_rows(lengths, lengths * 1.0, conversations=8, ranks=ranks, max_length=1000, steps=2, seed=0)
         assert [[len(row) for row in step] for step in plan] == [[1] * 8] * 2
+
+
+@pytest.mark.parametrize("ranks", [1, 8, 128])
+def test_a_plan_in_arrays_is_that_of_lists(mix, plan_for, ranks):
+    """The layouts written down as plainly as can be, of lists of lists."""
+    lengths, tiles = mix
+    costs, plan = AMALIA.conversations(lengths, tiles), plan_for(ranks)
+
+    def in_turn(rows):
+        batches = micro_batches(np.array([costs[row].sum() for row in rows]), ranks)
+        return [rows[row] for batch in batches for row in batch]
+
+    def dealt(step):
+        rows = longest_first(costs[step].tolist(), lengths[step].tolist(), plan.rows, MAX_LENGTH)
+        return in_turn([step[row].tolist() for row in rows])
+
+    generator = np.random.default_rng((0, 0))
+    even = even_steps(lengths, BATCH, generator)
+    if ranks == 1:
+        filled = [fullest_first(lengths[step].tolist(), MAX_LENGTH) for step in even]
+        for rows in filled:
+            while len(rows) < plan.rows:
+                longest = max(rows, key=len)
+                rows.append([longest.pop() for _ in range(len(longest) // 2)])
+        expected = [[step[row].tolist() for row in rows] for step, rows in zip(even, filled, strict=True)]
+    elif ranks == 8:
+        expected = [dealt(step) for step in even]
+    else:
+        alike = alike_steps(costs, BATCH, ranks, generator)
+        expected = [in_turn([[one] for one in step]) for step in alike.tolist()]
+    assert list(plan) == expected
+    assert list(plan.each_row()) == [row for step in expected for row in step]
+    assert plan[-2:] == expected[-2:]
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def stock_encode(processor, conversations):
 
 
 class StockEncoder(Encoder):
-    def __call__(self, conversations, names):
+    def __call__(self, conversations, names, answers=1):
         return stock_encode(self.processor, conversations)
 
 

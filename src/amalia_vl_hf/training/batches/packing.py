@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from itertools import accumulate, chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from ...samples.lengths import Size, measure_all
 from ...samples.workers import in_chunks
 from .balance import Indices
 from .collation import ConversationCollator, Encoder, Sample
-from .row_plan import Rows
+from .row_plan import RowPlan
 from .segments import segment_lengths, use_segmented_attention
 
 
@@ -93,21 +92,18 @@ class PackedBatchSampler(Sampler[list[int]]):
 
     drop_last = True  # read by accelerate: the ranks' shares are equal as they are
 
-    def __init__(self, plan: Sequence[Rows], ranks: int) -> None:
-        self.rows = len(plan[0]) // ranks
+    def __init__(self, plan: RowPlan, ranks: int) -> None:
+        self.rows = plan.rows // ranks
         """Rows a rank takes in a step: the trainer's `gradient_accumulation_steps`, at one row a batch."""
-        rows = list(chain.from_iterable(plan))
-        self._order = np.fromiter(chain.from_iterable(rows), dtype=np.int64)  # small beside lists of numbers
-        self._stops = np.fromiter(accumulate(map(len, rows), initial=0), dtype=np.int64)
+        self._plan = plan
 
     def __iter__(self) -> Iterator[list[int]]:
         """Give the conversations of each row, as positions in the dataset."""
-        for start, stop in pairwise(self._stops.tolist()):
-            yield self._order[start:stop].tolist()
+        return self._plan.each_row()
 
     def __len__(self) -> int:
         """Rows of the run, over all ranks."""
-        return len(self._stops) - 1
+        return len(self._plan) * self._plan.rows
 
 
 def conversation_sizes(

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import math
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import overload
 
 import numpy as np
 
@@ -17,10 +22,61 @@ LEAST_A_ROW = 3
 # for one another, and the more alike are the conversations of a micro-batch.
 LOOK_AHEAD = 32
 
+_END = -1  # of a row, where a step's lie one after the other
+
+
+@dataclass(frozen=True, eq=False)
+class RowPlan(Sequence[Rows]):
+    """The rows of each step of a run, in two arrays: lists of millions of numbers would take ten times the memory.
+
+    Args:
+        order: Positions in the dataset, row after row.
+        stops: Where each row begins in `order`, and last where the last one ends.
+        rows: Of a step.
+    """
+
+    order: Indices
+    stops: Indices
+    rows: int
+
+    @classmethod
+    def of(cls, steps: Iterable[Rows]) -> RowPlan:
+        """Take steps of equally many rows, one after the other."""
+        order, stops, rows = array("q"), array("q", [0]), 0
+        for step in steps:
+            rows = len(step)
+            for row in step:
+                order.extend(row)
+                stops.append(len(order))
+        return cls(np.frombuffer(order, np.int64), np.frombuffer(stops, np.int64), rows)
+
+    def each_row(self) -> Iterator[list[int]]:
+        """Give the rows of all steps."""
+        for start, stop in pairwise(self.stops):
+            yield self.order[start:stop].tolist()
+
+    def __len__(self) -> int:
+        """Count the steps."""
+        return (len(self.stops) - 1) // self.rows
+
+    @overload
+    def __getitem__(self, step: int) -> Rows: ...
+
+    @overload
+    def __getitem__(self, step: slice) -> list[Rows]: ...
+
+    def __getitem__(self, step: int | slice) -> Rows | list[Rows]:
+        """Give the rows of a step, or of several."""
+        if isinstance(step, slice):
+            return [self[one] for one in range(len(self))[step]]
+        first = range(len(self))[step] * self.rows
+        stops = self.stops[first : first + self.rows + 1]
+        return [self.order[start:stop].tolist() for start, stop in pairwise(stops)]
+
 
 def plan_rows(
     lengths: Indices, costs: Costs, *, conversations: int, ranks: int, max_length: int, steps: int, seed: int
-) -> list[Rows]:
+) -> RowPlan:
     """Lay out the rows of every step of a run.
 
     Every step holds exactly `conversations`, in the same number of rows, a multiple of `ranks`: the fewest in which
@@ -55,7 +111,7 @@ def plan_rows(
         if plan is not None:
             return plan
     alike = np.concatenate([alike_steps(costs, conversations, ranks, generator) for generator in generators])[:steps]
-    return [_in_micro_batches([[one] for one in step], costs, ranks) for step in alike.tolist()]
+    return RowPlan.of(_in_micro_batches([[one] for one in step.tolist()], costs, ranks) for step in alike)
 
 
 def even_steps(lengths: Indices, conversations: int, generator: np.random.Generator) -> Indices:
@@ -94,26 +150,55 @@ def _filled_up(count: int, conversations: int, generator: np.random.Generator) -
     return np.resize(order, math.ceil(count / conversations) * conversations)
 
 
-def _filled(steps: Indices, lengths: Indices, max_length: int) -> list[Rows]:
+def _filled(steps: Indices, lengths: Indices, max_length: int) -> RowPlan:
     """Fill the rows of each step; where one needs fewer than another, its longest lists of conversations are cut."""
-    plan = [fullest_first(lengths[step].tolist(), max_length) for step in steps]
-    most = max(map(len, plan))
-    for rows in plan:
-        while len(rows) < most:
-            longest = max(rows, key=len)
-            rows.append([longest.pop() for _ in range(len(longest) // 2)])
-    return [[step[row].tolist() for row in rows] for step, rows in zip(steps, plan, strict=True)]
+    filled = [_folded(fullest_first(lengths[step].tolist(), max_length)) for step in steps]
+    most = max(rows.count(_END) for rows in filled)
+    return RowPlan.of(
+        [step[row].tolist() for row in _cut(_unfolded(rows), most)] for step, rows in zip(steps, filled, strict=True)
+    )
 
 
-def _pack(steps: Indices, lengths: Indices, costs: Costs, rows: int, ranks: int, max_length: int) -> list[Rows] | None:
+def _cut(rows: Rows, most: int) -> Rows:
+    """Cut the longest rows in two until there are so many."""
+    while len(rows) < most:
+        longest = max(rows, key=len)
+        rows.append([longest.pop() for _ in range(len(longest) // 2)])
+    return rows
+
+
+def _folded(rows: Rows) -> array[int]:
+    """Hold the rows of a step in little memory."""
+    return array("i", [place for row in rows for place in (*row, _END)])
+
+
+def _unfolded(places: array[int]) -> Rows:
+    rows: Rows = [[]]
+    for place in places:
+        if place == _END:
+            rows.append([])
+        else:
+            rows[-1].append(place)
+    return rows[:-1]
+
+
+def _pack(steps: Indices, lengths: Indices, costs: Costs, rows: int, ranks: int, max_length: int) -> RowPlan | None:
     """Lay each step into `rows` rows; None if one does not fit."""
-    plan = []
-    for step in steps:
-        dealt = longest_first(costs[step].tolist(), lengths[step].tolist(), rows, max_length)
-        if dealt is None:
-            return None
-        plan.append(_in_micro_batches([step[row].tolist() for row in dealt], costs, ranks))
-    return plan
+    try:
+        return RowPlan.of(_packed(step, lengths, costs, rows, ranks, max_length) for step in steps)
+    except _DoesNotFitError:
+        return None
+
+
+class _DoesNotFitError(Exception):
+    """A step does not fit into so many rows."""
+
+
+def _packed(step: Indices, lengths: Indices, costs: Costs, rows: int, ranks: int, max_length: int) -> Rows:
+    dealt = longest_first(costs[step].tolist(), lengths[step].tolist(), rows, max_length)
+    if dealt is None:
+        raise _DoesNotFitError
+    return _in_micro_batches([step[row].tolist() for row in dealt], costs, ranks)
 
 
 def _in_micro_batches(rows: Rows, costs: Costs, ranks: int) -> Rows:
