@@ -6,7 +6,7 @@ import re
 import pytest
 
 from amalia_vl_hf.data.dataset import Materials, Passage
-from amalia_vl_hf.data.text import letters, words
+from amalia_vl_hf.data.text import letters, press, words
 from amalia_vl_hf.data.text.documents import (
     KINDS,
     Writer,
@@ -75,6 +75,13 @@ def test_energy_on_a_label_is_that_of_its_nutrients():
             assert fat + carbohydrates + protein <= 100
             kcal = int(energy.split(" / ")[1].removesuffix(" kcal"))
             assert abs(kcal - 9 * fat - 4 * (carbohydrates + protein)) <= 0.6
+
+
+def test_a_poster_has_its_event_in_season():
+    for seed in range(16):
+        text = " ".join(lines_of("poster", seed))
+        (months,) = (months for event, months in press._EVENTS.items() if event in text)
+        assert any(month in text for month in months or words.MONTHS)
 
 
 def test_kinship_on_a_form_is_that_of_someone():

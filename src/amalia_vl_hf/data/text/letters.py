@@ -183,7 +183,7 @@ def postcard(desk: Desk) -> Sheet:
     rng = desk.rng
     sheet, pen = Sheet(rng.randint(780, 900), desk.paper), desk.pen(26, 30)
     middle = sheet.width // 2
-    foot = sheet.write(desk.write("mensagens", "transportes e viagens").text, pen, 36, 30, middle - 60)
+    foot = sheet.write(desk.write("mensagens").text, pen, 36, 30, middle - 60)
     foot = sheet.write(rng.choice((*words.WOMEN, *words.MEN)), pen, foot + 8, 30, middle - 60, "right")
     sheet.next_region()
     sheet.canvas.rectangle((sheet.width - 110, 24, sheet.width - 28, 124), outline=desk.accent, width=3)

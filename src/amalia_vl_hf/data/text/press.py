@@ -15,12 +15,27 @@ _PAPERS = (
     "O Correio do Vale", "Jornal da Serra", "Notícias da Ria", "A Voz do Concelho", "Gazeta do Litoral",
     "O Semeador", "Diário da Planície", "Folha do Bairro", "O Farol da Barra", "Tribuna do Norte",
 )  # fmt: skip
-_EVENTS = (
-    "Feira de Artesanato", "Noite de Fados", "Baile de Verão", "Caminhada da Primavera", "Mostra de Teatro",
-    "Festa da Castanha", "Concerto de Natal", "Torneio de Xadrez", "Mercado Medieval", "Oficina de Cerâmica",
-    "Cinema na Praça", "Corrida de São João", "Encontro de Coros", "Festival da Sopa", "Dia do Livro",
-    "Sardinhada Popular", "Exposição de Fotografia", "Tarde de Contos",
-)  # fmt: skip
+# Events, and the months they are in; in any where it says none.
+_EVENTS: dict[str, tuple[str, ...]] = {
+    "Feira de Artesanato": ("maio", "junho", "julho", "agosto", "setembro"),
+    "Noite de Fados": (),
+    "Baile de Verão": ("julho", "agosto"),
+    "Caminhada da Primavera": ("março", "abril", "maio"),
+    "Mostra de Teatro": (),
+    "Festa da Castanha": ("outubro", "novembro"),
+    "Concerto de Natal": ("dezembro",),
+    "Torneio de Xadrez": (),
+    "Mercado Medieval": ("maio", "junho", "julho", "agosto", "setembro"),
+    "Oficina de Cerâmica": (),
+    "Cinema na Praça": ("junho", "julho", "agosto", "setembro"),
+    "Corrida de São João": ("junho",),
+    "Encontro de Coros": (),
+    "Festival da Sopa": ("outubro", "novembro", "janeiro", "fevereiro"),
+    "Dia do Livro": ("abril",),
+    "Sardinhada Popular": ("junho", "julho", "agosto"),
+    "Exposição de Fotografia": (),
+    "Tarde de Contos": (),
+}
 _SPOTS = (
     "no largo da igreja", "no jardim municipal", "no salão dos bombeiros", "na biblioteca", "no mercado",
     "junto ao rio", "no pátio da escola", "no castelo", "na praça velha", "no coreto",
@@ -107,11 +122,11 @@ def poster(desk: Desk) -> Sheet:
     dark = desk.chance(0.6)
     sheet = Sheet(rng.randint(520, 660), desk.accent if dark else desk.paper)
     ink, margin = WHITE if dark else desk.ink, 40
-    width, event = sheet.width - 2 * margin, rng.choice(_EVENTS)
+    width, event = sheet.width - 2 * margin, rng.choice(list(_EVENTS))
     top = sheet.write(
         f"{event} de {rng.choice(words.PLACES)}", Look(desk.bold, 52, ink), 50, margin, width, "center", 1.2
     )
-    lines = [f"{date(rng)}, {clock(rng.randint(20, 43) * 30)}", rng.choice(_SPOTS)]
+    lines = [f"{date(rng, months=_EVENTS[event])}, {clock(rng.randint(20, 43) * 30)}", rng.choice(_SPOTS)]
     lines += [line.format(n=rng.randint(2, 12)) for line in rng.sample(_ENTRIES, rng.randint(1, 2))]
     for line in lines:
         look = Look(desk.face, 28, ink)

@@ -237,7 +237,7 @@ def town(rng: random.Random) -> str:
     return f"{POSTCODES[place]}-{rng.randint(1, 599):03} {place}"
 
 
-def date(rng: random.Random, year: bool = False) -> str:
-    """Draw a date in words."""
-    words = f"{rng.randint(2, 28)} de {rng.choice(MONTHS)}"
+def date(rng: random.Random, year: bool = False, months: tuple[str, ...] = ()) -> str:
+    """Draw a date in words, in one of the months that are given."""
+    words = f"{rng.randint(2, 28)} de {rng.choice(months or MONTHS)}"
     return f"{words} de {rng.randint(2019, 2027)}" if year else words
