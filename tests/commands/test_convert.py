@@ -5,6 +5,7 @@ import json
 import re
 import sys
 from shutil import copytree
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -167,8 +168,23 @@ def test_each_conversion_explains_itself(conversion, capsys):
 
 
 @pytest.mark.parametrize("method", ["fp8", "w4a16"])
-def test_quantise_names_where_the_methods_of_llm_compressor_are(amalia, tmp_path, refusal, method):
-    said = refusal("convert", "quantise", str(amalia), "--out", str(tmp_path / "out"), "--method", method)
-    assert f"{method} is written by llm-compressor" in said
-    assert "docs/serve.md" in said
-    assert not (tmp_path / "out").exists()
+def test_quantise_says_first_that_llm_compressor_is_not_here(tmp_path, refusal, monkeypatch, method):
+    monkeypatch.setattr("amalia_vl_hf.commands.convert.find_spec", lambda name: None)
+    said = refusal("convert", "quantise", "no/model", "--out", str(tmp_path / "out"), "--method", method)
+    assert said.strip() == (
+        f"amalia-vl: {method} is written by llm-compressor, which is not installed here; "
+        "it takes an environment of its own: docs/serve.md has the way"
+    )
+
+
+def test_quantise_measures_on_the_demos_scenes_where_no_pictures_are_given(tmp_path, monkeypatch, capsys):
+    seen = []
+
+    def quantise(source, out, method, *, images, **rest):
+        seen.append(sorted(path.name for path in images.iterdir()))
+        return SimpleNamespace(table=lambda: "measured")
+
+    monkeypatch.setattr("amalia_vl_hf.conversion.quantise.quantise_checkpoint", quantise)
+    assert run("quantise", "model", "--out", tmp_path / "out", "--method", "int8") == 0
+    assert seen == [[f"{number:02}.png" for number in range(16)]]
+    assert capsys.readouterr().out == "measured\n"

@@ -1,29 +1,34 @@
-"""Quantised checkpoints; most of it needs the quantise extra, which `make test-quantise` installs."""
+"""Quantised checkpoints; most of it needs libraries that `make test-quantise` and `make test-compress` install."""
 
 import json
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
 from amalia_vl_hf import AmaliaVLForConditionalGeneration
+from amalia_vl_hf.conversion.publishing.repository import gather
 from amalia_vl_hf.conversion.quantise import RECORD, check_layers, quantise_checkpoint, read_quantisation
 from amalia_vl_hf.conversion.tensor_files import read_checkpoint
+from amalia_vl_hf.quantisation import check_widths
 from tests.conversion.checkpoints import contents
 from tests.test_registration import tiny_processor
 from tests.tiny import tiny_config, tiny_model, tiny_text_config
 
-BARS = {
-    "int8": 0.99,
-    "nf4": 0.5,
-}  # of likeliest tokens; a random model's are close together, a trained one's bar is .95
+# Of likeliest tokens; a random model's are close together: the bars of a trained one are .99, .95, .98 and .95.
+BARS = {"int8": 0.99, "nf4": 0.5, "fp8": 0.9, "w4a16": 0.5}
+BY_LIBRARY = [
+    *(pytest.param(method, marks=pytest.mark.quantise) for method in ("int8", "nf4")),
+    *(pytest.param(method, marks=pytest.mark.compress) for method in ("fp8", "w4a16")),
+]
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     directory, processor = tmp_path_factory.mktemp("models") / "source", tiny_processor()
-    shape = {"hidden_size": 64, "intermediate_size": 128, "head_dim": 32}
+    shape = {"hidden_size": 128, "intermediate_size": 256, "head_dim": 64}  # w4a16 has groups of 128
     text = tiny_text_config(vocab_size=len(processor.tokenizer), **shape)
     model = tiny_model(tiny_config(text=text, image_token_id=processor.image_token_id))
     with torch.no_grad():  # decided, as a trained model is
@@ -34,7 +39,7 @@ def source(tmp_path_factory):
 
 
 def test_a_method_that_is_not_there_writes_nothing(source, tmp_path):
-    with pytest.raises(ValueError, match="no method 'int3'; there are int8, nf4"):
+    with pytest.raises(ValueError, match="no method 'int3'; there are int8, nf4, fp8, w4a16"):
         quantise_checkpoint(source, tmp_path / "out", "int3")
     assert contents(tmp_path) == {}
 
@@ -44,8 +49,24 @@ def test_a_layer_that_was_left_is_found():
         check_layers(tiny_model())
 
 
-@pytest.mark.quantise
-@pytest.mark.parametrize("method", ["int8", "nf4"])
+def test_layers_of_compressed_tensors_are_known_by_their_scheme():
+    model, scheme = tiny_model(), SimpleNamespace(weights=SimpleNamespace(type="int", num_bits=4))
+    blocks = [layer for layer in model.model.language_model.layers.modules() if isinstance(layer, nn.Linear)]
+    for layer in blocks:
+        layer.quantization_scheme = scheme
+        layer.weight = None  # packed under another name
+    assert check_layers(model) == {"int4": 14}
+    model.lm_head.quantization_scheme = scheme
+    with pytest.raises(ValueError, match="lm_head is quantised; only the decoder's blocks should be"):
+        check_layers(model)
+
+
+def test_groups_must_be_whole():
+    with pytest.raises(ValueError, match=r"layers\.0\.\S+ is 32 wide, and w4a16 takes groups of 128; int8, nf4"):
+        check_widths(tiny_model())
+
+
+@pytest.mark.parametrize("method", BY_LIBRARY)
 def test_only_the_blocks_of_the_decoder_are_quantised_and_the_report_says_how_far(source, tmp_path, method):
     (source / "training.json").write_text("{}")
     report = quantise_checkpoint(source, tmp_path / "out", method, history=("training.json", "conversion.json"))
@@ -55,15 +76,18 @@ def test_only_the_blocks_of_the_decoder_are_quantised_and_the_report_says_how_fa
     assert report.parameters == sum(math.prod(tensor.shape) for tensor in weights)
     assert report.argmax_equal >= BARS[method]
     assert 0 < report.divergence < (0.01 if method == "int8" else 1.0)
+    assert report.reload_difference == 0
     assert report.positions > 30
     assert report.bytes_after < report.bytes_before
     assert sum(report.layers.values()) == 2 * 7
     assert json.loads((tmp_path / "out" / RECORD).read_text())["method"] == method
+    assert tmp_path / "out" / RECORD in gather(tmp_path / "out").values()
     model = AmaliaVLForConditionalGeneration.from_pretrained(tmp_path / "out", dtype="auto", device_map="cpu")
+    assert check_layers(model) == report.layers
     for kept in ("model.vision_tower", "model.multi_modal_projector", "lm_head"):
         layers = [layer for layer in model.get_submodule(kept).modules() if isinstance(layer, nn.Linear)]
         assert layers
-        assert all(type(layer.weight) is nn.Parameter for layer in layers)
+        assert all(type(layer.weight) is nn.Parameter and layer.weight.dtype == torch.bfloat16 for layer in layers)
     again = AmaliaVLForConditionalGeneration.from_pretrained(tmp_path / "out", dtype="auto", device_map="cpu")
     ids = torch.arange(5, 40)[None]
     with torch.inference_mode():

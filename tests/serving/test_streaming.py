@@ -9,7 +9,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from amalia_vl_hf.serving.streaming import UNREADABLE, TextStream
-from tests.serving.test_server import CHATS, post
+from tests.serving.test_server import CHATS, post, read_stream
 from tests.tiny import tiny_tokenizer
 
 
@@ -76,13 +76,6 @@ def test_a_stream_over_the_server_has_the_text_of_the_answer_that_is_not_streame
         assert last["choices"][0]["finish_reason"] == reply["choices"][0]["finish_reason"]
     assert any(UNREADABLE in text for text in texts)
     assert any(text.endswith(UNREADABLE) for text in texts)
-
-
-def read_stream(server, body):
-    with httpx.stream("POST", f"{server}/v1/chat/completions", json=body, timeout=60) as reply:
-        chunks = [json.loads(line[6:]) for line in reply.iter_lines() if line.startswith("data: {")]
-    assert not [chunk for chunk in chunks if "error" in chunk]
-    return [chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks], chunks[-1]
 
 
 def test_what_goes_wrong_in_a_stream_is_said_in_it(parts, server, monkeypatch):

@@ -2,9 +2,6 @@
 
 import socket
 
-import uvicorn
-
-from amalia_vl_hf.serving.server import build_app
 from tests.test_registration import tiny_processor
 from tests.tiny import tiny_config, tiny_model, tiny_text_config
 
@@ -24,6 +21,10 @@ def listening():
 
 
 def start_server(model, processor):
+    import uvicorn  # not in every environment that these models are made in
+
+    from amalia_vl_hf.serving.server import build_app
+
     listener, address = listening()
     config = uvicorn.Config(build_app(NAME, model, processor), log_level="warning")
     return uvicorn.Server(config), listener, address

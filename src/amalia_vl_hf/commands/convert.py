@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import random
 from collections import Counter
+from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from .arguments import add_command
@@ -20,6 +23,7 @@ EXPORT = "  amalia-vl convert export models/amalia-vl --out models/amalia-vl-lla
 VERIFY = "  amalia-vl convert verify amalia-llm/AMALIA-VL-DPO models/amalia-vl --json models/amalia-vl/verify.json"
 KINDS = "amalia_vl, llava_next or llava_onevision"
 BY_LLM_COMPRESSOR = ("fp8", "w4a16")
+SCENES = 16  # of the demo's, to measure on where no pictures are given
 QUANTISE = "  amalia-vl convert quantise runs/demo/3_prefer --out runs/int8 --method int8"
 
 
@@ -173,27 +177,39 @@ def _add_quantise(conversions: Commands) -> None:
         "--method",
         required=True,
         choices=("int8", "nf4", *BY_LLM_COMPRESSOR),
-        help="8 bits by torchao, 4 by bitsandbytes; fp8 and w4a16 are llm-compressor's, see docs/serve.md",
+        help="8 bits by torchao, 4 by bitsandbytes; fp8 and w4a16 by llm-compressor, see docs/serve.md",
     )
-    parser.add_argument("--images", metavar="DIR", help="pictures to measure on (made-up ones when left out)")
+    parser.add_argument("--images", metavar="DIR", help=f"pictures to measure on ({SCENES} of the demo's scenes)")
 
 
 def _quantise(arguments: argparse.Namespace) -> int:
-    if arguments.method in BY_LLM_COMPRESSOR:
+    if arguments.method in BY_LLM_COMPRESSOR and find_spec("llmcompressor") is None:
         raise UsageError(
-            f"{arguments.method} is written by llm-compressor, in an environment of its own: docs/serve.md has the way"
+            f"{arguments.method} is written by llm-compressor, which is not installed here; "
+            "it takes an environment of its own: docs/serve.md has the way"
         )
     from ..conversion.provenance import RECORD
     from ..conversion.quantise import quantise_checkpoint
     from ..training.recipe import TRAINING_LOG
 
-    report = quantise_checkpoint(
-        arguments.source,
-        arguments.out,
-        arguments.method,
-        images=arguments.images,
-        revision=arguments.revision,
-        history=(TRAINING_LOG, RECORD),
-    )
+    with TemporaryDirectory() as drawn:
+        report = quantise_checkpoint(
+            arguments.source,
+            arguments.out,
+            arguments.method,
+            images=arguments.images or _draw_scenes(Path(drawn)),
+            revision=arguments.revision,
+            history=(TRAINING_LOG, RECORD),
+        )
     print(report.table())
     return 0
+
+
+def _draw_scenes(folder: Path) -> Path:
+    """Draw the demo's scenes, of those that no model of it was trained on."""
+    from ..demo.scenes import draw_scene, render
+
+    rng = random.Random(0)  # noqa: S311
+    for number in range(SCENES):
+        render(draw_scene(rng, "test")).save(folder / f"{number:02}.png")
+    return folder

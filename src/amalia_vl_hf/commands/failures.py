@@ -23,7 +23,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "serve": ("fastapi", "uvicorn", "openai"),
     "chat": ("gradio",),
     "video": ("av",),
-    "quantise": ("accelerate", "torchao", "bitsandbytes"),
+    "quantise": ("accelerate", "torchao", "bitsandbytes", "compressed_tensors"),
 }
 # Packages whose own errors are about what they were given: files, answers of a server, a machine's limits.
 _ABOUT_INPUT = frozenset(

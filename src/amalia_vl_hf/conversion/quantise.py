@@ -1,14 +1,16 @@
 """A checkpoint with its decoder in fewer bits, and how far that is from the original.
 
 Quantised are the linear layers of the decoder's blocks alone: the tower, the connector, the newline and the head stay
-as they are. `int8` (torchao: weights in 8 bits) and `nf4` (bitsandbytes: normal floats of 4 bits) load through
-transformers wherever the two libraries are.
+as they are. `int8` (torchao: weights in 8 bits) and `nf4` (bitsandbytes: normal floats of 4 bits) are written and
+loaded by transformers wherever the two libraries are. `fp8` and `w4a16` are written by llm-compressor, which has an
+environment of its own (docs/serve.md), and loaded by compressed-tensors or vLLM.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import shutil
 from collections.abc import Sequence
@@ -23,7 +25,7 @@ from ..disk import new_directory, write_json
 from ..fields import shown
 from ..modeling.modeling_amalia_vl import AmaliaVLForConditionalGeneration
 from ..processing.processing_amalia_vl import AmaliaVLProcessor
-from ..quantisation import METHODS, check_layers, quantisation_settings
+from ..quantisation import KEPT, METHODS, SCHEMES, check_layers, check_widths, quantisation_settings
 from .checkpoints import find_source
 from .provenance import NAME, source_at
 from .tensor_files import read_checkpoint
@@ -45,6 +47,7 @@ class Quantisation:
         divergence: Kullback-Leibler divergence of the quantised distribution from the original, nats a token.
         argmax_equal: Share of the positions whose likeliest token is the same.
         answers_equal: Share of the answers that are the same word for word when both write freely.
+        reload_difference: Largest difference of logits between the model that was saved and the same read again.
         bytes_before: Of the original's weights.
         bytes_after: Of the quantised weights.
         layers: How many layers there are of each kind of weight, in the decoder's blocks.
@@ -57,6 +60,7 @@ class Quantisation:
     divergence: float
     argmax_equal: float
     answers_equal: float
+    reload_difference: float
     bytes_before: int
     bytes_after: int
     layers: dict[str, int]
@@ -66,7 +70,8 @@ class Quantisation:
         return (
             f"{self.method} of {self.source}: {self.bytes_before / 1e9:.3g} GB to {self.bytes_after / 1e9:.3g} GB\n"
             f"over {self.positions} tokens: divergence {self.divergence:.2g} nats, likeliest token equal "
-            f"{self.argmax_equal:.3f}, whole answers equal {self.answers_equal:.2f}"
+            f"{self.argmax_equal:.3f}, whole answers equal {self.answers_equal:.2f}\n"
+            f"loaded again: logits differ by {self.reload_difference:.2g}"
         )
 
 
@@ -90,7 +95,9 @@ def quantise_checkpoint(
         history: Files of the source that say what its weights went through, for the card; copied where they are.
 
     Raises:
-        ValueError: There is no such method, or a layer was quantised, or left, that should not have been.
+        ValueError: There is no such method, the model's widths do not suit it, or a layer was quantised, or left, that
+            should not have been.
+        ImportError: What writes that method is not installed.
         OSError: The source is not there, or `out` is.
     """
     if method not in METHODS:
@@ -99,10 +106,11 @@ def quantise_checkpoint(
     processor = AmaliaVLProcessor.from_pretrained(directory, trust_remote_code=False)
     samples = [Sample("text only", None), *pictures_of(images, processor)]
     with new_directory(Path(out)) as staging:
-        _write(directory, staging, method)
+        saved = _write(directory, staging, method, processor)
         processor.save_pretrained(staging)
         original, quantised = _load(directory), _load(staging)
         layers = check_layers(quantised)
+        difference = (_logits(quantised, processor) - saved).abs().max().item()
         positions, divergence, equal, answers = compare(original, quantised, processor, samples)
         before, after = (
             sum(file.stat().st_size for file in folder.glob("*.safetensors")) for folder in (directory, staging)
@@ -110,7 +118,7 @@ def quantise_checkpoint(
         parameters = sum(math.prod(tensor.shape) for tensor in read_checkpoint(directory).values())
         origin = source_at(directory)
         name = origin.name if origin.is_on_hub else re.sub(r"[^\w.-]+", "_", directory.resolve().name)
-        figures = (positions, divergence, equal, answers, before, after)
+        figures = (positions, divergence, equal, answers, difference, before, after)
         report = Quantisation(method, name, parameters, *figures, layers)
         write_json(staging / RECORD, asdict(report))
         for file in history:
@@ -177,22 +185,55 @@ def compare(
     return positions, divergence / positions, equal / positions, answers / len(samples)
 
 
-def _write(directory: Path, staging: Path, method: str) -> None:
-    """Quantise while loading, and save before anything runs: bitsandbytes packs its weights anew for a CPU."""
-    model = AmaliaVLForConditionalGeneration.from_pretrained(
-        directory,
-        dtype="auto",
-        quantization_config=quantisation_settings(method),
-        device_map=_device(),
-        trust_remote_code=False,
-    )
+def _write(directory: Path, staging: Path, method: str, processor: ProcessorMixin) -> torch.Tensor:
+    """Quantise and save, before anything runs: what runs on a CPU is packed anew, or taken apart.
+
+    Returns:
+        What the saved model says, see `_logits`.
+    """
+    if method in SCHEMES:
+        return _write_compressed(directory, staging, SCHEMES[method], processor)
+    model = _load(directory, quantization_config=quantisation_settings(method))
     check_layers(model)
     model.save_pretrained(staging)
+    return _logits(model, processor)
 
 
-def _load(directory: Path) -> PreTrainedModel:
+def _write_compressed(directory: Path, staging: Path, scheme: str, processor: ProcessorMixin) -> torch.Tensor:
+    """Let llm-compressor choose the scales, and save as our model does.
+
+    llm-compressor's own `save_pretrained` would lay the source's `config.json` over ours, which is another model's
+    where the source is a `llava_next` one, and add files that no repository of a model holds.
+    """
+    os.environ.setdefault("LLM_COMPRESSOR_LOG_LEVEL", "ERROR")  # read once; it tells every step, on the output
+    from compressed_tensors.compressors import ModelCompressor
+    from llmcompressor import oneshot
+    from llmcompressor.modifiers.quantization import QuantizationModifier
+
+    model = _load(directory)
+    if scheme == SCHEMES["w4a16"]:
+        check_widths(model)
+    kept = [rf"re:{re.escape(name)}(\.|$)" for name in KEPT]
+    recipe = QuantizationModifier(targets=["Linear"], scheme=scheme, ignore=kept)
+    oneshot(model=model, processor=processor, recipe=recipe, tie_word_embeddings=True)
+    compressor = ModelCompressor.from_pretrained_model(model)
+    compressor.compress_model(model)
+    check_layers(model)
+    type(model).save_pretrained(model, staging)
+    compressor.update_config(staging)
+    return _logits(model, processor)
+
+
+@torch.inference_mode()
+def _logits(model: PreTrainedModel, processor: ProcessorMixin) -> torch.Tensor:
+    """Ask without a picture, and give what the model thinks of every next token, `(prompt tokens, vocabulary)`."""
+    logits: torch.Tensor = model(**_inputs(processor, Sample("text only", None))).logits[0]
+    return logits.float().cpu()
+
+
+def _load(directory: Path, **options: Any) -> PreTrainedModel:
     model: PreTrainedModel = AmaliaVLForConditionalGeneration.from_pretrained(
-        directory, dtype="auto", device_map=_device(), trust_remote_code=False
+        directory, dtype="auto", device_map=_device(), trust_remote_code=False, **options
     )
     return model.eval()
 

@@ -26,6 +26,7 @@ from amalia_vl_hf.conversion.quantise import RECORD as QUANTISATION
 from amalia_vl_hf.conversion.quantise import read_quantisation
 from tests.conversion.publishing.publishable import (
     FACTS,
+    FIGURES,
     SCORES,
     write_log,
     write_model,
@@ -294,20 +295,6 @@ def test_results_that_are_no_json(tmp_path):
         read_results(path)
 
 
-FIGURES = {
-    "method": "int8",
-    "source": "amalia-llm/AMALIA-VL-DPO",
-    "parameters": 9_595_000_000,
-    "positions": 141,
-    "divergence": 6.6e-5,
-    "argmax_equal": 0.993,
-    "answers_equal": 0.95,
-    "bytes_before": 19_200_000_000,
-    "bytes_after": 10_800_000_000,
-    "layers": {"Int8Tensor": 294},
-}
-
-
 def test_a_quantised_models_card_says_how_far_it_is_from_the_original(model, facts, tmp_path):
     for trained in (True, False):
         folder = shutil.copytree(model, tmp_path / str(trained))
@@ -320,10 +307,14 @@ def test_a_quantised_models_card_says_how_far_it_is_from_the_original(model, fac
         assert "em `int8`; o resto está como em `amalia-llm/AMALIA-VL-DPO`; carregar o modelo pede `torchao`" in card
         assert "De 19.2 GB para 10.8 GB. Em 141 tokens" in card
         assert "divergência de 6.6e-05 nats por token, token mais provável igual em 99.3%" in card
-        assert "likeliest token equal in 99.3%, whole answers in 95%" in card
+        assert "lido de novo, difere em 0 nos logits" in card
+        assert "likeliest token equal in 99.3%, whole answers in 95%; loaded again, logits differ by 0." in card
         assert "| parâmetros | 9 595 000 000 |" in card  # of the original, not of packed bytes
         assert json.loads(gather(folder)[QUANTISATION].read_text()) == FIGURES
     assert "Quantização" not in build_card(model, PLACE, facts, [])
+    (folder / QUANTISATION).write_text(json.dumps({**FIGURES, "method": "w4a16", "layers": {"int4": 294}}))
+    assert "em `w4a16`; o resto" in (card := build_card(folder, PLACE, facts, []))
+    assert "carregar o modelo pede `compressed-tensors`" in card
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import yaml
 from huggingface_hub import CommitOperationAdd, HfApi, constants, get_session
 from peft import LoraConfig, get_peft_model
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from transformers import LlavaNextForConditionalGeneration
 
 from amalia_vl_hf import AmaliaVLForConditionalGeneration, AmaliaVLProcessor
@@ -33,6 +34,7 @@ from tests.conversion.checkpoints import keep_in_hub_cache, write_amalia
 from tests.conversion.publishing.hub_server import TOKEN, HubServer
 from tests.conversion.publishing.publishable import (
     FACTS,
+    FIGURES,
     SCORES,
     write_log,
     write_model,
@@ -240,6 +242,44 @@ def test_a_model_that_llava_next_cannot_express_is_not_published_at_all(hub, api
     with pytest.raises(ValueError, match="llava_next always does"):
         push(Release(model, REPO, export_id="org/export"), api=api)
     assert not hub.requests
+
+
+@pytest.fixture
+def quantised(model):
+    """A model as compressed-tensors keeps it: weights in bytes, scales beside them, and the measured distance."""
+    (model / "verify.json").unlink()  # it equals no source
+    weights = load_file(model / "model.safetensors")
+    for name in [name for name in weights if ".layers.0.self_attn.q_proj" in name and "language" in name]:
+        weights[name.replace(".weight", ".weight_scale")] = torch.ones(len(weights[name]), 1)
+        weights[name] = weights[name].to(torch.float8_e4m3fn)
+    save_file(weights, model / "model.safetensors", {"format": "pt"})
+    config = json.loads((model / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "compressed-tensors"}
+    (model / "config.json").write_text(json.dumps(config))
+    (model / "quantisation.json").write_text(json.dumps({**FIGURES, "method": "fp8", "layers": {"float8": 14}}))
+    return model
+
+
+def test_a_quantised_model_is_published_with_how_far_it_is_from_its_original(hub, api, quantised):
+    text, problems = describe(Release(quantised, REPO), api=api)
+    assert "quantisation.json\n" in text
+    assert problems == []
+    push(Release(quantised, REPO), api=api)
+    sent = published(hub)
+    assert sent == local(Release(quantised, REPO))
+    assert sent["quantisation.json"] == (quantised / "quantisation.json").read_bytes()
+    assert sent["model.safetensors"] == (quantised / "model.safetensors").read_bytes()
+    assert "As camadas lineares do descodificador estão em `fp8`".encode() in sent["README.md"]
+    (quantised / "quantisation.json").write_text('{"method": "int3"}')
+    with pytest.raises(ValueError, match="is not a record of `amalia-vl convert quantise`"):
+        push(Release(quantised, REPO), api=api)
+    assert published(hub) == sent
+
+
+def test_a_quantised_model_has_no_export(hub, api, quantised):
+    with pytest.raises(ValueError, match="is quantised; convert the checkpoint that it was made from"):
+        push(Release(quantised, REPO, export_id="org/export"), api=api)
+    assert not hub.repositories
 
 
 def test_a_branch_is_made_and_main_stays(hub, api, model):

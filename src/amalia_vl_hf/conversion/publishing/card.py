@@ -367,7 +367,8 @@ def _quantised_in_portuguese(report: Quantisation) -> str:
         f"Em {report.positions} tokens de respostas do original: "
         f"divergência de {report.divergence:.2g} nats por token, "
         f"token mais provável igual em {report.argmax_equal:.1%}, "
-        f"respostas inteiras iguais em {report.answers_equal:.0%}."
+        f"respostas inteiras iguais em {report.answers_equal:.0%}; "
+        f"lido de novo, difere em {report.reload_difference:.2g} nos logits."
     )
 
 
@@ -376,7 +377,8 @@ def _quantised_in_english(report: Quantisation) -> str:
         f"The decoder's linear layers are stored as `{report.method}`, the rest as in `{report.source}`: "
         f"{_gigabytes(report.bytes_before)} GB to {_gigabytes(report.bytes_after)} GB; over {report.positions} tokens "
         f"of the original's answers {report.divergence:.2g} nats of divergence a token, likeliest token equal in "
-        f"{report.argmax_equal:.1%}, whole answers in {report.answers_equal:.0%}."
+        f"{report.argmax_equal:.1%}, whole answers in {report.answers_equal:.0%}; loaded again, logits differ by "
+        f"{report.reload_difference:.2g}."
     )
 
 
