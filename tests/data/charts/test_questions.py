@@ -1,6 +1,7 @@
 """Questions about charts: answers are what other arithmetic gives, wordings are sentences, a model's are verified."""
 
 import random
+import re
 import string
 from collections import Counter
 from dataclasses import replace
@@ -120,6 +121,12 @@ def test_every_operation_has_words(language):
     assert set(STEPS[language]) == set(OPS)
     assert set(QUESTIONS[language]) == {*OPS, "sum of all"}
     assert all(len(set(wordings)) == len(wordings) for wordings in QUESTIONS[language].values())
+
+
+def test_sentences_have_a_space_between_them():
+    for language in LANGUAGES:
+        for text in STEPS[language].values():
+            assert not re.search(r"[.!?][^\W\d]", text), text
 
 
 def test_portuguese_wordings_are_european():

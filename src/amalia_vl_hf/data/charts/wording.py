@@ -125,7 +125,7 @@ STEPS: dict[Language, dict[str, str]] = {
                   "o que se segue é {next_low}.",
         "second": "ordenam-se os valores do mais alto para o mais baixo: {ranked}. O segundo é o de {quoted}.",
         "order": "ordenam-se os valores do mais alto para o mais baixo: {ranked}. Os três primeiros são os de {top}.",
-        "above": "procuram-se os valores: {valued}."
+        "above": "procuram-se os valores: {valued}. "
                  "Superiores a {threshold}: {above}. Ao todo: {answer}.",
         "greater": "ao procurar {first}, encontra-se o valor {values[0]}; ao procurar {second}, encontra-se "
                    "o valor {values[1]}. {greater}",
@@ -172,7 +172,7 @@ READING: dict[Language, dict[str, str]] = {
         "table": "na linha {name}, na coluna {series}, está {number}.",
         "heat map": "no cruzamento da linha {series} com a coluna {name} está {number}.",
         "pictogram": "há {symbols} símbolos e cada um vale {step}: {symbols} × {step} = {number}.",
-        "scatter plot": "o ponto {name} está, no eixo {series}, à altura de {number}.",
+        "scatter plot": "o ponto {name} está, no eixo {series}, em {number}.",
         "lollipops": "o ponto na ponta da haste está em {number}.",
     },
     "en": {
