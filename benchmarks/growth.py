@@ -6,6 +6,7 @@ measuring can take. `data check` and `data mix` are timed over as many rows
 as fit into a few minutes, once alone and once with two workers, of which the CPU time of all processes counts. What
 larger sets take is that figure times the rows, and says so: nothing in the work depends on what came before, but for a
 table of digests, whose memory is measured at full size. Plans of rows are made of lengths alone, at every size.
+A row with an image is held to the decoding of it.
 
 `python benchmarks/growth.py 100000` times as many rows.
 """
@@ -27,9 +28,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+from amalia_vl_hf.processing.image_loading_amalia_vl import load_image
 from amalia_vl_hf.processing.image_processing_amalia_vl import AmaliaVLImageProcessor
 from amalia_vl_hf.processing.processing_amalia_vl import AmaliaVLProcessor
 from amalia_vl_hf.samples.checking import check
@@ -42,6 +45,7 @@ from amalia_vl_hf.training.batches.row_plan import plan_rows
 
 SIZES = (10_000, 100_000, 1_000_000, 4_700_000)  # rows; the last is Table 1's mixture
 ROWS = 10_000  # that are timed
+PHOTOS = 24
 BATCH, MAX_LENGTH = 128, 16384  # conversations a step and tokens a row: stage 2 (paper, Table 2)
 AMALIA = CostModel(tile=0.54e12, token=16.2e9, pair=344e3)
 TEXTS = Path(__file__).parents[1] / "src" / "amalia_vl_hf" / "data"
@@ -191,6 +195,46 @@ def first_sizes(path: Path, processor: AmaliaVLProcessor) -> list[tuple[int, int
     return [size for size in measure_all(list(samples), processor, 12) if not isinstance(size, ValueError)]
 
 
+def images_table() -> dict[str, Any]:
+    """Hold the check of rows with an image to what decoding it costs, the two in turns, and print it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.jsonl"
+        rows = [{"image": write_photo(path.with_name(f"{number}.jpg"), number)} for number in range(PHOTOS)]
+        turns = [{"role": "user", "content": "O que é?"}, {"role": "assistant", "content": "Uma foto."}]
+        path.write_text("\n".join(json.dumps({**row, "messages": turns}) for row in rows), encoding="utf-8")
+        cpu = {checked_photos: 0.0, decoded_photos: 0.0}
+        for _ in range(3):
+            for work in cpu:
+                start = time.process_time()
+                work(path)
+                cpu[work] += (time.process_time() - start) / PHOTOS / 3 * 1e3
+    ours, decoding = cpu.values()
+    print(f"\ndata check, a photo of 1920x1080 a row: {ours:.1f} CPU ms; decoding alone {decoding:.1f}", flush=True)
+    return {
+        "growth: data check, photos": {"ours": ours, "stock": decoding, "ratio": ours / decoding, "unit": "CPU ms"}
+    }
+
+
+def write_photo(path: Path, seed: int) -> str:
+    """Write a JPEG with as much detail as photos have: about half a megabyte."""
+    generator = np.random.default_rng(seed)
+    coarse = Image.fromarray(generator.integers(0, 255, (27, 48, 3), dtype=np.uint8)).resize((1920, 1080))
+    grain = generator.integers(-12, 13, (1080, 1920, 1))
+    Image.fromarray((np.asarray(coarse) + grain).clip(0, 255).astype(np.uint8)).save(path, quality=85)
+    return path.name
+
+
+def checked_photos(path: Path) -> None:
+    """Check the rows."""
+    assert all(not result.findings for result in check(load_samples(path, "sft", every_row=False), "sft"))
+
+
+def decoded_photos(path: Path) -> None:
+    """Decode the images, as the check and the training do."""
+    for number in range(PHOTOS):
+        load_image(str(path.with_name(f"{number}.jpg")), number)
+
+
 def sizes_table() -> dict[str, Any]:
     """Measure what is done with numbers alone, at every size."""
     results = {}
@@ -211,7 +255,7 @@ def sizes_table() -> dict[str, Any]:
 
 def main(rows: int) -> None:
     """Print the tables and the JSON line."""
-    print(json.dumps({**rows_table(rows), **sizes_table()}))
+    print(json.dumps({**rows_table(rows), **images_table(), **sizes_table()}))
 
 
 if __name__ == "__main__":
