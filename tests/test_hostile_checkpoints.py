@@ -148,6 +148,16 @@ def test_lists_in_one_another(folder, tmp_path, capfd, command, side, name):
     assert "in one another" in line or "recursion" in line.lower()
 
 
+@pytest.mark.parametrize(("command", "side"), [("verify", "ours"), ("verify", "theirs"), ("ask", "ours")])
+@pytest.mark.parametrize("template", ["{% for i in range(10 ** 30) %}{% endfor %}", "{{ messages[9].role.x }}", "{%"])
+def test_templates_that_cannot_be_rendered(folder, tmp_path, capfd, command, side, template):
+    def damage(directory):
+        (directory / "chat_template.jinja").write_text(template)
+
+    line = refused(folder, tmp_path, capfd, command, side, damage)
+    assert "the chat template cannot be rendered: " in line
+
+
 def index_of(directory, weight_map):
     (directory / "model.safetensors").unlink(missing_ok=True)
     for shard in directory.glob("model-*.safetensors"):

@@ -162,7 +162,7 @@ def test_another_kind_of_checkpoint_is_refused(checkpoints, ours):
 
 
 def test_a_directory_without_pictures_is_refused(checkpoints, tmp_path):
-    with pytest.raises(ValueError, match=r"holds no images: \.bmp"):
+    with pytest.raises(ValueError, match=r"holds no images: \.avif, \.bmp"):
         verify(checkpoints / "theirs", checkpoints / "ours", images=tmp_path)
 
 

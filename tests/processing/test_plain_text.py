@@ -139,6 +139,28 @@ def test_a_template_may_name_other_roles(processor):
 
 
 @pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ("{% for i in range(10 ** 30) %}{% endfor %}", "OverflowError|too big|too large"),
+        ("{% if %}", "Expected an expression"),
+        ("{{ 1 // 0 }}", "by zero"),
+        ("{{ messages | nothing }}", "No filter named 'nothing'"),
+        ("{{ messages.__class__.__mro__ }}", "unsafe"),
+        ("{{ none.a.b }}", "has no attribute"),
+        ("{{ 'a' + 1 }}", "str"),
+        ("{{ raise_exception('no\n\nsuch roles') }}", "no such roles"),
+    ],
+)
+def test_whatever_a_template_raises_is_said_to_be_its_own(processor, template, message, monkeypatch):
+    own = f"^the chat template cannot be rendered: .*({message})"
+    with pytest.raises(ValueError, match=own):
+        processor.apply_chat_template(chat("olá"), template, tokenize=True)
+    monkeypatch.setattr(processor, "chat_template", template)
+    with pytest.raises(ValueError, match=own):
+        processor.encode_answers([chat([text("olá")])], ["a"])
+
+
+@pytest.mark.parametrize(
     ("turns", "message"),
     [
         ([], "a conversation is a list of turns"),

@@ -134,37 +134,25 @@ def compose_checkpoint(
         OSError: A file cannot be read or written; nothing is left under the final name.
     """
     directories = {"vision": find_source(vision), "text": find_source(text)}
+    settings = max_tiles, seed, drop_vision_layers, stored_dtype(dtype)
+    composed = _compose(*_read_parts(directories), *settings, videos=videos)
+    model, processor, tensors = composed.model, composed.processor, composed.tensors
+    record = provenance_of("compose", directories, (tensor.dtype for tensor in tensors.values()))
+    size = save_checkpoint(model, processor, tensors, Path(out), max_shard_size, own_shapes(model), record)
+    return Conversion(Path(out), len(tensors), size, composed.dropped, composed.added, record)
+
+
+def _read_parts(directories: Mapping[str, Path]) -> tuple[Any, Any, Any, dict[str, LazyTensor]]:
+    """Read both configs, the tokenizer, and where the tensors lie: `vision:NAME` and `text:NAME`."""
     source = {
         f"{part}:{name}": tensor
         for part, directory in directories.items()
         for name, tensor in read_weights(directory).items()
     }
     vision_config, text_config = (read_saved(AutoConfig, directory) for directory in directories.values())
-    tokenizer = read_saved(AutoTokenizer, directories["text"])
     if vision_config.model_type != TOWER_MODEL_TYPE:  # both towers of a SigLIP
         vision_config = getattr(vision_config, "vision_config", vision_config)
-    composed = _compose(
-        vision_config,
-        text_config,
-        tokenizer,
-        source,
-        max_tiles,
-        seed,
-        drop_vision_layers,
-        stored_dtype(dtype),
-        videos=videos,
-    )
-    record = provenance_of("compose", directories, (tensor.dtype for tensor in composed.tensors.values()))
-    size = save_checkpoint(
-        composed.model,
-        composed.processor,
-        composed.tensors,
-        Path(out),
-        max_shard_size,
-        own_shapes(composed.model),
-        record,
-    )
-    return Conversion(Path(out), len(composed.tensors), size, composed.dropped, composed.added, record)
+    return vision_config, text_config, read_saved(AutoTokenizer, directories["text"]), source
 
 
 class _Composition(NamedTuple):

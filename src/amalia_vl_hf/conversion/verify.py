@@ -28,7 +28,9 @@ from transformers import (
 )
 
 from ..modeling.modeling_amalia_vl import AmaliaVLForConditionalGeneration
+from ..processing.decoding_amalia_vl import SUFFIXES
 from ..processing.image_loading_amalia_vl import load_image
+from ..processing.plain_text_amalia_vl import of_template
 from ..processing.processing_amalia_vl import AmaliaVLProcessor
 from .checkpoints import (
     file_hashes,
@@ -48,8 +50,6 @@ GENERATED = ((0.8, 0.6), (1.5, 2.9), (3.4, 1.2), (0.05, 2.0))  # height and widt
 FRAMES = 3  # of a made-up video
 SCORED = 32  # last positions whose logits are compared
 NEW_TOKENS = 16
-IMAGE_FILES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
-
 
 # Of each foreign kind, its config and the class that runs it.
 STOCK: dict[str, tuple[Any, Any]] = {
@@ -131,7 +131,8 @@ def verify(
         The largest difference at each stage.
 
     Raises:
-        ValueError: A side is no such checkpoint or lacks weights, or a picture cannot be read.
+        ValueError: A side is no such checkpoint or lacks weights, its chat template cannot be rendered, or a picture
+            cannot be read.
         OSError: A side is not there.
     """
     directories = [find_source(side, revision) for side in (first, second)]
@@ -224,9 +225,9 @@ def _model(directory: Path, dtype: torch.dtype) -> PreTrainedModel:
 
 def _read_images(directory: Path) -> list[Sample]:
     """Read a directory's pictures as ours reads them, so that both sides get the same upright RGB pixels."""
-    files = sorted(path for path in directory.iterdir() if path.suffix.lower() in IMAGE_FILES)
+    files = sorted(path for path in directory.iterdir() if path.suffix.lower() in SUFFIXES)
     if not files:
-        raise ValueError(f"{directory} holds no images: {', '.join(sorted(IMAGE_FILES))}")
+        raise ValueError(f"{directory} holds no images: {', '.join(sorted(SUFFIXES))}")
     return [Sample(path.name, load_image(path, number)) for number, path in enumerate(files)]
 
 
@@ -277,7 +278,8 @@ def _inputs(processor: ProcessorMixin, sample: Sample, chat: bool) -> Any:
     begin = processor.tokenizer.bos_token
     if chat:
         turns = [{"role": "user", "content": text}]
-        text = processor.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        with of_template():
+            text = processor.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
     options = {"add_special_tokens": not (bool(begin) and text.startswith(begin)), "return_tensors": "pt"}
     if sample.clip and isinstance(processor, LlavaOnevisionProcessor):
         return _stock_clip_inputs(processor, text, sample.clip, options)

@@ -9,7 +9,8 @@ and get the same ids from it.
 
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -72,6 +73,25 @@ def require_plain(turns: Turns, template: str, where: str, tokens: Sequence[str]
             continue
         for text in _texts(turn.get("content"), f"{where}, turn {number}"):
             require_text(text, where, tokens)
+
+
+@contextmanager
+def of_template() -> Iterator[None]:
+    """Say of whatever a chat template raises that it is the template's: a checkpoint brings its own.
+
+    Raises:
+        ValueError: An error was raised while it was rendered, of whichever kind: an unknown filter, an endless range.
+    """
+    try:
+        yield
+    except Exception as error:
+        trace = error.__traceback__
+        while trace is not None and not str(trace.tb_frame.f_globals.get("__name__")).startswith("jinja2"):
+            trace = trace.tb_next
+        if trace is None:
+            raise
+        said = " ".join(str(error).split())[:200]
+        raise ValueError(f"the chat template cannot be rendered: {said or type(error).__name__}") from error
 
 
 @lru_cache(maxsize=8)

@@ -40,6 +40,7 @@ from .plain_text_amalia_vl import (
     literal_tokens,
     mark_turns,
     mark_values,
+    of_template,
     rename_tokens,
     require_characters,
     require_marks,
@@ -152,8 +153,8 @@ class AmaliaVLProcessor(ProcessorMixin):
             **kwargs: As in `ProcessorMixin.apply_chat_template`.
 
         Raises:
-            ValueError: A role that the template does not know, a content that is missing or no text, or one of the
-                reasons of the call.
+            ValueError: A role that the template does not know, a content that is missing or no text, a template that
+                cannot be rendered, or one of the reasons of the call.
         """
         kwargs.pop("sanitize_control_tokens", None)
         batched = bool(conversation) and not isinstance(conversation[0], Mapping)
@@ -165,7 +166,8 @@ class AmaliaVLProcessor(ProcessorMixin):
         options = {"tools": mark_values(tools, tokens), "documents": mark_values(documents, tokens), **kwargs}
 
         def render(turns: Any, **more: Any) -> Any:
-            return super(AmaliaVLProcessor, self).apply_chat_template(turns, chat_template, **options, **more)
+            with of_template():
+                return super(AmaliaVLProcessor, self).apply_chat_template(turns, chat_template, **options, **more)
 
         if tokenize:
             counts = zip(chats, images_of(chats, kwargs), held_by(chats, VIDEOS), strict=True)
@@ -212,12 +214,13 @@ class AmaliaVLProcessor(ProcessorMixin):
         source, tokens = self._template(None), self.control_tokens
         for chat, name in zip(chats, names, strict=True):
             self._require_plain(chat, source, name, tokens)
-        texts, spans = render_jinja_template(
-            [mark_turns(chat, tokens) for chat in chats],
-            chat_template=source,
-            return_assistant_tokens_mask=True,
-            **self.tokenizer.special_tokens_map,
-        )
+        with of_template():
+            texts, spans = render_jinja_template(
+                [mark_turns(chat, tokens) for chat in chats],
+                chat_template=source,
+                return_assistant_tokens_mask=True,
+                **self.tokenizer.special_tokens_map,
+            )
         return texts, spans
 
     def _tokenised(self, text: list[str], **options: Any) -> BatchEncoding:

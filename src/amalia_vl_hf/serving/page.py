@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,34 +71,44 @@ def build_page(
 
         with gr.Row(scale=1):
             with gr.Column(scale=2):
-                gr.ChatInterface(
-                    reply,
-                    multimodal=True,
-                    title=TITLE,
-                    description=INTRODUCTION,
-                    chatbot=gr.Chatbot(label="Conversa", show_label=False, scale=1, buttons=["copy"]),
-                    textbox=gr.MultimodalTextbox(
-                        label="Pergunta",
-                        placeholder="Escreve uma pergunta…",
-                        file_types=["image"],
-                        file_count="multiple",
-                        submit_btn=True,
-                        stop_btn=True,
-                        show_label=False,
-                    ),
-                    examples=[[{"text": text, "files": []}] for text in EXAMPLES],
-                    examples_label="Exemplos",
-                    run_examples_on_click=False,
-                    cache_examples=False,
-                    additional_inputs=[system, most_tiles, length],
-                    additional_inputs_accordion=gr.Accordion("Opções", open=False, render=False),
-                    additional_outputs=[boxes, tiles, cost],
-                    analytics_enabled=False,
-                )
+                _conversation(reply, [system, most_tiles, length], [boxes, tiles, cost])
             with gr.Column(scale=1):
                 for part in (cost, boxes, tiles):
                     part.render()
     return page
+
+
+def _conversation(
+    reply: Callable[..., Iterator[Updates]],
+    options: list[gr.components.Component],
+    shown: list[gr.components.Component],
+) -> None:
+    """Lay out the conversation itself: what is typed and chosen goes into `reply`, and what that gives is shown."""
+    question = gr.MultimodalTextbox(
+        label="Pergunta",
+        placeholder="Escreve uma pergunta…",
+        file_types=["image"],
+        file_count="multiple",
+        submit_btn=True,
+        stop_btn=True,
+        show_label=False,
+    )
+    gr.ChatInterface(
+        reply,
+        multimodal=True,
+        title=TITLE,
+        description=INTRODUCTION,
+        chatbot=gr.Chatbot(label="Conversa", show_label=False, scale=1, buttons=["copy"]),
+        textbox=question,
+        examples=[[{"text": text, "files": []}] for text in EXAMPLES],
+        examples_label="Exemplos",
+        run_examples_on_click=False,
+        cache_examples=False,
+        additional_inputs=options,
+        additional_inputs_accordion=gr.Accordion("Opções", open=False, render=False),
+        additional_outputs=shown,
+        analytics_enabled=False,
+    )
 
 
 def answer_steps(

@@ -1,5 +1,6 @@
 """A model is pushed over HTTP to a hub on loopback, and loads from there in a fresh process with an empty cache."""
 
+import errno
 import hashlib
 import inspect
 import json
@@ -232,6 +233,28 @@ def test_the_export_is_published_beside_the_model(hub, api, model, tmp_path):
     same = AmaliaVLForConditionalGeneration.from_pretrained(saved(hub, "org/export", tmp_path / "exported"))
     assert weights_of(same) == weights_of(AmaliaVLForConditionalGeneration.from_pretrained(model))
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_full_disk_leaves_the_hub_and_the_disk_as_they_were(hub, model, tmp_path, monkeypatch, capsys):
+    """Only the export takes room; a model that is sent as it is needs not even a place that may be written to."""
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    words = ["push", str(model), REPO, "--with-llava-next", "org/export"]
+    monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    before = sorted(tmp_path.rglob("*"))
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "fsync", full)
+        assert main(words) == 2
+        assert capsys.readouterr().err.splitlines()[-1].startswith("amalia-vl: the disk is full ([Errno 28]")
+        assert not hub.requests
+        assert sorted(tmp_path.rglob("*")) == before
+        assert main(words[:3]) == 0
+    assert main(words) == 0
+    assert [hub.commits(repo) for repo in (REPO, "org/export")] == [2, 1], "the card names the export now"
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_a_model_that_llava_next_cannot_express_is_not_published_at_all(hub, api, model):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -100,6 +101,18 @@ def test_a_lost_shard_is_built_again(built, tmp_path):
     (tmp_path / "data" / "train-00001-of-00005.parquet").unlink()
     build(RECIPE, tmp_path)
     assert shards(tmp_path) == shards(built)
+
+
+@pytest.mark.parametrize("change", [lambda content: content[:-100], lambda content: content + b"a"])
+def test_a_shard_that_is_not_what_was_written_is_told_and_built_again_once_it_is_removed(built, tmp_path, change):
+    out = shutil.copytree(built, tmp_path / "out")
+    shard = RECIPE.shard_path(out, 3)
+    shard.write_bytes(change(shard.read_bytes()))
+    with pytest.raises(ValueError, match=rf"{shard.name} is not what was written .*\(\d+ bytes, not \d+\); remove it"):
+        build(RECIPE, out)
+    shard.unlink()
+    build(RECIPE, out)
+    assert shards(out) == shards(built)
 
 
 @pytest.mark.slow

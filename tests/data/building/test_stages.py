@@ -161,6 +161,24 @@ def test_answers_are_kept_when_a_shard_is_lost(toy, server, tmp_path):
     assert server.requests == asked
 
 
+@pytest.mark.parametrize("cut", [3, "line"])
+def test_a_stage_that_is_not_what_was_written_is_told_before_anything_is_made_of_it(toy, server, tmp_path, cut):
+    recipe = with_model(toy, server)
+    build(recipe, tmp_path / "out")
+    rows, asked = rows_of(tmp_path / "out"), server.requests
+    pipeline = Pipeline(recipe, tmp_path / "out")
+    recipe.shard_path(tmp_path / "out", 1).unlink()
+    stage = pipeline.files(pipeline.before("rows"))[1].path
+    whole = stage.read_bytes()
+    stage.write_bytes(whole[:-3] if cut == 3 else b"".join(whole.splitlines(True)[:-1]))
+    with pytest.raises(ValueError, match=rf"{stage.name} is not what was written there; remove it"):
+        build(recipe, tmp_path / "out")
+    stage.unlink()
+    build(recipe, tmp_path / "out")
+    assert rows_of(tmp_path / "out") == rows
+    assert server.requests == asked
+
+
 @pytest.mark.parametrize("changes", [{"temperature": 0.1}, {"model": "other"}, {"max_tokens": 7}])
 def test_another_model_or_sampling_is_asked_anew_and_the_first_is_not_forgotten(toy, tmp_path, changes):
     with ModelServer(("amalia", "other"), script=say) as server:

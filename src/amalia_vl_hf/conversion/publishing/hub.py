@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -115,9 +115,10 @@ def push(release: Release, *, unverified: bool = False, api: HfApi | None = None
         _require_verified(release.directory)
     contents = contents_of(release)
     api = api or HfApi()
-    with TemporaryDirectory(prefix=".export-", dir=release.directory.parent) as scratch, _bounded_requests():
-        releases = [(release, contents)]
-        if release.export_id:
+    releases = [(release, contents)]
+    with ExitStack() as places, _bounded_requests():
+        if release.export_id:  # made before anything is sent: a disk that is full ends it here
+            scratch = places.enter_context(TemporaryDirectory(prefix=".export-", dir=release.directory.parent))
             releases.append((replace(release, repo_id=release.export_id), _exported(release, Path(scratch))))
         commits = [(each.repo_id, _publish(api, each, files)) for each, files in releases]
     return [f"{api.endpoint}/{repo_id}/commit/{commit}" for repo_id, commit in commits]

@@ -52,12 +52,14 @@ class StageCount(NamedTuple):
         made: Items that it gave.
         failed: Items whose model gave no answer.
         rejected: How often there was which reason not to go on.
+        size: Bytes of the shard, which only the last stage writes.
     """
 
     given: int
     made: int
     failed: int
     rejected: Counter[str]
+    size: int | None = None
 
 
 class Pipeline:
@@ -242,19 +244,45 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def outcomes_of(path: Path) -> Iterator[Outcome]:
-    """Read a stage's file."""
+    """Read a stage's file.
+
+    Raises:
+        ValueError: It does not hold what its name says.
+    """
+    held = hashlib.sha256()
     with path.open("rb") as file:
-        next(file)  # counts
+        held.update(next(file, b""))  # counts
         for line in file:
-            value = json.loads(line)
+            held.update(line)
+            value = _value_of(line, path)
             yield Item(**value) if "data" in value else Rejected(**value)
+    if held.hexdigest()[:16] != path.name.split(".")[2]:
+        raise damaged(path)
 
 
 def count_of(path: Path) -> StageCount:
-    """Read what a stage's file holds, of its first line."""
+    """Read what a stage's file holds, of its first line.
+
+    Raises:
+        ValueError: There is none.
+    """
     with path.open("rb") as file:
-        value = json.loads(next(file))
-    return StageCount(value["given"], value["made"], value["failed"], Counter(value["rejected"]))
+        value = _value_of(next(file, b""), path)
+    counts = value["given"], value["made"], value["failed"], Counter(value["rejected"])
+    return StageCount(*counts, value.get("bytes"))
+
+
+def damaged(path: Path, found: str = "") -> ValueError:
+    """Say that a file was changed after it was whole, and what is done about it."""
+    seen = f" ({found})" if found else ""
+    return ValueError(f"{path} is not what was written there{seen}; remove it, and the same command makes it again")
+
+
+def _value_of(line: bytes, path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(line))
+    except ValueError as error:
+        raise damaged(path) from error
 
 
 def outcome_line(outcome: Outcome) -> str:

@@ -26,7 +26,7 @@ from .executors import LOGS, SlurmJob, executors
 from .pipeline import PROGRESS, RECORD, ROWS, STAGES, Pipeline
 from .preview import write_preview
 from .recipe import BuildRecipe
-from .shards import ShardTask
+from .shards import ShardTask, require_shards
 from .tally import Tally, read_tally, stage_yields
 
 POLL = 0.5  # seconds between two looks at how far a build is
@@ -60,7 +60,8 @@ def build(
         How many samples were made, and why others were not; None where Slurm has not made them yet.
 
     Raises:
-        ValueError: The folder is of another recipe, a row is not what its picture shows, or the executor is not there.
+        ValueError: The folder is of another recipe or damaged, a row is not what its picture shows, or the executor
+            is not there.
         RuntimeError: Shards are missing though every task ended, or the model's server stays away.
     """
     pipeline = Pipeline(recipe, out)
@@ -172,7 +173,8 @@ def _pause(pipeline: Pipeline, name: str) -> Tally:
 
 
 def _finish(pipeline: Pipeline, preview: int) -> Tally:
-    """Write the card and the sheet."""
+    """Write the card and the sheet, of shards that are as they were written."""
+    require_shards(pipeline)
     recipe, out = pipeline.recipe, pipeline.out
     files = [recipe.shard_path(out, shard) for shard in range(recipe.shards)]
     tally = read_tally(pipeline, files)

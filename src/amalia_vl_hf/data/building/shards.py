@@ -18,7 +18,17 @@ from ..dataset import DatasetRow, Materials, RejectedError
 from ..rows import FEATURES, write_row
 from ..steps import Item, Rejected
 from .materials import materials_of
-from .pipeline import ROWS, STAGES, Pipeline, counted, outcome_line, outcomes_of, put_stage
+from .pipeline import (
+    ROWS,
+    STAGES,
+    Pipeline,
+    count_of,
+    counted,
+    damaged,
+    outcome_line,
+    outcomes_of,
+    put_stage,
+)
 from .recipe import BuildRecipe
 from .stages import each_settled, run_stage, settling
 from .tally import write_rejected
@@ -72,7 +82,7 @@ def write_shard(recipe: BuildRecipe, out: Path, shard: int) -> None:
             _write_rows(recipe, chain([first], groups), scratch)
             check_shard(recipe, scratch)
     write_rejected(recipe, out, shard, [*_earlier(pipeline, shard), *rejected])
-    counts = counted(len(items), len(items) - len(rejected), rejected)
+    counts = counted(len(items), len(items) - len(rejected), rejected) | {"bytes": path.stat().st_size}
     lines = [json.dumps(counts, ensure_ascii=False), *map(outcome_line, rejected)]
     put_stage(out / STAGES / ROWS, shard, source, "".join(f"{line}\n" for line in lines).encode())
 
@@ -162,6 +172,18 @@ def check_shard(recipe: BuildRecipe, path: Path) -> None:
         if faults := dataset.faults(row):
             name = row.get("index", "")
             raise ValueError(f"{recipe.name}, sample {name} of seed {recipe.seed}: {'; '.join(faults)}")
+
+
+def require_shards(pipeline: Pipeline) -> None:
+    """Hold the shards of a finished build to the sizes that they were written with.
+
+    Raises:
+        ValueError: One is larger or smaller: a copy that broke off, or a disk that lost its end.
+    """
+    for shard, file in sorted(pipeline.files(ROWS).items()):
+        path, written = pipeline.recipe.shard_path(pipeline.out, shard), count_of(file.path).size
+        if written is not None and (size := path.stat().st_size) != written:
+            raise damaged(path, f"{size} bytes, not {written}")
 
 
 def rows_of(path: Path) -> Iterator[DatasetRow]:

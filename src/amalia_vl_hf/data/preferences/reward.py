@@ -39,12 +39,13 @@ class RewardModel:
         """Give each answer's reward; images are not shown.
 
         Raises:
-            ValueError: The model gives several numbers.
+            ValueError: The model gives several numbers, or its chat template cannot be rendered.
         """
-        texts = [
-            self.tokenizer.apply_chat_template([*prompt, {"role": "assistant", "content": answer}], tokenize=False)
-            for answer in answers
-        ]
+        from ...processing.plain_text_amalia_vl import of_template
+
+        chats = [[*prompt, {"role": "assistant", "content": answer}] for answer in answers]
+        with of_template():
+            texts = [self.tokenizer.apply_chat_template(chat, tokenize=False) for chat in chats]
         return [
             value for start in range(0, len(texts), BATCH) for value in self._rewards(texts[start : start + BATCH])
         ]
