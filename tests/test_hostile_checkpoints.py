@@ -3,6 +3,7 @@
 import json
 import shutil
 import time
+from functools import lru_cache
 
 import pytest
 from PIL import Image
@@ -158,59 +159,66 @@ def test_templates_that_cannot_be_rendered(folder, tmp_path, capfd, command, sid
     assert "the chat template cannot be rendered: " in line
 
 
-def index_of(directory, weight_map):
+def index_of(directory, content):
     (directory / "model.safetensors").unlink(missing_ok=True)
     for shard in directory.glob("model-*.safetensors"):
         shard.unlink()
-    text = weight_map if isinstance(weight_map, str) else json.dumps({"weight_map": weight_map})
-    (directory / "model.safetensors.index.json").write_text(text)
+    (directory / "model.safetensors.index.json").write_bytes(content)
+
+
+def mapping(pairs):
+    """Write an index; as text, because a name may stand in it twice, and because a million lines take a while."""
+    return '{"weight_map": {' + ", ".join(f'"{name}": "{file}.safetensors"' for name, file in pairs) + "}}"
+
+
+# Made when the first test needs them, not while tests are collected, and written once for all that read them.
+INDEXES = {
+    "a million": lambda: mapping((f"model.layers.{n}.weight", "model-00001-of-00001") for n in range(MILLION)),
+    "many shards": lambda: mapping((f"layer{n}", f"model-{n}") for n in range(100_000)),
+    "twice": lambda: mapping((f"a{n % 200_000}", "x") for n in range(200_001)),
+    "long": lambda: mapping([("a", "x" * MILLION)]),
+    "path": lambda: '{"weight_map": {"a": "../../../etc/passwd"}}',
+    "control": lambda: json.dumps({"weight_map": {"a": "\x1b[2J\x9b31m.safetensors"}}),
+    "deep": lambda: DEEP,
+}
+
+
+@lru_cache(maxsize=1)
+def made(make):
+    """Make a text, once for the tests that follow each other."""
+    return make().encode()
 
 
 @pytest.mark.parametrize(("command", "side"), READERS)
-@pytest.mark.parametrize(
-    "weight_map",
-    [
-        {f"model.layers.{index}.weight": "model-00001-of-00001.safetensors" for index in range(MILLION)},
-        {f"layer{index}": f"model-{index}.safetensors" for index in range(100_000)},
-        '{"weight_map": {'
-        + ", ".join(f'"a{n}": "x.safetensors"' for n in range(200_000))
-        + ', "a1": "x.safetensors"}}',
-        {"a": "x" * MILLION + ".safetensors"},
-        {"a": "../../../etc/passwd"},
-        {"a": "\x1b[2J\x9b31m.safetensors"},
-        DEEP,
-    ],
-    ids=["a million", "many shards", "twice", "long", "path", "control", "deep"],
-)
-def test_indexes_made_to_hurt(folder, tmp_path, capfd, command, side, weight_map):
-    refused(folder, tmp_path, capfd, command, side, lambda directory: index_of(directory, weight_map))
+@pytest.mark.parametrize("name", INDEXES)
+def test_indexes_made_to_hurt(folder, tmp_path, capfd, command, side, name):
+    content = made(INDEXES[name])
+    refused(folder, tmp_path, capfd, command, side, lambda directory: index_of(directory, content))
 
 
-def header_of(directory, text):
+def header_of(directory, content):
     for path in (*directory.glob("*.safetensors"), *directory.glob("*.index.json")):
         path.unlink()
-    (directory / "model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text.encode())
+    (directory / "model.safetensors").write_bytes(len(content).to_bytes(8, "little") + content)
 
 
 EMPTY = '{"dtype":"F32","shape":[0],"data_offsets":[0,0]}'
+HEADERS = {
+    "a million": lambda: "{" + ",".join(f'"a{number}":{EMPTY}' for number in range(MILLION)) + "}",
+    "twice": lambda: "{" + ",".join(f'"a{number}":{EMPTY}' for number in range(100_000)) + f',"a1":{EMPTY}}}',
+    "deep": lambda: DEEP,
+    "long shape": lambda: EMPTY.replace("[0]", str([1] * MILLION)).join(('{"a":', "}")),
+    "long dtype": lambda: EMPTY.replace("F32", "F" * MILLION).join(('{"a":', "}")),
+    "long name": lambda: '{"' + "a" * MILLION + f'":{EMPTY}}}',
+    "long number": lambda: EMPTY.replace("[0]", f"[{'9' * 4000}]").join(('{"a":', "}")),
+}
 
 
 @pytest.mark.parametrize(("command", "side"), READERS)
-@pytest.mark.parametrize(
-    "header",
-    [
-        "{" + ",".join(f'"a{number}":{EMPTY}' for number in range(MILLION)) + "}",
-        "{" + ",".join(f'"a{number}":{EMPTY}' for number in range(100_000)) + f',"a1":{EMPTY}}}',
-        DEEP,
-        EMPTY.replace("[0]", str([1] * MILLION)).join(('{"a":', "}")),
-        EMPTY.replace("F32", "F" * MILLION).join(('{"a":', "}")),
-        '{"' + "a" * MILLION + f'":{EMPTY}}}',
-        EMPTY.replace("[0]", f"[{'9' * 4000}]").join(('{"a":', "}")),
-    ],
-    ids=["a million", "twice", "deep", "long shape", "long dtype", "long name", "long number"],
-)
-def test_headers_made_to_hurt(folder, tmp_path, capfd, command, side, header):
-    refused(folder, tmp_path, capfd, command, side, lambda directory: header_of(directory, header))
+@pytest.mark.parametrize("name", HEADERS)
+def test_headers_made_to_hurt(folder, tmp_path, capfd, command, side, name):
+    content = made(HEADERS[name])
+    refused(folder, tmp_path, capfd, command, side, lambda directory: header_of(directory, content))
 
 
 @pytest.mark.parametrize(("command", "side"), READERS)
@@ -222,7 +230,7 @@ def test_widths_that_cannot_be(folder, tmp_path, capfd, command, side, part, val
 
 def test_an_index_that_is_too_large_is_not_read(folder, tmp_path, capfd):
     def damage(directory):
-        index_of(directory, {})
+        index_of(directory, b"{}")
         with (directory / "model.safetensors.index.json").open("ab") as file:
             file.truncate(MAX_DESCRIBED + 1)
 

@@ -31,11 +31,14 @@ def samples(pictures):
 
 @pytest.fixture
 def recipe_for(base, samples, tmp_path):
-    """Make a tiny recipe read the test's model and data; overrides come last."""
+    """Make a tiny recipe read the test's model and data; overrides come last.
+
+    Batches are prepared in the process itself: others take longer to start than their batches.
+    """
 
     def make(name: str, *overrides: str) -> Recipe:
         method = "dpo" if name == "3_prefer" else "sft"
         here = [f"model={base}", f"data={samples[method]}", f"output={tmp_path / name}", "batch_size=2", "log_steps=1"]
-        return load_recipe(RECIPES / f"{name}.yaml", [*here, "epochs=null", "steps=2", *overrides])
+        return load_recipe(RECIPES / f"{name}.yaml", [*here, "workers=0", "epochs=null", "steps=2", *overrides])
 
     return make

@@ -1,9 +1,7 @@
 """What each of two real ranks runs: one recipe under DDP, ZeRO-2, ZeRO-3, hpZ and FSDP2 on gloo, one by one."""
 
-import gc
 import json
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,7 +10,6 @@ from unittest import mock
 import deepspeed.runtime.zero.muon.muon_optimizer  # noqa: F401  # ZeRO looks into it; imported once for both ranks
 import torch
 import torch.distributed as dist
-from torch.multiprocessing import start_processes
 from transformers import TrainerCallback
 from transformers.distributed import DistributedConfig
 
@@ -150,17 +147,19 @@ def seen_kinds() -> list[str]:
     return kinds
 
 
-def hpz_config(folder: Path) -> str:
+def hpz_config(folder: Path, rank: int) -> Path:
     """Write the recipe's file for hpZ with two ranks a machine."""
     config = json.loads((RECIPES.parent / "accelerate" / "zero3_hpz.json").read_text(encoding="utf-8"))
     config["zero_optimization"]["zero_hpz_partition_size"] = 2
-    (folder / "hpz.json").write_text(json.dumps(config), encoding="utf-8")
-    return str(folder / "hpz.json")
+    path = folder / f"hpz_{rank}.json"
+    path.write_text(json.dumps(config), encoding="utf-8")
+    return path
 
 
 def run_rank(rank: int, folder: Path, *overrides: str) -> None:
     """Run everything as one of the ranks and write what came out of it, for the test to compare."""
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank))
+    HPZ["ACCELERATE_DEEPSPEED_CONFIG_FILE"] = str(hpz_config(folder, rank))
     torch.set_num_threads(1)
     found: dict[str, object] = {}
     kinds = seen_kinds()
@@ -173,10 +172,3 @@ def run_rank(rank: int, folder: Path, *overrides: str) -> None:
         print(rank, name, found[name], flush=True)
     (folder / f"{rank}.json").write_text(json.dumps(found), encoding="utf-8")
     dist.destroy_process_group()
-
-
-if __name__ == "__main__":
-    HPZ["ACCELERATE_DEEPSPEED_CONFIG_FILE"] = hpz_config(Path(sys.argv[1]))
-    # Forked, the ranks do not import again what takes longer than their training, nor search it for garbage.
-    gc.freeze()
-    start_processes(run_rank, (Path(sys.argv[1]), *sys.argv[2:]), nprocs=2, start_method="fork")

@@ -4,15 +4,16 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
+import time
+from functools import partial
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from amalia_vl_hf.training.run import train
-from tests.training.ranks import CASES, RUNS, case_recipe, losses
+from tests.forked import forked
+from tests.training.ranks import CASES, RUNS, case_recipe, losses, run_rank
 from tests.training.tiny_run import assistant, user
 
 VALUES = (
@@ -24,6 +25,7 @@ VALUES = (
     "workers=0",
     "gradient_checkpointing=true",
 )
+PATIENCE = 400  # s, of a machine that is busy
 TEXT_ONLY = 14  # conversations without an image, beside eight with one
 
 
@@ -48,21 +50,29 @@ def ranks(folder, base):
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     world = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
-    command = [sys.executable, "-m", "tests.training.ranks", str(folder), *VALUES, f"model={base}", "batch_size=2"]
-    alone = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    with (
-        (folder / "log").open("w") as log,
-        subprocess.Popen(
-            command, env={**os.environ, **world, **alone}, stdout=log, stderr=log, start_new_session=True
-        ) as process,
-    ):
-        try:
-            code = process.wait(timeout=400)
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-    assert code == 0, (folder / "log").read_text()[-3000:]
+    values = (*VALUES, f"model={base}", "batch_size=2")
+
+    def work(rank):
+        os.environ.update(world, CUDA_VISIBLE_DEVICES="")
+        run_rank(rank, folder, *values)
+
+    # Forked, the ranks do not import again what takes longer than their training.
+    assert ended([forked(partial(work, rank)) for rank in (0, 1)]) == [0, 0]
     return [json.loads((folder / f"{rank}.json").read_text(encoding="utf-8")) for rank in "01"]
+
+
+def ended(processes):
+    """Wait for processes to end, and give their exit codes; one that fails ends the others, who would wait for it."""
+    codes, until = {}, time.monotonic() + PATIENCE
+    while len(codes) < len(processes):
+        for process in set(processes) - codes.keys():
+            done, status = os.waitpid(process, os.WNOHANG)
+            if done:
+                codes[process] = os.waitstatus_to_exitcode(status)
+            elif any(codes.values()) or time.monotonic() > until:
+                os.killpg(process, signal.SIGKILL)
+        time.sleep(0.02)
+    return [codes[process] for process in processes]
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,7 @@ def weights(folder):
 
 @pytest.mark.parametrize("stage", STAGE_RECIPES)
 def test_each_recipe_runs_and_moves_exactly_its_modules(stage, recipe_for, base):
-    recipe = recipe_for(STAGE_RECIPES[stage], "warmup=0", "schedule=constant")
+    recipe = recipe_for(STAGE_RECIPES[stage], "workers=1", "warmup=0", "schedule=constant")
     output = train(recipe)
     before, after = weights(base), weights(output)
     assert before.keys() == after.keys()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest import mock
 
 import psutil
 import pytest
@@ -76,11 +77,16 @@ def build_here(folder: Path, out: Path) -> None:
 
 
 def fresh(folder: Path, out: Path) -> multiprocessing.process.BaseProcess:
-    """Start a build in a process of its own, with everything imported already."""
+    """Start a build in a process of its own, with everything imported already.
+
+    The server that forks it outlives this test and forks the workers of other builds, too: it must not know the toy.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.data.building.test_kills"])
     process = context.Process(target=build_here, args=(folder, out))
-    process.start()
+    with mock.patch.dict(os.environ):
+        del os.environ["TOY_WRITTEN"]
+        process.start()
     return process
 
 
