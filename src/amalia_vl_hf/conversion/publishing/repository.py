@@ -7,7 +7,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping
-from importlib.metadata import distribution
+from importlib.metadata import distributions
 from pathlib import Path
 
 from ...training.recipe import TRAINING_LOG
@@ -116,10 +116,11 @@ def license_text(directory: Path, name: str) -> bytes:
     own = directory / LICENSE
     if own.is_file():
         return own.read_bytes()
-    shipped = distribution("amalia-vl-hf").read_text(f"licenses/{LICENSE}") if name == "apache-2.0" else None
-    if not shipped:
-        raise ValueError(f"the text of licence {name} is not at hand; put it into {own}")
-    return shipped.encode()
+    if name == "apache-2.0":
+        for installed in distributions(name="amalia-vl-hf"):  # a checkout's own record, if it is found first, has none
+            if shipped := installed.read_text(f"licenses/{LICENSE}"):
+                return shipped.encode()
+    raise ValueError(f"the text of licence {name} is not at hand; put it into {own}")
 
 
 def differences(contents: Contents, remote: Mapping[str, tuple[int, str]]) -> tuple[list[str], list[str]]:
