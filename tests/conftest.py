@@ -17,8 +17,8 @@ torch.set_num_threads(1)
 os.fsync = lambda descriptor: None
 
 
-# Begun last, one of these would keep a worker busy while the other has nothing to do. The ranks are forks, so they come
-# before anything has started threads.
+# Begun last, one of these would keep a worker busy while the other has nothing to do.
+# The ranks are forks, so they come before anything has started threads.
 LONGEST = ("test_ranks.py", "test_attacks.py", "test_pipeline.py", "test_hub_faults.py", "test_hostile_checkpoints.py")
 
 
