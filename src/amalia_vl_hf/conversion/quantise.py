@@ -3,7 +3,7 @@
 Quantised are the linear layers of the decoder's blocks alone: the tower, the connector, the newline and the head stay
 as they are. `int8` (torchao: weights in 8 bits) and `nf4` (bitsandbytes: normal floats of 4 bits) are written and
 loaded by transformers wherever the two libraries are. `fp8` and `w4a16` are written by llm-compressor, which has an
-environment of its own (docs/serve.md), and loaded by compressed-tensors or vLLM.
+environment of its own (docs/serve.md), and loaded by compressed-tensors.
 """
 
 from __future__ import annotations
