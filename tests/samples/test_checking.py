@@ -109,6 +109,19 @@ def test_a_row_that_the_model_cannot_take_costs_no_other(folder, processor):
     assert [result.size is None for result in results] == [True, True, False]
 
 
+def test_a_row_that_the_template_does_not_take_costs_no_other(folder, processor):
+    tokenizer = copy.deepcopy(processor.tokenizer)
+    tokenizer.chat_template = (
+        "{% for turn in messages %}{% if turn.role == 'system' %}{{ raise_exception('no system turns') }}{% endif %}"
+        "{% generation %}{{ turn.content }}{% endgeneration %}{% endfor %}"
+    )
+    rows = [dialogue(), [{"role": "system", "content": "Sê breve."}, *dialogue()], dialogue("E mais?")]
+    path = write(folder, [{"messages": turns} for turns in rows])
+    results = checked(path, processor=TextProcessor.of(tokenizer))
+    assert [kinds(result) for result in results] == [(), ("row",), ()]
+    assert results[1].findings[0].reason == f"{path}, line 2: the chat template cannot be rendered: no system turns"
+
+
 def test_pairs_are_checked_in_both_answers(folder):
     prompt, yes, no = dialogue()[:1], dialogue()[1:], dialogue(answer="não")[1:]
     rows = [

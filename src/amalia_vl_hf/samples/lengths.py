@@ -114,8 +114,8 @@ def _text_tokens(chats: list[Chat], names: list[str], processor: Any) -> list[in
     try:
         return list(processor.count_tokens(chats, names)) if chats else []
     except ValueError as error:  # of one of them
-        if len(chats) == 1:
-            return [error]
+        if len(chats) == 1:  # a template's own errors name no sample
+            return [error if str(error).startswith(names[0]) else ValueError(f"{names[0]}: {error}")]
     return [_text_tokens([chat], [name], processor)[0] for chat, name in zip(chats, names, strict=True)]
 
 
