@@ -164,7 +164,18 @@ def test_a_limit_is_marked_and_divided_by(tmp_path, task):
     assert (results["limit"], score["limit"], score["questions"], score["of"]) == (4, 4, 4, 12)
     assert score["protocols"]["published"]["value"] == 25
     with pytest.raises(ValueError, match="took 4 rows"):
-        card_scores(results)
+        card_scores(results, [])
+
+
+def test_what_the_official_suite_would_draw_at_random_is_counted_beside_what_nobody_understands(tmp_path):
+    rows = [{"id": f"validation_Art_{n}", "question": "Q", "options": "['sim', 'não']", "answer": "A"} for n in range(4)]
+    (tmp_path / "mmmu_pt.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    said = iter(["A", "**A**", "não sei", ""])
+    tasks = open_tasks(["mmmu_pt"], [], tmp_path)
+    (score,) = evaluate(tasks, Scripted(lambda item: next(said)), RunSettings(tmp_path / "out"))["tasks"]
+    assert score["counts"] == {"unparsed": 2, "empty": 1, "cut": 0, "drawn": 3}
+    assert [score["protocols"][protocol]["value"] for protocol in ("published", "corrected")] == [25, 50]
+    assert "draws one at random; here it is wrong" in score["note"]
 
 
 def test_nothing_is_counted_while_an_answer_is_missing(tmp_path, task, monkeypatch):

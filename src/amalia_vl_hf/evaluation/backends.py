@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import hashlib
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from ..disk import fingerprint
 from .questions import BenchmarkQuestion
+from .results import weights_digest
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from ..asking.endpoint import Client, Endpoint
 
 OWN_TYPES = ("amalia_vl", "llava_next", "llava_onevision")  # checkpoints that the package's own classes load
-_WEIGHTS = ("*.safetensors", "*.json", "*.jinja", "*.model")  # what decides on the answers of a directory
 
 
 class GeneratedAnswer(NamedTuple):
@@ -254,15 +252,6 @@ def _openai_part(part: Mapping[str, Any]) -> dict[str, Any]:
     part["image"].save(encoded, format="PNG")
     url = f"data:image/png;base64,{base64.b64encode(encoded.getvalue()).decode()}"
     return {"type": "image_url", "image_url": {"url": url}}
-
-
-def weights_digest(directory: Path) -> str:
-    """Give one SHA-256 for all files of a model's directory that its answers depend on."""
-    digest = hashlib.sha256()
-    for path in sorted({path for pattern in _WEIGHTS for path in directory.glob(pattern)}):
-        if path.name not in ("training.json", "conversion.json", "verify.json", "trainer_state.json"):
-            digest.update(f"{path.name} {fingerprint(path)}\n".encode())
-    return digest.hexdigest()
 
 
 def _load(name: str, revision: str | None) -> tuple[Any, Any]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from .. import disk
+from ..disk import fingerprint
 from .tasks import AMALIA_VL_EVAL_PT, PORTEXTO_PT, PROTOCOLS
 
 RESULTS = "results.json"
+_WEIGHTS = ("*.safetensors", "*.json", "*.jinja", "*.model")  # what decides on the answers of a directory
+_RECORDS = (RESULTS, "training.json", "conversion.json", "verify.json", "trainer_state.json")  # what does not
 MME = 2800  # the most points of MME's two sums; Table 3's mean takes MME as a share of it
 
 
@@ -23,6 +27,7 @@ def write_results(out: Path) -> dict[str, Any]:
     manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
     results = {
         "model": manifest["run"]["model"],
+        "weights": manifest["run"]["weights"],
         "limit": manifest["run"]["limit"],
         "means": {protocol: means(scores, protocol) for protocol in PROTOCOLS},
         "tasks": scores,
@@ -77,17 +82,37 @@ def table3() -> dict[str, Any]:
     return table
 
 
-def card_scores(results: Mapping[str, Any]) -> list[dict[str, Any]]:
+def weights_digest(directory: Path) -> str:
+    """Give one SHA-256 for all files of a model's directory that its answers depend on."""
+    digest = hashlib.sha256()
+    for path in sorted({path for pattern in _WEIGHTS for path in directory.glob(pattern)}):
+        if path.name not in _RECORDS:
+            digest.update(f"{path.name} {fingerprint(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def card_scores(results: Mapping[str, Any], directories: Sequence[Path]) -> list[dict[str, Any]]:
     """Give a run's published figures as a model's card takes them: `dataset`, `task`, `metric`, `value`.
 
     A task of one's own whose data have no id on the Hub is left out, and a run with a limit gives none.
 
+    Args:
+        results: What `results.json` holds.
+        directories: Where the model is that the card is of; adapters may have been measured merged, which is another.
+
     Raises:
-        ValueError: The run was limited, so that its figures are not the benchmarks'.
+        ValueError: The run was limited, so that its figures are not the benchmarks', or measured other weights.
     """
     if results["limit"] is not None:
         raise ValueError(
             f"the run took {results['limit']} rows of each task only; a card takes figures of whole tasks"
+        )
+    measured, known = results.get("weights"), [weights_digest(directory) for directory in directories]
+    if measured not in known:
+        raise ValueError(
+            f"these figures are of {results['model']}, weights {_short(measured)}, but {directories[0]} has"
+            f" {' or '.join(map(_short, known))}; were its files changed, or were they measured on the Hub or behind a"
+            f" server? Measure this directory: amalia-vl eval run --model {directories[0]}"
         )
     return [
         {
@@ -99,6 +124,12 @@ def card_scores(results: Mapping[str, Any]) -> list[dict[str, Any]]:
         for score in results["tasks"]
         if score["dataset"].count("/") == 1 and not Path(score["dataset"]).suffix
     ]
+
+
+def _short(weights: Any) -> str:
+    """Shorten a SHA-256; what else stands for weights is said whole."""
+    text = "unknown" if weights is None else str(weights)
+    return f"{text[:12]}..." if len(text) == 64 else text
 
 
 def text_table(results: Mapping[str, Any]) -> str:

@@ -25,7 +25,7 @@ from .. import disk
 from ..variety import judge
 from .answers import ANSWERS, AnswerFile
 from .backends import Backend, GeneratedAnswer, Unanswered
-from .counting.scoring import parsed_answer
+from .counting.scoring import is_drawn, parsed_answer
 from .counting.totals import aggregate, each_score
 from .questions import BenchmarkQuestion, Questions
 from .results import write_results
@@ -272,6 +272,7 @@ def task_scores(task: Benchmark, items: Sequence[Mapping[str, Any]], settings: R
             "unparsed": sum(item["parsed"] is None for item in items),
             "empty": sum(not item["answer"].strip() for item in items),
             "cut": sum(item["cut"] for item in items),
+            **({"drawn": sum(is_drawn(task, item["answer"], item) for item in items)} if task.draws else {}),
         },
         "variety": _variety(items),
         "benchmark": asdict(task),

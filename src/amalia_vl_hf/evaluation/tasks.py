@@ -107,7 +107,16 @@ class Benchmark:
     licence: str = UNKNOWN
     note: str = ""
 
+    @property
+    def draws(self) -> bool:
+        """Whether the official suite draws an option at random for an answer that names none."""
+        return self.scorer == "mmmu"
 
+
+_DRAWN = (
+    "for an answer that names no option the official suite draws one at random; here it is wrong by both protocols, and"
+    " counted as drawn"
+)
 _SHORT = "{question}\nResponde à pergunta utilizando uma palavra ou frase."
 _LETTER = "Responde diretamente com a letra da opção das opções disponíveis."
 _BOX = (
@@ -144,7 +153,7 @@ AMALIA_VL_EVAL_PT = (
         "{question}\n{options}\n\nResponde diretamente com a letra da opção das escolhas disponíveis.",
         "mmmu", 128, "MMMU", split="validation", aggregate="rounded", held_in=True,
         columns=Columns(options=("options",), images=("numbered",), identity="id"),
-        open_prompt="{question}\n\nResponde à pergunta utilizando uma palavra ou frase.",
+        open_prompt="{question}\n\nResponde à pergunta utilizando uma palavra ou frase.", note=_DRAWN,
     ),
     Benchmark(
         "mmstar_pt", "amalia-llm/MMStar-PT", "{question}\n" + _LETTER, "letter_mmstar", 1024, "MMStar",
@@ -156,7 +165,7 @@ AMALIA_VL_EVAL_PT = (
         "mmmu_pro_pt", "amalia-llm/MMMU-Pro-PT",
         "{question}\n{options}\n\nResponda diretamente com a letra da opção entre as escolhas fornecidas.",
         "mmmu", 256, "MMMU-Pro", aggregate="rounded",
-        columns=Columns(options=("options",), images=("numbered",), category="subject", identity="id"),
+        columns=Columns(options=("options",), images=("numbered",), category="subject", identity="id"), note=_DRAWN,
     ),
     Benchmark(
         "seedbench_pt", "amalia-llm/SEED-Bench-PT", "{question}\n{options}\n" + _LETTER, "letter_seed", 1024, "SEED",

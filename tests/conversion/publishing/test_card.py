@@ -24,6 +24,7 @@ from amalia_vl_hf.conversion.publishing.card import (
 from amalia_vl_hf.conversion.publishing.repository import gather
 from amalia_vl_hf.conversion.quantise import RECORD as QUANTISATION
 from amalia_vl_hf.conversion.quantise import read_quantisation
+from amalia_vl_hf.evaluation.results import weights_digest
 from tests.conversion.publishing.publishable import (
     FACTS,
     FIGURES,
@@ -63,7 +64,7 @@ def untrained(model, tmp_path):
 def scores(tmp_path):
     path = tmp_path / "results.json"
     path.write_text(json.dumps(SCORES))
-    return read_results(path)
+    return read_results(path, [])
 
 
 def test_metadata_are_what_the_hub_reads(model, facts):
@@ -267,32 +268,55 @@ def test_wrong_results(tmp_path, rows, said):
     path = tmp_path / "results.json"
     path.write_text(json.dumps(rows))
     with pytest.raises(CardError, match=said):
-        read_results(path)
+        read_results(path, [])
 
 
-def test_results_of_an_evaluation_are_taken_but_for_those_of_a_limited_one(tmp_path):
+def test_results_of_an_evaluation_are_taken_but_for_those_of_a_limited_one(model, tmp_path):
     score = {"task": "pope_pt", "dataset": "amalia-llm/POPE-PT", "metric": "yes_no_pope"}
     own = {**score, "task": "faturas", "dataset": "faturas.jsonl"}
     figures = {"protocols": {"published": {"value": 89.4}, "corrected": {"value": 90.0}}}
-    run = {"model": "amalia", "limit": None, "means": {}, "tasks": [{**score, **figures}, {**own, **figures}]}
+    weights = weights_digest(model)
+    run = {"model": "amalia", "weights": weights, "limit": None, "tasks": [{**score, **figures}, {**own, **figures}]}
     path = tmp_path / "results.json"
     path.write_text(json.dumps(run))
-    (result,) = read_results(path)
+    (result,) = read_results(path, [model])
     assert (result.dataset, result.task, result.value) == ("amalia-llm/POPE-PT", "pope_pt", 89.4)
     assert result.metric == "yes_no_pope (published protocol)"
     path.write_text(json.dumps({**run, "limit": 100}))
     with pytest.raises(CardError, match="the run took 100 rows of each task only"):
-        read_results(path)
+        read_results(path, [model])
     path.write_text(json.dumps({**run, "tasks": [{}]}))
     with pytest.raises(CardError, match=r"results\.json: 'dataset'"):
-        read_results(path)
+        read_results(path, [model])
+
+
+@pytest.mark.parametrize("weights", ["0" * 64, "commit abc", "served at http://127.0.0.1:8000", None])
+def test_results_of_other_weights_are_refused_naming_both(model, tmp_path, weights):
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps({"model": "outra", "weights": weights, "limit": None, "tasks": []}))
+    there = re.escape("000000000000..." if weights == "0" * 64 else weights or "unknown")
+    here = re.escape(f"{weights_digest(model)[:12]}...")
+    with pytest.raises(CardError, match=rf"are of outra, weights {there}, but {re.escape(str(model))} has {here}"):
+        read_results(path, [model])
+
+
+def test_a_changed_tensor_is_another_model_and_a_record_beside_it_is_not(model, tmp_path):
+    model = shutil.copytree(model, tmp_path / "changed")
+    before = weights_digest(model)
+    (model / "results.json").write_text("{}")
+    (model / "verify.json").write_text("{}")
+    assert weights_digest(model) == before
+    weights = bytearray((model / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (model / "model.safetensors").write_bytes(weights)
+    assert weights_digest(model) != before
 
 
 def test_results_that_are_no_json(tmp_path):
     path = tmp_path / "results.json"
     path.write_text("{")
     with pytest.raises(CardError, match="is not JSON"):
-        read_results(path)
+        read_results(path, [])
 
 
 def test_a_quantised_models_card_says_how_far_it_is_from_the_original(model, facts, tmp_path):

@@ -196,11 +196,15 @@ def read_facts(path: Path) -> dict[str, Any]:
     return facts
 
 
-def read_results(path: Path) -> list[Score]:
+def read_results(path: Path, directories: Sequence[Path]) -> list[Score]:
     """Read evaluation results: a run's `results.json`, or a list of `dataset`, `task`, `metric` and `value`.
 
+    Args:
+        path: The file.
+        directories: Of the model that they must be of; whose a list is, its writer answers for.
+
     Raises:
-        CardError: Another form, or a value that is no finite number.
+        CardError: Another form, a value that is no finite number, or figures of other weights.
     """
     keys = {entry.name for entry in fields(Score)}
     try:
@@ -209,7 +213,7 @@ def read_results(path: Path) -> list[Score]:
         raise CardError([f"{path} is not JSON: {error}"]) from error
     if isinstance(rows, dict) and "tasks" in rows:
         try:
-            rows = card_scores(rows)
+            rows = card_scores(rows, directories)
         except (ValueError, LookupError, TypeError) as error:
             raise CardError([f"{path}: {error}"]) from error
     if not isinstance(rows, list) or not rows:

@@ -189,7 +189,8 @@ def _completed(
     files: dict[str, Path | bytes], release: Release, facts: dict[str, Any], *, is_export: bool
 ) -> dict[str, Path | bytes]:
     """Add what is not in a model's directory: card, licence and results."""
-    results = read_results(release.results) if release.results else []
+    measured = [release.directory, *([release.directory.resolve().parent] if is_adapter(release.directory) else ())]
+    results = read_results(release.results, measured) if release.results else []
     place = Place(release.repo_id, release.export_id, is_export, release.private)
     build = build_adapter_card if is_adapter(release.directory) else build_card
     files[CARD] = build(release.directory, place, facts, results).encode()

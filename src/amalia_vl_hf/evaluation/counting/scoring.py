@@ -68,6 +68,12 @@ def parsed_answer(task: Benchmark, answer: str, row: Row) -> str | None:
     return answer.strip() or None
 
 
+def is_drawn(task: Benchmark, answer: str, row: Row) -> bool:
+    """Whether the official suite would draw an option at random for an answer; here it is wrong by both protocols."""
+    options = [str(option) for option in row.get("options") or ()]
+    return task.draws and bool(options) and parsing.published_letter_mmmu(answer, options) is None
+
+
 def without_reasoning(answer: str, tags: Sequence[tuple[str, str]]) -> str:
     """Cut reasoning out of an answer, also such that has no end."""
     for opening, closing in tags:
