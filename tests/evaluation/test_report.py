@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from amalia_vl_hf.evaluation.report import write_report
+from amalia_vl_hf.evaluation.results import text_table
 from amalia_vl_hf.evaluation.run import RunSettings, evaluate
 from amalia_vl_hf.evaluation.sources import open_tasks
 from tests.evaluation.scripted import Scripted
@@ -36,6 +37,16 @@ def run(tmp_path_factory):
     tasks = open_tasks(["pope_pt", "refcoco_bbox_rec_pt", "coco2017_cap_pt"], [], folder)
     evaluate(tasks, Scripted(lambda _item: next(said)), RunSettings(folder / "out"))
     return folder / "out"
+
+
+def test_translated_and_drawn_answers_are_said(tmp_path):
+    row = {"question": "O que está escrito?", "answer": ["Boat"], "question_type": "Text", "id": 1}
+    (tmp_path / "ocrbench_pt.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
+    tasks = open_tasks(["ocrbench_pt"], [], tmp_path)
+    results = evaluate(tasks, Scripted(lambda _item: "Barco"), RunSettings(tmp_path / "out"))
+    assert results["tasks"][0]["translated"] == {"count": 1, "of": 1, "share": 1.0}
+    assert "(1 of 1 translated)" in text_table(results)
+    assert "<td>1 of 1 translated</td>" in write_report(tmp_path / "out").read_text(encoding="utf-8")
 
 
 def test_the_page_has_figures_answers_and_the_papers_table(run):

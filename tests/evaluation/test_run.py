@@ -168,7 +168,9 @@ def test_a_limit_is_marked_and_divided_by(tmp_path, task):
 
 
 def test_what_the_official_suite_would_draw_at_random_is_counted_beside_what_nobody_understands(tmp_path):
-    rows = [{"id": f"validation_Art_{n}", "question": "Q", "options": "['sim', 'não']", "answer": "A"} for n in range(4)]
+    rows = [
+        {"id": f"validation_Art_{n}", "question": "Q", "options": "['sim', 'não']", "answer": "A"} for n in range(4)
+    ]
     (tmp_path / "mmmu_pt.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     said = iter(["A", "**A**", "não sei", ""])
     tasks = open_tasks(["mmmu_pt"], [], tmp_path)

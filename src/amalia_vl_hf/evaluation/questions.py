@@ -188,6 +188,8 @@ class Questions:
             "category": str(values.get(columns.category) or ""),
             "question_id": row if identity is None else identity,
         }
+        if translations := _listed(values.get(columns.translations)):
+            item["translations"] = [str(text) for text in translations]
         if columns.images == ("numbered",) and columns.category not in values and isinstance(identity, str):
             item["category"] = re.sub(r"^[^_]*_|_\d+$", "", identity)  # MMMU's ids: validation_Art_1
         return item

@@ -68,7 +68,9 @@ def read_benchmark(scores: Mapping[str, Any]) -> Benchmark:
     """Read the benchmark that a run's figures are of, as it was then."""
     values = dict(scores["benchmark"])
     values["columns"] = Columns(**{name: _frozen(value) for name, value in values["columns"].items()})
-    return Benchmark(**{entry.name: _frozen(values[entry.name]) for entry in fields(Benchmark)})
+    return Benchmark(
+        **{entry.name: _frozen(values[entry.name]) for entry in fields(Benchmark) if entry.name in values}
+    )
 
 
 def _frozen(value: Any) -> Any:

@@ -16,7 +16,7 @@ from ..pages import page, picture
 from .counting.scoring import reference_box
 from .parsing import box
 from .recount import read_benchmark, read_items
-from .results import read_run, table3
+from .results import counted, read_run, table3
 from .run import ITEMS, PICTURES, SCORES, SIDE
 from .tasks import AMALIA_VL_EVAL_PT, PROTOCOLS, Benchmark
 
@@ -59,7 +59,7 @@ def write_report(out: Path, shown: int = 200) -> Path:
 
 def _row(score: Mapping[str, Any]) -> str:
     published, corrected = (score["protocols"][protocol] for protocol in PROTOCOLS)
-    counts = " ".join(f"{count} {name}," for name, count in score["counts"].items() if count).rstrip(",")
+    counts = ", ".join(counted(score))
     mark = "†" if score["held_in"] else ""
     whole = f"{score['questions']}" + (f" of {score['of']} rows" if score["limit"] is not None else "")
     return (
@@ -207,7 +207,9 @@ _BODY = Template("""$limit
 <div class=wide><table class=sortable><thead><tr><th>task</th><th>published</th><th>95 %</th><th>corrected</th>
 <th>95 %</th><th>answers</th><th>of these</th><th>variety</th></tr></thead><tbody>$rows$means</tbody></table></div>
 <p>† held-in by the paper; * with a note. <i>Published</i> is bug for bug what the official suite counts;
-<i>corrected</i> is what a careful reader counts, from the same answers.</p>
+<i>corrected</i> is what a careful reader counts, from the same answers. <i>Translated</i>: words in the picture that
+were answered in Portuguese ("Barco" for "Boat"), of those answers where that can be told; <i>drawn</i>: where the
+official suite draws an option at random.</p>
 $figure
 $paper
 <h2>Answers</h2>

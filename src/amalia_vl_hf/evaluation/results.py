@@ -140,7 +140,7 @@ def text_table(results: Mapping[str, Any]) -> str:
         published, corrected = (score["protocols"][protocol] for protocol in PROTOCOLS)
         low, high = published["interval"]
         between = f"[{low:.1f}, {high:.1f}]"
-        counts = ", ".join(f"{count} {name}" for name, count in score["counts"].items() if count)
+        counts = ", ".join(counted(score))
         mark = "†" if score["held_in"] else ""
         lines.append(
             f"{score['task'] + mark:<28}{published['value']:>10.2f}  {between:<18}{corrected['value']:>10.2f}"
@@ -150,6 +150,14 @@ def text_table(results: Mapping[str, Any]) -> str:
         values = [results["means"][protocol][name] for protocol in PROTOCOLS]
         lines.append(f"{name:<28}{values[0]:>10.2f}  {'':<18}{values[1]:>10.2f}")
     return "\n".join(lines)
+
+
+def counted(score: Mapping[str, Any]) -> list[str]:
+    """Word what was counted beside a task's figures: answers that were not understood, cut, translated."""
+    words = [f"{count} {name}" for name, count in score["counts"].items() if count]
+    if translated := score.get("translated"):
+        words.append(f"{translated['count']} of {translated['of']} translated")
+    return words
 
 
 def _order(name: str) -> tuple[int, str]:

@@ -27,6 +27,7 @@ from .answers import ANSWERS, AnswerFile
 from .backends import Backend, GeneratedAnswer, Unanswered
 from .counting.scoring import is_drawn, parsed_answer
 from .counting.totals import aggregate, each_score
+from .counting.translated import translated_share
 from .questions import BenchmarkQuestion, Questions
 from .results import write_results
 from .statistics import interval
@@ -275,5 +276,6 @@ def task_scores(task: Benchmark, items: Sequence[Mapping[str, Any]], settings: R
             **({"drawn": sum(is_drawn(task, item["answer"], item) for item in items)} if task.draws else {}),
         },
         "variety": _variety(items),
+        "translated": translated_share(task, items),
         "benchmark": asdict(task),
     }

@@ -16,6 +16,8 @@ from ..fields import unknown
 Protocol = Literal["published", "corrected"]
 PROTOCOLS: tuple[Protocol, ...] = ("published", "corrected")
 UNKNOWN = "unknown"
+# Scorers of tasks whose answers are read off the picture: they stay in its language (AMALIA-VL, 7.1.2).
+READ_OFF = frozenset(("anls", "ocrbench", "vqa", "cer", "wer", "box", "cc_ocr"))
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Columns:
         identity: What tells rows apart; rows of MME that share it are a pair.
         dataset: What OCRBench calls its parts.
         box: A box, in pixels: left, top, width, height.
+        translations: What an answer is that translates what it should have read, one or several.
     """
 
     question: str = "question"
@@ -44,6 +47,7 @@ class Columns:
     identity: str = "question_id"
     dataset: str = "dataset"
     box: str = "bbox"
+    translations: str = "translations"
 
 
 @dataclass(frozen=True)
@@ -112,10 +116,15 @@ class Benchmark:
         """Whether the official suite draws an option at random for an answer that names none."""
         return self.scorer == "mmmu"
 
+    @property
+    def reads_off(self) -> bool:
+        """Whether answers are read off the picture, in its language."""
+        return self.scorer in READ_OFF
+
 
 _DRAWN = (
-    "for an answer that names no option the official suite draws one at random; here it is wrong by both protocols, and"
-    " counted as drawn"
+    "for an answer that names no option the official suite draws one at random; here it is wrong by both protocols,"
+    " and counted as drawn"
 )
 _SHORT = "{question}\nResponde à pergunta utilizando uma palavra ou frase."
 _LETTER = "Responde diretamente com a letra da opção das opções disponíveis."

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from .vocabulary import DENYING, DENYING_PORTUGUESE, IN_BRAZIL, OPPOSITES
+from .vocabulary import BETWEEN, BETWEEN_PORTUGUESE, DENYING, DENYING_PORTUGUESE, IN_BRAZIL, OPPOSITES, SIGNS
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 _NOT, _NAO = frozenset(DENYING.split()), frozenset(DENYING_PORTUGUESE.split())
@@ -53,6 +53,8 @@ def _member(text: str) -> _Member:
 
 
 _GROUPS = [[_member(line) for line in group.splitlines()] for group in OPPOSITES.strip().split("\n\n")]
+_SIGNS = [_member(line) for line in SIGNS.strip().splitlines()]
+_BETWEEN, _BETWEEN_ENGLISH = frozenset(BETWEEN_PORTUGUESE.split()), frozenset(BETWEEN.split())
 _IN_BRAZIL = [[frozenset(side.split()) for side in line.split("=")] for line in IN_BRAZIL.strip().splitlines()]
 
 
@@ -102,6 +104,31 @@ def contradictions(source: str, translation: str) -> str | None:
         if lost and new:
             return f"{_first_of(lost[0], theirs)!r} became {next(word for word in ours if new[0].is_in([word]))!r}"
     return None
+
+
+def can_be_translated(source: str) -> bool:
+    """Whether every word of an English text is one whose Portuguese is known here.
+
+    >>> can_be_translated("Boat"), can_be_translated("BOAT 7"), can_be_translated("Boatswain")
+    (True, True, False)
+    """
+    words = [word for word in _words(source) if word not in _BETWEEN_ENGLISH]
+    return bool(words) and all(any(word in member.english for member in _SIGNS) for word in words)
+
+
+def is_translated(source: str, text: str) -> bool:
+    """Whether a text is an English one in Portuguese, as far as the words are known here; numbers may be there too.
+
+    >>> is_translated("Boat", "Barco."), is_translated("Boat", "Boat"), is_translated("Boat", "Carro")
+    (True, False, False)
+    """
+    theirs = [word for word in _words(source) if word not in _BETWEEN_ENGLISH]
+    ours = [word for word in _words(text) if word not in _BETWEEN]
+    members = [[member for member in _SIGNS if word in member.english] for word in theirs]
+    if not theirs or not ours or set(theirs) & set(ours) or not all(members):
+        return False
+    said = all(any(member.is_in(ours) for member in known) for known in members)
+    return said and all(any(member.is_in([word]) for known in members for member in known) for word in ours)
 
 
 def _first_of(member: _Member, words: Sequence[str]) -> str:

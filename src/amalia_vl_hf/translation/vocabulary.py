@@ -207,3 +207,213 @@ earthquake earthquakes = terremoto terremotos
 research researcher researchers = pesquisador pesquisadores
 policeman policemen = policial policiais
 """
+
+# With a capital and with a Portuguese word of its own: countries, cities, the sky, feasts, titles, parts of texts.
+TRANSLATED_NAMES = """
+africa america asia europe oceania antarctica arctic atlantic pacific mediterranean caribbean algeria angola argentina
+armenia australia austria azerbaijan bahrain bangladesh belarus belgium bolivia bosnia brazil britain bulgaria cambodia
+cameroon canada chile china colombia congo croatia cuba cyprus czech czechia denmark egypt england estonia ethiopia
+finland france georgia germany ghana greece guinea haiti holland hungary iceland india indonesia iran iraq ireland
+israel italy ivory jamaica japan jordan kazakhstan kenya korea kuwait laos latvia lebanon libya lithuania luxembourg
+macedonia madagascar malaysia mali malta mexico mongolia montenegro morocco mozambique netherlands zealand nicaragua
+niger nigeria norway oman pakistan palestine panama paraguay peru philippines poland portugal qatar romania russia
+rwanda salvador samoa saudi arabia scotland senegal serbia singapore slovakia slovenia somalia spain sudan sweden
+switzerland syria taiwan tanzania thailand tunisia turkey uganda ukraine emirates kingdom states united uruguay
+uzbekistan venezuela vietnam wales yemen zambia zimbabwe london york lisbon rome milan florence venice naples turin
+genoa seville vienna munich cologne hamburg berlin frankfurt geneva zurich brussels antwerp ghent bruges hague
+copenhagen stockholm helsinki warsaw cracow prague moscow petersburg athens bucharest belgrade jerusalem cairo mecca
+tokyo beijing shanghai seoul delhi bombay philadelphia orleans edinburgh paris nice marseille bordeaux thames rhine
+danube nile seine loire alps pyrenees himalayas andes carolina dakota virginia california pennsylvania louisiana
+hawaii florida catalonia andalusia bavaria saxony tuscany sicily sardinia corsica crete normandy brittany burgundy
+galaxy way inc ltd co corp company
+earth moon sun mars venus mercury jupiter saturn uranus neptune pluto milky solar
+monday tuesday wednesday thursday friday saturday sunday january february march april june july august september
+october november december easter christmas halloween ramadan hanukkah thanksgiving
+english french german spanish portuguese italian dutch greek latin chinese japanese russian arabic hebrew swedish
+danish finnish polish turkish irish scottish welsh british european american african asian indian christian jewish
+muslim islam islamic catholic protestant buddhist hindu roman celtic gothic victorian christ god bible jesus virgin
+mister mrs miss doctor professor president king queen prince princess pope saint emperor duke count lord lady sir
+captain general colonel major sergeant minister senator mayor judge bishop cardinal
+university college institute department ministry museum library hospital airport station bridge tower castle palace
+cathedral temple mosque park square avenue river lake ocean sea mount mountain island islands gulf bay cape desert
+valley canyon peninsula coast church theatre stadium hall statue wall gate channel strait falls forest
+war wars revolution empire republic union league nations parliament congress senate government court army navy treaty
+constitution declaration independence renaissance age era century middle ages dynasty north south east west northern
+southern eastern western central internet web figure table chart graph diagram section chapter equation theorem lemma
+question answer option options choices choice hint note context example step part appendix statement passage text
+column row line panel image picture scene map title caption source data total average year month
+please consider given based using according select choose determine calculate compute assume suppose let identify
+photosynthesis biology chemistry physics mathematics history geography science
+"""
+
+# Words on signs, labels and covers, with what they become: a line has English words, and the Portuguese ones, `*`
+# after the beginning of a word. Words that both languages have are not here: nothing could be seen of them.
+SIGNS = """
+boat boats = barco* bote*
+ship ships = navio*
+bus buses = autocarro* ônibus
+train trains = comboio* trem trens
+plane airplane aircraft = avião aviões
+car cars = carro* automóve*
+bike bicycle = bicicleta*
+stop = par* pare stop paragem alto
+exit = saída*
+entrance entry = entrada*
+push = empurr*
+pull = pux*
+danger = perigo*
+warning caution = aviso* cuidado atenção advertência
+closed = fechad* encerrad*
+sale sales = sald* vend* promoç*
+street = rua*
+road = estrada*
+avenue = avenida
+station = estação estações
+airport = aeroporto*
+bank = banco*
+school = escola*
+church = igreja*
+library = biblioteca*
+museum = museu*
+kitchen = cozinha*
+restaurant restaurants = restaurante*
+bakery = padaria* pastelaria*
+pharmacy drugstore = farmácia*
+market = mercado*
+shop store = loja*
+water = água*
+milk = leite*
+bread = pão pães
+cheese = queijo*
+coffee = café*
+tea = chá*
+wine = vinho*
+beer = cerveja*
+juice = sumo* suco*
+sugar = açúcar*
+salt = sal
+butter = manteiga*
+apple apples = maçã*
+orange oranges = laranja*
+lemon lemons = limão limões
+grape grapes = uva*
+fish = peixe*
+chicken = frango* galinha*
+beef meat = carne* bife*
+egg eggs = ovo*
+rice = arroz
+free = grátis gratuit* livre*
+new = nov*
+old = velh* antig*
+open = abert* abr*
+welcome = bem-vind*
+please = favor
+thank thanks = obrigad*
+love = amor amo
+life = vida*
+world = mundo*
+house home = casa* lar
+door = porta*
+window = janela*
+bridge = ponte*
+river = rio*
+sea = mar mares
+beach = praia*
+mountain = montanha* monte*
+sun = sol
+moon = lua*
+star stars = estrela*
+sky = céu*
+fire = fogo* incêndio*
+ice = gelo*
+snow = neve*
+tree trees = árvore*
+flower flowers = flor flores
+dog dogs = cão cães cachorr*
+cat cats = gato* gata*
+horse horses = cavalo*
+bird birds = pássaro* ave aves
+king = rei reis
+queen = rainha*
+man = homem
+men = homens
+woman = mulher
+women = mulheres senhoras
+child children = criança*
+book books = livro*
+story stories = história*
+news = notícia*
+letter = carta* letra*
+name = nome*
+year years = ano anos
+month = mês meses
+week = semana*
+day days = dia dias
+today = hoje
+monday = segunda*
+tuesday = terça*
+wednesday = quarta*
+thursday = quinta*
+friday = sexta*
+saturday = sábado*
+sunday = domingo*
+january = janeiro
+february = fevereiro
+march = março
+april = abril
+may = maio
+june = junho
+july = julho
+august = agosto
+september = setembro
+october = outubro
+november = novembro
+december = dezembro
+one = um uma
+two = dois duas
+three = três
+four = quatro
+five = cinco
+six = seis
+seven = sete
+eight = oito
+nine = nove
+ten = dez
+red = vermelh* encarnad*
+blue = azul azuis
+green = verde*
+yellow = amarel*
+white = branc*
+black = pret* negr*
+brown = castanh* marrom
+pink = rosa cor-de-rosa
+gray grey = cinzent* cinza*
+gold golden = ouro dourad*
+silver = prata prateado
+left = esquerd*
+right = direit*
+north = norte
+south = sul
+east = leste este
+west = oeste
+yes = sim
+first = primeir*
+last = últim*
+high = alt*
+low = baix*
+hot = quente*
+cold = fri*
+big large = grande*
+small little = pequen*
+police = polícia*
+army = exército*
+war = guerra*
+peace = paz
+money = dinheiro
+price = preço*
+health = saúde
+university = universidade*
+government = governo*
+"""
+BETWEEN = "a an the of in at on and to"  # words of a label that its translation may have or not
+BETWEEN_PORTUGUESE = "a o as os um uma uns umas de do da dos das em no na nos nas e ao à"

@@ -52,6 +52,11 @@ ROWS = {
         RowTexts("O que o menino no ônibus está fazendo?"),
         RowTexts("O que está o rapaz do autocarro a fazer?"),
     ),
+    "names": (
+        RowTexts("Which book did Jane Austen write in England?", ("Emma Woodhouse", "Moby Dick")),
+        RowTexts("Que livro escreveu Joana Austen em Inglaterra?", ("Ema Casalenha", "Moby Dick")),
+        RowTexts("Que livro escreveu Jane Austen em Inglaterra?", ("Emma Woodhouse", "Moby Dick")),
+    ),
     "leftover English": (
         RowTexts("What is the name of the tower on the left?"),
         RowTexts("Qual é the name of the torre da esquerda?"),

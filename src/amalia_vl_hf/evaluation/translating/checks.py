@@ -12,6 +12,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from ...translation.languages import PORTUGUESE
+from ...translation.masks import plain_pair
+from ...translation.names import changed_names
 from ...translation.quality import chrf
 from ...translation.segments import translated_word
 from ...translation.structure import Fault, faults
@@ -40,6 +42,7 @@ def row_faults(source: RowTexts, texts: RowTexts, target: str = PORTUGUESE) -> l
         return [Fault("option count", f"{len(texts.options)} options in the place of {len(source.options)}")]
     return [
         *_text_faults(source, texts, target),
+        *_names(source, texts),
         *_order(source, texts),
         *_distinct(source, texts),
         *_yes_and_no(source, texts, target),
@@ -73,6 +76,13 @@ def _text_faults(source: RowTexts, texts: RowTexts, target: str) -> Iterator[Fau
         yield from (
             Fault(fault.rule, f"{fault.detail} (in {after[:60]!r})") for fault in faults(before, after, target)
         )
+
+
+def _names(source: RowTexts, texts: RowTexts) -> Iterator[Fault]:
+    """Find names of people, brands and places that are other ones in the translation, or gone."""
+    for before, after in zip(source.all, texts.all, strict=True):
+        if changed := changed_names(*plain_pair(before, after)):
+            yield Fault("names", changed)
 
 
 def _order(source: RowTexts, texts: RowTexts) -> Iterator[Fault]:

@@ -13,7 +13,7 @@ from ...translation.languages import PORTUGUESE
 from ...translation.masks import Masked, mask, unmask
 from ...translation.segments import translated_word
 from ..parsing import LETTERS
-from ..tasks import Columns, find_tasks
+from ..tasks import READ_OFF, Columns, find_tasks
 
 _QUESTIONS = ("question", "prompt", "caption_request", "text")
 _ANSWERS = ("answers", "answer", "references", "label")
@@ -25,8 +25,6 @@ _OPTIONS = (
     tuple("ABCD"),
 )
 _IDENTITIES = ("question_id", "questionId", "id", "index")
-# Scorers of tasks whose answers are read off the picture: they stay in its language (AMALIA-VL, 7.1.2).
-_READ_OFF = frozenset(("anls", "ocrbench", "vqa", "cer", "wer", "box", "transcription"))
 
 
 @dataclass(frozen=True)
@@ -120,7 +118,7 @@ def _known(names: Sequence[str], columns: Columns, scorer: str, pairs: bool, kee
     answers = columns.references if columns.references in names else None
     identity = columns.identity if columns.identity in names else None
     return TextColumns(
-        columns.question, columns.options, answers, identity, pairs, scorer in _READ_OFF if keep is None else keep
+        columns.question, columns.options, answers, identity, pairs, scorer in READ_OFF if keep is None else keep
     )
 
 
