@@ -5,6 +5,7 @@ FLOOR ?= .venv-floor
 QUANTISE ?= .venv-quantise
 COMPRESS ?= .venv-compress
 VLLM ?= .venv-vllm
+LMMS ?= .venv-lmms
 OLDEST_TRANSFORMERS = 5.19.0
 TORCH = torch==2.13.0
 # What writes fp8 and w4a16, without its own bound on transformers, and what it imports.
@@ -18,7 +19,7 @@ TWO_WORKERS = -n 2 --dist loadfile --no-loadscope-reorder
 export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: help setup demo data-preview data-train test test-slow test-oldest test-peers test-quantise test-compress test-vllm check docs bench clean
+.PHONY: help setup demo data-preview data-train test test-slow test-oldest test-peers test-quantise test-compress test-vllm test-lmms check docs bench clean
 
 help:
 	@echo "make setup        environment with everything pinned in constraints.txt"
@@ -30,6 +31,7 @@ help:
 	@echo "make test-quantise  torchao, bitsandbytes and QLoRA, in an environment of their own"
 	@echo "make test-compress  llm-compressor's fp8 and w4a16, in an environment of their own"
 	@echo "make test-vllm    vLLM serves our type, in an environment of its own (3.4 GB)"
+	@echo "make test-lmms    lmms-eval gives our runner's answers and scores, in an environment of its own"
 	@echo "make check        ruff and mypy"
 	@echo "make data-preview 200 samples of each dataset the package draws, with a sheet to look at: runs/preview/NAME/preview.html"
 	@echo "make data-train   trains the demo's model of stage 1 on those samples: runs/preview/2_instruct/report.html"
@@ -77,6 +79,15 @@ $(VLLM)/installed: pyproject.toml tests/serving/vllm_requirements.py
 	$(VLLM)/bin/python tests/serving/vllm_requirements.py --name
 	touch $@
 
+# lmms-eval without torchvision and the hundred packages that its other models want.
+$(LMMS)/installed: pyproject.toml constraints.txt tests/evaluation/lmms/requirements.txt
+	test -x $(LMMS)/bin/python || $(PYTHON) -m venv $(LMMS)
+	$(LMMS)/bin/pip install --quiet -c constraints.txt $(TORCH)
+	$(LMMS)/bin/pip install --quiet -c constraints.txt -e '.[eval]' accelerate
+	$(LMMS)/bin/pip install --quiet -r tests/evaluation/lmms/requirements.txt
+	$(LMMS)/bin/pip install --quiet --no-deps lmms-eval==0.7.3
+	touch $@
+
 demo: setup
 	$(VENV)/bin/amalia-vl demo
 
@@ -111,6 +122,9 @@ test-compress: $(COMPRESS)/installed
 
 test-vllm: setup $(VLLM)/installed
 	VLLM=$(VLLM) $(VENV)/bin/python -m pytest -m vllm tests/serving/test_vllm.py
+
+test-lmms: setup $(LMMS)/installed
+	LMMS=$(LMMS) $(VENV)/bin/python -m pytest -m lmms tests/evaluation/lmms
 
 check: setup
 	$(VENV)/bin/ruff check

@@ -28,7 +28,7 @@ def test_groups_have_the_benchmarks_of_the_paper():
     sizes = {name: len(group) for name, group in GROUPS.items()}
     assert sizes == {
         **{"amalia_vl_eval_pt": 18, "portexto_pt": 4, "caravela": 3},
-        **{"refcoco_formats": 4, "multi_pixmo": 25, "towervision": 3},
+        **{"refcoco_formats": 4, "multi_pixmo": 25, "towervision": 7},
     }
     assert len(TASKS) == sum(sizes.values()), "two benchmarks have one name"
     assert find_tasks("mme_pt") == (TASKS["mme_pt"],)
@@ -44,7 +44,8 @@ def test_a_benchmark_can_be_asked_and_counted(task):
         "options": ["um gato"] if task.columns.options else [],
     }
     assert "{" not in task.prompt.format(question="q", options="o").replace("\\boxed{}", "")
-    assert ("{options}" in task.prompt) == bool(task.columns.options)
+    row |= {"likelihoods": [(-2.0, 1), (-1.0, 1)]} if task.asks == "likelihood" else {}
+    assert ("{options}" in task.prompt) == (bool(task.columns.options) and task.asks == "answer")
     for protocol in ("published", "corrected"):
         score = score_item(task, "xyz", row, protocol)
         assert score == 0 or task.scorer in ("cer", "wer")

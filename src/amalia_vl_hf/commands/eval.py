@@ -25,19 +25,21 @@ COMPARE = "  amalia-vl eval compare runs/eval/sft runs/eval/dpo"
 TRANSLATE = """\
   amalia-vl eval translate MME/ MME-PT/ --task mme_pt --endpoint http://localhost:8000 --model M
   amalia-vl eval translate in.jsonl out.jsonl --endpoint URL --model M --repair-endpoint URL2 --repair-model M2"""
+LMMS = "  amalia-vl eval lmms runs/lmms pope_pt mme_pt --data benchmarks"
 REPORT = "  amalia-vl eval report runs/eval/amalia-vl-dpo"
 
 
 def add(commands: Commands) -> None:
     """Add the command with its steps."""
     purpose = "Measure a model on the paper's benchmarks, or on a task of your own."
-    parser = add_command(commands, "eval", purpose, "\n".join((RUN, SCORE, COMPARE, REPORT, TRANSLATE)))
+    parser = add_command(commands, "eval", purpose, "\n".join((RUN, SCORE, COMPARE, REPORT, TRANSLATE, LMMS)))
     steps = parser.add_subparsers(title="steps", required=True, metavar="STEP")
     _add_run(steps)
     _add_score(steps)
     _add_compare(steps)
     _add_report(steps)
     _add_translate(steps)
+    _add_lmms(steps)
 
 
 def _add_run(steps: Commands) -> None:
@@ -106,6 +108,21 @@ def _add_translate(steps: Commands) -> None:
     )
     parser.add_argument("--to", default="pt-PT", metavar="CODE", help="pt-PT, es, fr, de or it (%(default)s)")
     parser.add_argument("--parallel", type=int, default=16, metavar="N", help="requests at once (%(default)s)")
+
+
+def _add_lmms(steps: Commands) -> None:
+    purpose = "Write benchmarks as YAML files of lmms-eval, which count with this package's functions."
+    parser = add_command(steps, "lmms", purpose, LMMS, _lmms)
+    parser.add_argument("out", metavar="DIR", help="folder to write, for lmms-eval's --include_path")
+    parser.add_argument("tasks", nargs="+", metavar="TASK", help="benchmark or group")
+    parser.add_argument("--data", metavar="DIR", help="folder with TASK.parquet or .jsonl, used before the Hub")
+
+
+def _lmms(arguments: argparse.Namespace) -> None:
+    from ..evaluation.lmms.tasks import write_tasks
+
+    for path in write_tasks(Path(arguments.out), arguments.tasks, Path(arguments.data) if arguments.data else None):
+        print(path)
 
 
 def _run(arguments: argparse.Namespace) -> None:

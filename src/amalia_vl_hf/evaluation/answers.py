@@ -53,7 +53,8 @@ class AnswerFile:
         place = f"{self.path}, line {number}"
         try:
             values: Mapping[str, Any] = json.loads(line)
-            key, answer = values["key"], GeneratedAnswer(str(values["answer"]), bool(values["cut"]))
+            weighed = tuple((float(total), int(count)) for total, count in values.get("likelihoods", ()))
+            key, answer = values["key"], GeneratedAnswer(str(values["answer"]), bool(values["cut"]), weighed)
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{place}: no answer of this program ({error!r}); was the file edited?") from error
         if key not in self.questions:
@@ -66,4 +67,6 @@ class AnswerFile:
 
 def _line(question: BenchmarkQuestion, answer: GeneratedAnswer) -> str:
     values = {"key": question.key, "row": list(question.place), "answer": answer.text, "cut": answer.cut}
+    if answer.likelihoods:
+        values["likelihoods"] = answer.likelihoods
     return json.dumps(values, ensure_ascii=False) + "\n"

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from .parsing import LETTERS
 from .questions import BenchmarkQuestion
 from .results import weights_digest
 
@@ -27,10 +28,12 @@ class GeneratedAnswer(NamedTuple):
     Args:
         text: Its words, which may be none.
         cut: Whether the token limit ended them.
+        likelihoods: Of each option, where these were asked for: the sum over its tokens, in nats, and their number.
     """
 
     text: str
     cut: bool = False
+    likelihoods: tuple[tuple[float, int], ...] = ()
 
 
 class Unanswered(NamedTuple):
@@ -66,6 +69,13 @@ class Backend(Protocol):
             images: Reads a question's images.
             max_new_tokens: Of an answer.
             keep: Is called with answers as they come.
+        """
+
+    def weigh(self, missing: Sequence[BenchmarkQuestion], images: Images, keep: Keep) -> None:
+        """Say how likely each question's options are as its answer; the answer is the likeliest one's letter.
+
+        Raises:
+            ValueError: Whoever answers cannot tell.
         """
 
 
@@ -121,6 +131,18 @@ class LocalModel:
             keep(list(zip(batch, answers, strict=True)))
         return []
 
+    def weigh(self, missing: Sequence[BenchmarkQuestion], images: Images, keep: Keep) -> None:
+        """Weigh each question's options, one text at once, so that a figure depends on nothing else of the run."""
+        from tqdm import tqdm
+
+        for question in tqdm(missing, desc="weighing", unit="question", disable=len(missing) < 2):
+            messages = _with_images(question, images(question))
+            weighed = tuple(
+                likelihood(self.model, self.processor, messages, text) for text in question.item["options"]
+            )
+            likeliest = max(range(len(weighed)), key=lambda place: weighed[place][0])
+            keep([(question, GeneratedAnswer(LETTERS[likeliest], likelihoods=weighed))])
+
     def _length(self, question: BenchmarkQuestion) -> int:
         """Estimate a question's tokens."""
         count = getattr(self.processor, "num_visual_tokens", lambda height, width: height * width // 784)
@@ -159,11 +181,18 @@ class ServedModel:
         endpoint = replace(self.endpoint, max_tokens=max_new_tokens)
         return asyncio.run(_ask_all(endpoint, missing, images, keep))
 
+    def weigh(self, missing: Sequence[BenchmarkQuestion], images: Images, keep: Keep) -> None:
+        """Refuse: a chat is asked for answers, and does not say how likely others would have been."""
+        raise ValueError(
+            f"{self.endpoint.base} is a server of chats, which does not say how likely a given answer is; give the"
+            " model's directory or Hub id without --endpoint, or let it choose (metric: chooses)"
+        )
+
 
 def generate_answers(
     model: Any, processor: Any, batch: Sequence[BenchmarkQuestion], images: Images, max_new_tokens: int
 ) -> list[GeneratedAnswer]:
-    """Answer questions at once, greedily, with the padding on the left whatever the processor's is.
+    """Answer questions at once.
 
     Args:
         model: In evaluation mode.
@@ -172,12 +201,27 @@ def generate_answers(
         images: Reads a question's images.
         max_new_tokens: Of an answer.
     """
+    chats = [_with_images(question, images(question)) for question in batch]
+    return generate_texts(model, processor, chats, max_new_tokens)
+
+
+def generate_texts(
+    model: Any, processor: Any, chats: Sequence[Sequence[Mapping[str, Any]]], max_new_tokens: int
+) -> list[GeneratedAnswer]:
+    """Answer chats at once, greedily, with the padding on the left whatever the processor's is.
+
+    Args:
+        model: In evaluation mode.
+        processor: The model's.
+        chats: Messages, images and videos in their slots.
+        max_new_tokens: Of an answer.
+    """
     import torch
 
     side, processor.tokenizer.padding_side = processor.tokenizer.padding_side, "left"
     try:
         inputs = processor.apply_chat_template(
-            [_with_images(question, images(question)) for question in batch],
+            list(chats),
             tokenize=True,
             return_dict=True,
             return_tensors="pt",
@@ -196,6 +240,38 @@ def generate_answers(
         GeneratedAnswer(text, cut=len(row) >= max_new_tokens and not ends & set(row))
         for text, row in zip(texts, made.tolist(), strict=True)
     ]
+
+
+def likelihood(model: Any, processor: Any, messages: Sequence[Mapping[str, Any]], answer: str) -> tuple[float, int]:
+    """Give the log-likelihood of an answer, without the end of its turn.
+
+    Args:
+        model: In evaluation mode.
+        processor: The model's.
+        messages: What is asked, images in their places.
+        answer: Its words.
+
+    Returns:
+        The sum over its tokens, in nats, and their number.
+
+    Raises:
+        ValueError: The answer has no token.
+    """
+    import torch
+
+    inputs = processor.apply_chat_template(
+        [list(messages)], tokenize=True, return_dict=True, return_tensors="pt", add_generation_prompt=True
+    ).to(model.device, model.dtype)
+    tokens = processor.tokenizer(answer, add_special_tokens=False, return_tensors="pt")["input_ids"].to(model.device)
+    count = tokens.shape[1]
+    if not count:
+        raise ValueError(f"{answer!r} has no token whose likelihood could be given")
+    longer = {"input_ids": tokens, "attention_mask": torch.ones_like(tokens)}
+    for name in inputs.keys() & {"attention_mask", "input_ids", "mm_token_type_ids", "token_type_ids"}:
+        inputs[name] = torch.cat((inputs[name], longer.get(name, torch.zeros_like(tokens))), dim=1)
+    with torch.inference_mode():
+        scores = model(**inputs).logits[0, -count - 1 : -1].float().log_softmax(dim=-1)  # (tokens, vocabulary)
+    return round(float(scores.gather(-1, tokens[0][:, None]).sum()), 4), count
 
 
 async def _ask_all(

@@ -17,34 +17,65 @@ any:
     prompt: "{question}\n{options}\nResponde apenas com a letra."
     open_prompt: "{question}"
     category: language
+
+Some metrics are of the variety of Portuguese. `variety` asks conversations turn by turn, the model's own answers being
+its history, as P3B3 does: rows have `turns`, a list of what the user says, or the file is P3B3's own, one object of
+such lists; `prompt` is the form of the first turn. `likelier` compares two `completions` of a `question`, the European
+one first, as PT-C does, by how likely the model holds each for its answer; `chooses` asks for the letter of one, in
+both orders. `perplexity` is `likelier` by token, as CoMMuTE compares translations.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..fields import RecipeError, read_fields, read_yaml
+from ..fields import RecipeError, read_fields, read_yaml, shown
 from .questions import Questions
 from .tasks import Benchmark, Columns
 
 if TYPE_CHECKING:
     from ..samples.sources import Rows, Source
 
-# Measures by the name that a task file gives them: which rule, how it adds up, and whether small is good.
-METRICS: Mapping[str, tuple[str, str, bool]] = {
-    "exact": ("exact", "mean", False),
-    "anls": ("anls", "mean", False),
-    "relaxed": ("relaxed", "mean", False),
-    "letter": ("letter", "mean", False),
-    "letter_or_words": ("letter_or_words", "mean", False),
-    "yes_no": ("yes_no", "mean", False),
-    "box": ("box", "mean", False),
-    "cer": ("cer", "mean", True),
-    "wer": ("wer", "mean", True),
-    "cider": ("cider", "cider", False),
+
+class Measure(NamedTuple):
+    """What a metric's name in a task file stands for.
+
+    Args:
+        scorer: Which rule, of `counting.scoring`.
+        aggregate: How it adds up, of `counting.totals`.
+        lower_is_better: Whether small is good.
+        row_form: What a row holds, see `Benchmark`.
+        asks: For an answer, or for likelihoods.
+        unit: What is drawn anew for intervals, where the task file has no say.
+    """
+
+    scorer: str
+    aggregate: str = "mean"
+    lower_is_better: bool = False
+    row_form: str = "plain"
+    asks: str = "answer"
+    unit: str | None = None
+
+
+METRICS: Mapping[str, Measure] = {
+    "exact": Measure("exact"),
+    "anls": Measure("anls"),
+    "relaxed": Measure("relaxed"),
+    "letter": Measure("letter"),
+    "letter_or_words": Measure("letter_or_words"),
+    "yes_no": Measure("yes_no"),
+    "box": Measure("box"),
+    "cer": Measure("cer", lower_is_better=True),
+    "wer": Measure("wer", lower_is_better=True),
+    "cider": Measure("cider", "cider"),
+    "variety": Measure("variety", "variety", row_form="turns", unit="group"),
+    "chooses": Measure("letter", row_form="completions", unit="group"),
+    "likelier": Measure("likelier", row_form="completions", asks="likelihood", unit="group"),
+    "perplexity": Measure("perplexity", row_form="completions", asks="likelihood", unit="group"),
 }
 
 
@@ -109,6 +140,8 @@ class TaskFile:
             faults.append("the rows are in data or on the hub: name one of them")
         if not self.name or any(letter in self.name for letter in "/\\ .\n"):
             faults.append(f"name is {self.name!r}, but becomes the name of a folder: no spaces, dots and slashes")
+        if self.metric == "chooses" and "{options}" not in self.prompt:
+            faults.append("metric chooses: the prompt must show the {options}, which are lettered A and B")
         if self.max_new_tokens < 1:
             faults.append(f"max_new_tokens is {self.max_new_tokens}, but an answer has 1 or more")
         for prompt in filter(None, (self.prompt, self.open_prompt)):
@@ -139,19 +172,22 @@ def read_task(path: str | Path) -> OwnTask:
         values: TaskFile = read_fields(TaskFile, read_yaml(path))
     except RecipeError as error:
         raise RecipeError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from error
-    scorer, aggregate, lower = METRICS[values.metric]
+    measure = METRICS[values.metric]
+    options = values.options or ("completions" if measure.row_form == "completions" else None)
     task = Benchmark(
         values.name,
         values.hub or str(values.data),
         values.prompt,
-        scorer,
+        measure.scorer,
         values.max_new_tokens,
         subset=values.subset,
         split=values.split,
-        aggregate=aggregate,
-        unit=values.unit,
+        aggregate=measure.aggregate,
+        unit=measure.unit or values.unit,
+        row_form=measure.row_form,
+        asks=measure.asks,
         columns=Columns(
-            options=(values.options,) if values.options else (),
+            options=(options,) if options else (),
             images=("images",),
             videos=("videos",),
             category=values.category,
@@ -160,7 +196,7 @@ def read_task(path: str | Path) -> OwnTask:
         held_in=values.held_in,
         box_form=values.box_form,
         box_scale=values.box_scale,
-        lower_is_better=lower,
+        lower_is_better=measure.lower_is_better,
         licence=values.licence,
         revision=values.revision or Benchmark.revision,
     )
@@ -175,8 +211,41 @@ def own_questions(own: OwnTask, limit: int | None = None) -> Questions:
     """Open a task's rows as questions."""
     from ..samples.sources import open_rows
 
-    rows = PlainRows(open_rows(own.source), own.source)
+    path = Path(own.source.path or "")
+    listed = own.task.row_form == "turns" and path.suffix == ".json" and _is_object(path)
+    rows = PlainRows(PromptLists(path) if listed else open_rows(own.source), own.source, own.task.row_form)
     return Questions(own.task, rows, own.source.folder, limit)
+
+
+def _is_object(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4096).lstrip().startswith(b"{")
+
+
+class PromptLists:
+    """A file that is one JSON object of lists, each the turns of a conversation by its name, as P3B3's is.
+
+    Args:
+        path: The file; it is held in memory.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._turns = list(json.loads(path.read_bytes()).items())
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{path}: not JSON ({error})") from error
+
+    def __len__(self) -> int:
+        return len(self._turns)
+
+    def __getitem__(self, row: int) -> dict[str, Any]:
+        name, turns = self._turns[row]
+        return {"question_id": name, "turns": turns}
+
+    def name(self, row: int) -> str:
+        """Name the conversation."""
+        return f"{self.path}, {self._turns[row][0]}"
 
 
 class PlainRows:
@@ -185,11 +254,13 @@ class PlainRows:
     Args:
         rows: As they are stored.
         source: Where they come from.
+        form: What a row holds, see `Benchmark`.
     """
 
-    def __init__(self, rows: Rows, source: Source) -> None:
+    def __init__(self, rows: Rows, source: Source, form: str = "plain") -> None:
         self.rows = rows
         self.source = source
+        self.form = form
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -202,7 +273,9 @@ class PlainRows:
         if not isinstance(values, Mapping):
             raise ValueError(f"{self.name(row)}: a row has columns, but this is {type(values).__name__}")
         plain = {self.source.columns.get(name, name): value for name, value in values.items()}
-        if "question" in plain and ("answer" in plain or "answers" in plain):
+        if self.form == "turns":
+            plain = {**plain, "question": self._first_turn(plain, row)}
+        if "question" in plain and (self.form != "plain" or "answer" in plain or "answers" in plain):
             images: Any = next(
                 (plain[name] for name in ("images", "image", "image_url", "url") if plain.get(name)), []
             )
@@ -211,6 +284,18 @@ class PlainRows:
             media = {"images": images, "videos": videos}
             return {**plain, **media, "answer": plain.get("answers", plain.get("answer"))}
         return {**plain, **read_record(plain, "sft", self.name(row))}
+
+    def _first_turn(self, values: Mapping[str, Any], row: int) -> str:
+        turns = values.get("turns")
+        if (
+            not isinstance(turns, list)
+            or not turns
+            or not all(isinstance(turn, str) and turn.strip() for turn in turns)
+        ):
+            raise ValueError(
+                f"{self.name(row)}: turns is {shown(turns)}, but a conversation is a list of the user's turns"
+            )
+        return str(turns[0])
 
     def name(self, row: int) -> str:
         """Say where a row stands, for errors."""

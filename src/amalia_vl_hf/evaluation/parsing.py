@@ -115,6 +115,13 @@ def published_letter(answer: str, letters: Sequence[str]) -> str | None:
     return max(places, key=lambda place: place[:2])[2] if places else None
 
 
+def without_reasoning(answer: str, tags: Sequence[tuple[str, str]]) -> str:
+    """Cut reasoning out of an answer, also such that has no end."""
+    for opening, closing in tags:
+        answer = re.sub(rf"{re.escape(opening)}.*?(?:{re.escape(closing)}|\Z)", "", answer, flags=re.DOTALL)
+    return answer.strip() if tags else answer
+
+
 def published_letter_mmmu(answer: str, options: Sequence[str]) -> str | None:
     """Read MMMU's letter; None where the official code draws an option at random."""
     text = answer

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,7 +20,7 @@ from ..processing.decoding_amalia_vl import read_header
 from ..processing.image_loading_amalia_vl import load_image
 from ..processing.video_loading_amalia_vl import VideoReader
 from ..samples.images import is_address, is_there, located
-from .parsing import LETTERS, box
+from .parsing import LETTERS, box, without_reasoning
 from .tasks import Benchmark
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 Message = dict[str, Any]  # `role` and `content`: a list of `{"type": "text", "text": ...}` and `{"type": "image"}`
 RED = "red"  # of the box that RefCOCO's captions are about
+EUROPEAN = "pt-PT"  # what an answer that is judged by its variety is held against
 _NUMBERED = re.compile(r"<image (\d+)>")
 
 
@@ -46,6 +48,20 @@ class BenchmarkQuestion(NamedTuple):
     messages: list[Message]
     item: dict[str, Any]
     sizes: list[tuple[int, int]]
+
+
+class QuestionPart(NamedTuple):
+    """One of a row's questions.
+
+    Args:
+        messages: What is asked.
+        references: What the answer is held against.
+        item: What else of the item is its own.
+    """
+
+    messages: list[Message]
+    references: list[Any]
+    item: Mapping[str, Any] = {}
 
 
 class Questions:
@@ -93,6 +109,32 @@ class Questions:
             return first
         return Image.fromarray(next(VideoReader(first, 0).frames([0])))
 
+    def rounds(self) -> list[list[BenchmarkQuestion]]:
+        """Group questions by what has to be answered before: turns of conversations, one after the other."""
+        if self.task.row_form != "turns":
+            return [self.questions]
+        turns = range(1 + max(question.place[1] for question in self.questions))
+        return [[question for question in self.questions if question.place[1] == turn] for turn in turns]
+
+    def with_history(self, question: BenchmarkQuestion, answers: Mapping[str, str]) -> BenchmarkQuestion:
+        """Put the model's own answers, by their questions' keys, between a conversation's turns."""
+        row, turn = question.place
+        if self.task.row_form != "turns" or not turn:
+            return question
+        said = [answers[earlier.key] for earlier in self._conversations[row][:turn]]
+        messages = [question.messages[0]]
+        for answer, message in zip(said, question.messages[1:], strict=True):
+            reply = {"type": "text", "text": without_reasoning(answer, self.task.reasoning)}
+            messages += [{"role": "assistant", "content": [reply]}, message]
+        return question._replace(messages=messages)
+
+    @cached_property
+    def _conversations(self) -> dict[int, list[BenchmarkQuestion]]:
+        grouped: dict[int, list[BenchmarkQuestion]] = {}
+        for question in self.questions:
+            grouped.setdefault(question.place[0], []).append(question)
+        return grouped
+
     def digest(self) -> str:
         """Give the SHA-256 of all questions with their references: what the data and the prompts are."""
         facts = [[question.key, question.item] for question in self.questions]
@@ -108,10 +150,14 @@ class Questions:
         prints = [_fingerprint(cell) for cell in media]
         images = [cell for kind, cell in zip(kinds, media, strict=True) if kind == "image"]
         sizes = [_size(image, number) for number, image in enumerate(images)]
-        for part, (turns, references) in enumerate(self._parts_of(messages, values, row, sizes)):
-            item = self._item(values, references, row) | {"image": prints[0] if prints else None}
-            facts = json.dumps([self.task.name, [row, part], prints, turns], sort_keys=True, ensure_ascii=False)
-            yield BenchmarkQuestion(hashlib.sha256(facts.encode()).hexdigest(), (row, part), turns, item, sizes)
+        for number, part in enumerate(self._parts_of(messages, values, row, sizes)):
+            item = self._item(values, part.references, row) | {"image": prints[0] if prints else None} | part.item
+            asked = [self.task.name, [row, number], prints, part.messages]
+            if self.task.asks == "likelihood":
+                asked.append(item["options"])
+            facts = json.dumps(asked, sort_keys=True, ensure_ascii=False)
+            key = hashlib.sha256(facts.encode()).hexdigest()
+            yield BenchmarkQuestion(key, (row, number), part.messages, item, sizes)
 
     def _values(self, row: int) -> Mapping[str, Any]:
         values = self.rows[row]
@@ -129,6 +175,10 @@ class Questions:
             self.task.options.format(letter=letter, option=option)
             for letter, option in zip(LETTERS, options, strict=False)
         )
+        if self.task.row_form == "completions" and len(options) != 2:
+            raise ValueError(
+                f"{name}: two completions are compared, the right one first, but there are {len(options)}"
+            )
         template = self.task.prompt if options or self.task.open_prompt is None else self.task.open_prompt
         question = "" if self.task.row_form == "expressions" else self._question(values, name)
         several = self.task.row_form == "expressions"
@@ -152,17 +202,39 @@ class Questions:
 
     def _parts_of(
         self, messages: list[Message], values: Mapping[str, Any], row: int, sizes: Sequence[tuple[int, int]]
-    ) -> Iterator[tuple[list[Message], list[Any]]]:
+    ) -> Iterator[QuestionPart]:
         """Give each question of a row with its references."""
+        if self.task.row_form == "turns":
+            turns = [_user([{"type": "text", "text": text}]) for text in values["turns"][1:]]
+            for number in range(len(turns) + 1):
+                yield QuestionPart([*messages, *turns[:number]], [EUROPEAN], {"category": f"turn {number + 1}"})
+        elif self.task.row_form == "completions" and self.task.asks == "answer":
+            yield from self._both_orders(values, row)
+        elif self.task.row_form == "completions":
+            yield QuestionPart(messages, [LETTERS[0]])
+        elif self.task.row_form == "expressions":
+            yield from self._expressions(messages, values, row, sizes)
+        else:
+            yield QuestionPart(messages, self._references(values, self.rows.name(row)))
+
+    def _both_orders(self, values: Mapping[str, Any], row: int) -> Iterator[QuestionPart]:
+        """Ask for the letter of one of two completions with the right one first, and with it second."""
+        column, name = self.task.columns.options[0], self.rows.name(row)
+        options = _options(values, (column,), name)
+        for place, category in enumerate(("right one first", "right one second")):
+            listed = options[::-1] if place else options
+            messages, _ = self._messages({**values, column: listed}, row)
+            yield QuestionPart(messages, [LETTERS[place]], {"options": listed, "category": category})
+
+    def _expressions(
+        self, messages: list[Message], values: Mapping[str, Any], row: int, sizes: Sequence[tuple[int, int]]
+    ) -> Iterator[QuestionPart]:
         columns, name = self.task.columns, self.rows.name(row)
-        if self.task.row_form != "expressions":
-            yield messages, self._references(values, name)
-            return
         height, width = sizes[0]
         left, top, wide, high = map(float, _value(values, columns.references, name))
         corners = [left / width, top / height, (left + wide) / width, (top + high) / height]
         for expression in _listed(_value(values, columns.question, name)):
-            yield _filled(messages, str(expression)), corners
+            yield QuestionPart(_filled(messages, str(expression)), corners)
 
     def _references(self, values: Mapping[str, Any], name: str) -> list[Any]:
         if "messages" in values and self.task.columns.question not in values:

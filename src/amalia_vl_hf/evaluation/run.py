@@ -28,7 +28,7 @@ from .backends import Backend, GeneratedAnswer, Unanswered
 from .counting.scoring import is_drawn, parsed_answer
 from .counting.totals import aggregate, each_score
 from .counting.translated import translated_share
-from .questions import BenchmarkQuestion, Questions
+from .questions import EUROPEAN, BenchmarkQuestion, Questions
 from .results import write_results
 from .statistics import interval
 from .tasks import PROTOCOLS, Benchmark
@@ -170,16 +170,31 @@ def _ask(questions: Questions, backend: Backend, folder: Path) -> list[Unanswere
     """Ask what is missing of a task."""
     folder.mkdir(exist_ok=True)
     answers = AnswerFile(folder / ANSWERS, questions.questions)
-    if missing := answers.missing():
-        unanswered = backend.answer(
-            questions.questions, missing, questions.images, questions.task.max_new_tokens, answers.add
-        )
-        if unanswered:
+    for asked in questions.rounds():
+        if unanswered := _ask_round(asked, questions, answers, backend):
             return unanswered
-        if left := answers.missing():
-            return [Unanswered(question, "no answer came back") for question in left]
+    if left := answers.missing():
+        return [Unanswered(question, "no answer came back") for question in left]
     answers.settle()
     return []
+
+
+def _ask_round(
+    asked: Sequence[BenchmarkQuestion], questions: Questions, answers: AnswerFile, backend: Backend
+) -> list[Unanswered]:
+    """Ask what is missing of questions that wait for nothing but earlier rounds; give those that got no answer."""
+    wanted = {question.key for question in answers.missing()}
+    if not any(question.key in wanted for question in asked):
+        return []
+    said = {key: answer.text for key, answer in answers.answers.items()}
+    asked = [questions.with_history(question, said) for question in asked]
+    missing = [question for question in asked if question.key in wanted]
+    if questions.task.asks == "likelihood":
+        backend.weigh(missing, questions.images, answers.add)
+        return []
+    unanswered = backend.answer(asked, missing, questions.images, questions.task.max_new_tokens, answers.add)
+    left = {question.key for question in answers.missing()}
+    return unanswered or [Unanswered(entry, "no answer came back") for entry in missing if entry.key in left]
 
 
 def _missing(unanswered: Sequence[Unanswered], tasks: Sequence[Questions]) -> str:
@@ -248,9 +263,11 @@ def score_again(
 
 
 def _item(question: BenchmarkQuestion, answer: GeneratedAnswer) -> dict[str, Any]:
-    text = "\n".join(part.get("text", "") for turn in question.messages for part in turn["content"]).strip()
+    turns = question.messages[-1:] if question.item["references"] == [EUROPEAN] else question.messages
+    text = "\n".join(part.get("text", "") for turn in turns for part in turn["content"]).strip()
     place = {"key": question.key, "row": list(question.place)}
-    return {**place, **question.item, "question": text, "answer": answer.text, "cut": answer.cut}
+    weighed = {"likelihoods": answer.likelihoods} if answer.likelihoods else {}
+    return {**place, **question.item, **weighed, "question": text, "answer": answer.text, "cut": answer.cut}
 
 
 def task_scores(task: Benchmark, items: Sequence[Mapping[str, Any]], settings: RunSettings) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from ..disk import fingerprint
 from .own_tasks import own_questions, read_task
 from .questions import Questions
-from .tasks import UNKNOWN, Benchmark, find_tasks
+from .tasks import COMMUTE, UNKNOWN, Benchmark, find_tasks
 
 _SUFFIXES = ("", ".parquet", ".jsonl", ".json")  # of a task's rows in a folder of copies
 
@@ -52,12 +52,12 @@ def _open(task: Benchmark, data: Path | None, limit: int | None, recorded: str |
     from ..samples.sources import Source, open_rows
 
     if data is not None:
-        for suffix in _SUFFIXES:
-            path = data / f"{task.name}{suffix}"
-            if path.exists():
-                source = Source(task.name, path=str(path))
-                local = replace(task, revision=f"files {fingerprint(path)[:16]}" if path.is_file() else "files")
-                return Questions(local, open_rows(source), source.folder, limit)
+        if (path := find_copy(data, task)) is not None:
+            source = Source(task.name, path=str(path))
+            local = replace(task, revision=f"files {fingerprint(path)[:16]}" if path.is_file() else "files")
+            return Questions(local, open_rows(source), source.folder, limit)
+        if task in COMMUTE and (rows := contrastive_rows(data, task.name.removeprefix("commute_"))):
+            return Questions(replace(task, revision="files"), rows, rows.folder, limit)
     if task.dataset == UNKNOWN:
         raise ValueError(
             f"{task.name}: nobody could look up where its rows are; put them into --data as {task.name}.parquet"
@@ -70,6 +70,51 @@ def _open(task: Benchmark, data: Path | None, limit: int | None, recorded: str |
         return Questions(task, open_rows(Source(task.name, path=str(path))), path.parent, limit)
     source = Source(task.name, hub=task.dataset, subset=task.subset, split=task.split, revision=task.revision)
     return Questions(task, open_rows(source), Path(), limit)
+
+
+def find_copy(data: Path, task: Benchmark) -> Path | None:
+    """Find a benchmark's rows in a folder of copies."""
+    return next((path for suffix in _SUFFIXES if (path := data / f"{task.name}{suffix}").exists()), None)
+
+
+def contrastive_rows(data: Path, language: str) -> ContrastiveRows | None:
+    """Find a checkout of CoMMuTE in a folder of copies, its archive of pictures unpacked in it as `images`."""
+    folders = (folder / f"en-{language}" for folder in (data, data / "CoMMuTE"))
+    return next((ContrastiveRows(folder, language) for folder in folders if folder.is_dir()), None)
+
+
+class ContrastiveRows:
+    """Sentences with a right and a wrong translation and the picture that tells them apart, a file a column.
+
+    Args:
+        pair: Folder with `src.en`, `correct.LANGUAGE`, `incorrect.LANGUAGE` and `img.order`.
+        language: Of the translations.
+
+    Raises:
+        ValueError: The files have not as many lines.
+    """
+
+    def __init__(self, pair: Path, language: str) -> None:
+        self.pair, self.folder = pair, pair.parent / "images"
+        files = ("src.en", f"correct.{language}", f"incorrect.{language}", "img.order")
+        columns = [(pair / name).read_text(encoding="utf-8").splitlines() for name in files]
+        if len({len(column) for column in columns}) != 1:
+            counts = ", ".join(f"{name} {len(column)}" for name, column in zip(files, columns, strict=True))
+            raise ValueError(
+                f"{pair}: a row is a line of each file, but they have different numbers of them: {counts}"
+            )
+        self._rows = list(zip(*columns, strict=True))
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, row: int) -> dict[str, object]:
+        source, right, wrong, image = self._rows[row]
+        return {"question": source, "completions": [right, wrong], "image": image}
+
+    def name(self, row: int) -> str:
+        """Name the line."""
+        return f"{self.pair}, line {row + 1}"
 
 
 def _commit(task: Benchmark, recorded: str | None) -> str:

@@ -1,7 +1,8 @@
 """How far a figure may be off: bootstrap intervals, of one model or of the difference of two on the same rows.
 
 What is drawn anew is a task's unit: an image for RefCOCO's expressions and for captions, a pair of questions for MME,
-a row for the others. Two models are drawn alike, so that what makes a row hard for both is not taken for a difference.
+a conversation for those of several turns, a row for the others. Two models are drawn alike, so that what makes a row
+hard for both is not taken for a difference.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..variety.pooled import wilson
 from .counting import captions
 from .counting.scoring import Item, scores_of, texts_of
-from .counting.totals import aggregate, each_score
+from .counting.totals import aggregate, conversation_scores, each_score
 from .tasks import Benchmark, Protocol
 
 DRAWS = 1000
@@ -55,7 +57,7 @@ class PairedComparison:
 
 
 def interval(task: Benchmark, items: Sequence[Item], protocol: Protocol, seed: int = 0) -> Interval:
-    """Bootstrap a task's figure.
+    """Bootstrap a task's figure; a share of conversations has Wilson's interval, which is none of zero width.
 
     Args:
         task: The benchmark.
@@ -64,8 +66,9 @@ def interval(task: Benchmark, items: Sequence[Item], protocol: Protocol, seed: i
         seed: Of the draws; the same gives the same interval.
     """
     draws, groups = _draws(task, items, protocol, [unit_of(task, item, n) for n, item in enumerate(items)], seed)
-    low, high = _limits(draws)
-    return Interval(float(aggregate(task, items, protocol)), low, high, groups)
+    value = float(aggregate(task, items, protocol))
+    low, high = wilson(value, groups) if task.aggregate == "variety" else _limits(draws)
+    return Interval(value, low, high, groups)
 
 
 def compare(
@@ -98,6 +101,8 @@ def unit_of(task: Benchmark, item: Item, number: int) -> Hashable:
     """Say what is drawn together with a row."""
     if task.unit == "image" and item.get("image") is not None:
         return str(item["image"])
+    if task.unit == "group":
+        return str(item["question_id"])
     if task.unit == "identity" and item.get("question_id") is not None:
         return str(item.get("category")), str(item["question_id"])
     return number
@@ -112,6 +117,8 @@ def _draws(
         members[unit].append(number)
     groups = list(members.values())
     generator = np.random.default_rng(seed)
+    if task.aggregate == "variety":
+        return _drawn(conversation_scores(items), np.ones(len(groups)), generator), len(groups)
     if task.aggregate in _MEANS or task.aggregate == "cider":
         return _drawn_means(task, items, protocol, groups, generator), len(groups)
     figure = _bleu_of(items) if task.aggregate == "bleu1" else _figure_of(task, items, protocol)
@@ -136,10 +143,14 @@ def _drawn_means(
     scale = _MEANS.get(task.aggregate, 1.0)
     if task.aggregate == "thousand" and protocol == "published":
         scale = len(items) / 1000
+    return _drawn(scale * sums, sizes, generator)
+
+
+def _drawn(sums: np.ndarray, sizes: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     drawn = []
     for _ in range(DRAWS):
-        chosen = generator.integers(len(groups), size=len(groups))
-        drawn.append(scale * sums[chosen].sum() / sizes[chosen].sum())
+        chosen = generator.integers(len(sums), size=len(sums))
+        drawn.append(sums[chosen].sum() / sizes[chosen].sum())
     return np.array(drawn)
 
 

@@ -67,14 +67,18 @@ class Benchmark:
         revision: Commit of the dataset.
         aggregate: How items become one figure, of `counting.totals`.
         points: What the figure is multiplied by in tables.
-        unit: What is drawn anew for intervals: `"row"`, `"image"`, or `"identity"` for pairs.
+        unit: What is drawn anew for intervals: `"row"`, `"image"`, `"identity"` for pairs, which are of one category,
+            or `"group"` for all of one identity, whatever their category.
         columns: Where the row's parts are.
         options: How one option is written.
         removed: Pieces that are taken out of a question.
         open_prompt: What is asked in the place of `prompt` where a row has no options.
         reference_form: `"text"`, or `"index"` for options that are counted from 0.
         row_form: `"plain"`, or what is done to a row first: `"expressions"` makes one row an expression, with its box
-            relative to the image; `"outlined"` draws the box in red; `"capitalised"` is TextVQA's `str.capitalize`.
+            relative to the image; `"outlined"` draws the box in red; `"capitalised"` is TextVQA's `str.capitalize`;
+            `"turns"` asks a conversation turn by turn, with the model's own answers between them; `"completions"` has
+            two of them, the right one first, which are asked for in both orders where a letter is to be said.
+        asks: `"answer"`, or `"likelihood"`: how likely each option is as an answer, and nothing is generated.
         reasoning: Pairs of tags around reasoning, which is cut out before anything is counted.
         held_in: Whether the paper trained on this benchmark's training set (its dagger).
         box_form: `"xyxy"` or `"xywh"`, as the question asks for boxes.
@@ -103,6 +107,7 @@ class Benchmark:
     open_prompt: str | None = None
     reference_form: str = "text"
     row_form: str = "plain"
+    asks: str = "answer"
     reasoning: tuple[tuple[str, str], ...] = ()
     held_in: bool = False
     box_form: str = "xyxy"
@@ -321,7 +326,21 @@ MULTI_PIXMO = tuple(
     )
 )  # fmt: skip
 
+_COMMUTE = {"de": "German", "fr": "French", "ru": "Russian", "zh": "Chinese"}  # TowerVision's Table 2
+COMMUTE = tuple(
+    Benchmark(
+        f"commute_{code}", UNKNOWN,
+        f"Translate the following English source text to {language}:\nEnglish: {{question}}\n{language}: ",
+        "perplexity", 128, unit="group", row_form="completions", asks="likelihood",
+        columns=Columns(options=("completions",), identity="question"), licence="cc-by-nc-sa-4.0",
+        note="of MatthieuFP/CoMMuTE at 7b172b7 on GitHub, whose pictures are elsewhere: give its checkout with --data;"
+        " as its evaluate.py, by perplexity; the prompt is Tower+'s, for TowerVision's is not public",
+    )
+    for code, language in _COMMUTE.items()
+)  # fmt: skip
+
 TOWERVISION = (
+    *COMMUTE,
     Benchmark(
         "alm_bench_choice", "MBZUAI/ALM-Bench", "{question}\n{options}\n" + _DIRECT["en"][0], "letter", 16,
         columns=Columns(options=("options",)),

@@ -61,6 +61,12 @@ class ValidationTask(TrainerCallback):
 
     def __init__(self, path: str, encoder: Encoder, save_steps: int) -> None:
         (self.questions,) = open_tasks([], [path])
+        task = self.questions.task
+        if task.row_form == "turns" or task.asks != "answer":
+            raise ValueError(
+                f"{path}: {task.name} is of conversations or likelihoods, but a model in training is asked questions"
+                " one by one and held to references; measure a checkpoint with amalia-vl eval run"
+            )
         self.collator = ConversationCollator(encoder)
         self.save_steps = save_steps
         self.trainer: Trainer | None = None

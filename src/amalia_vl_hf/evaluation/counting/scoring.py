@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ...variety import Verdict, judge
 from .. import math_answers, metrics, parsing
 from ..tasks import Benchmark, Protocol, find_task
 from . import captions, vqa_words
@@ -46,7 +47,7 @@ def score_item(task: str | Benchmark, answer: str, row: Row, protocol: Protocol 
         raise ValueError(f"unknown protocol {protocol!r}; known: published, corrected")
     if not references_of(row):
         raise ValueError(f"{task.name}: the row {row.get('question_id', '')} has no reference to count by")
-    answer = without_reasoning(answer, task.reasoning)
+    answer = parsing.without_reasoning(answer, task.reasoning)
     return float(_SCORERS[task.scorer](answer, row, protocol == "corrected", task))
 
 
@@ -56,7 +57,7 @@ def parsed_answer(task: Benchmark, answer: str, row: Row) -> str | None:
     Returns:
         The letter, `yes`, `no` or the box; None for an answer that says none of these. Other tasks give the answer.
     """
-    answer = without_reasoning(answer, task.reasoning)
+    answer = parsing.without_reasoning(answer, task.reasoning)
     kind = _KINDS.get(task.scorer, "text")
     if kind == "yes_no":
         return parsing.yes_no(answer)
@@ -72,13 +73,6 @@ def is_drawn(task: Benchmark, answer: str, row: Row) -> bool:
     """Whether the official suite would draw an option at random for an answer; here it is wrong by both protocols."""
     options = [str(option) for option in row.get("options") or ()]
     return task.draws and bool(options) and parsing.published_letter_mmmu(answer, options) is None
-
-
-def without_reasoning(answer: str, tags: Sequence[tuple[str, str]]) -> str:
-    """Cut reasoning out of an answer, also such that has no end."""
-    for opening, closing in tags:
-        answer = re.sub(rf"{re.escape(opening)}.*?(?:{re.escape(closing)}|\Z)", "", answer, flags=re.DOTALL)
-    return answer.strip() if tags else answer
 
 
 def scores_of(task: Benchmark, items: Sequence[Item], protocol: Protocol) -> list[float]:
@@ -319,6 +313,24 @@ def _cider(answer: str, row: Row, _corrected: bool, _: Benchmark) -> float:
     return captions.corpus_score("cider", [answer], [texts_of(row)])
 
 
+def is_european(verdict: Verdict) -> bool:
+    """Whether a text was judged European on evidence; undecided ones and other languages are not."""
+    return bool(verdict.is_pt_pt) and not verdict.refused and not verdict.undecided
+
+
+def _variety(answer: str, _row: Row, _corrected: bool, _: Benchmark) -> bool:
+    return is_european(judge(answer))
+
+
+def _likelier(answer: str, row: Row, _corrected: bool, task: Benchmark) -> bool:
+    """Whether the first completion is the likeliest: whole, or, by perplexity, a token of it on average."""
+    if "likelihoods" not in row:
+        raise ValueError(f"{task.name}: an answer without its likelihoods cannot be compared by them")
+    tokens = task.scorer == "perplexity"
+    first, *others = [total / count if tokens else total for total, count in row["likelihoods"]]
+    return all(first > other for other in others)
+
+
 def _letter_or_words(answer: str, row: Row, corrected: bool, task: Benchmark) -> float:
     return float(_SCORERS["letter" if row.get("options") else "overlap_words"](answer, row, corrected, task))
 
@@ -357,6 +369,9 @@ _SCORERS: Mapping[str, Scorer] = {
     "cer": lambda answer, row, _corrected, _task: metrics.error_rate(answer, texts_of(row)),
     "wer": lambda answer, row, _corrected, _task: metrics.error_rate(answer, texts_of(row), words=True),
     "cider": _cider,
+    "variety": _variety,
+    "likelier": _likelier,
+    "perplexity": _likelier,
     "bleu1": lambda answer, row, _corrected, _task: captions.corpus_score("bleu1", [answer], [texts_of(row)]),
 }
 _KINDS = {name: name.partition("_")[0] for name in _SCORERS if name.startswith("letter")} | {

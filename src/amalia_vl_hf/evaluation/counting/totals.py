@@ -6,10 +6,13 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+from ...variety import Verdict, judge
 from .. import parsing
 from ..tasks import Benchmark, Protocol, find_task
 from . import captions
-from .scoring import Item, reference_of, score_item, scores_of, texts_of
+from .scoring import Item, is_european, reference_of, score_item, scores_of, texts_of
 
 
 class Total(float):
@@ -158,6 +161,40 @@ def _transcription(task: Benchmark, items: Sequence[Item], protocol: Protocol) -
     return Total(mean, {**mean.parts, "anls": float(mean), "bleu1": float(_corpus_bleu(task, items, protocol))})
 
 
+def conversation_scores(items: Sequence[Item]) -> np.ndarray:
+    """Say of each conversation, in the order of their first turns, whether its answers together are European."""
+    return np.array([float(is_european(judge(text))) for text in _conversations(items)])
+
+
+def _variety(task: Benchmark, items: Sequence[Item], protocol: Protocol) -> Total:
+    """Give the share of conversations that are European on evidence; turns, one by one, are among the parts."""
+    whole = _verdicts("conversations", [judge(text) for text in _conversations(items)])
+    turns = _verdicts("turns", [judge(str(item["answer"])) for item in items])
+    by_turn = _by_category(items, scores_of(task, items, protocol))
+    return Total(whole["conversations, European"], {**whole, **turns, **by_turn})
+
+
+def _conversations(items: Sequence[Item]) -> list[str]:
+    texts: dict[str, list[str]] = defaultdict(list)
+    for item in items:
+        texts[str(_identity(item))].append(str(item["answer"]))
+    return ["\n".join(turns) for turns in texts.values()]
+
+
+def _verdicts(name: str, verdicts: Sequence[Verdict]) -> dict[str, float]:
+    """Count verdicts, as shares that add up to 1, with the mean score of those where there was something to judge."""
+    nothing = sum(verdict.is_pt_pt is None for verdict in verdicts)
+    counts = {
+        "European": sum(map(is_european, verdicts)),
+        "Brazilian": sum(verdict.refused for verdict in verdicts),
+        "undecided": sum(verdict.undecided for verdict in verdicts),
+        "nothing to judge": nothing,
+    }
+    shares = {f"{name}, {kind}": count / len(verdicts) for kind, count in counts.items()}
+    judged = [verdict.score for verdict in verdicts if verdict.is_pt_pt is not None]
+    return {**shares, f"{name}, mean score": sum(judged) / len(judged) if judged else 0.5}
+
+
 _AGGREGATES: Mapping[str, Aggregate] = {
     "mean": _mean,
     "rounded": _rounded,
@@ -169,4 +206,5 @@ _AGGREGATES: Mapping[str, Aggregate] = {
     "cider": _corpus_cider,
     "bleu1": _corpus_bleu,
     "transcription": _transcription,
+    "variety": _variety,
 }
