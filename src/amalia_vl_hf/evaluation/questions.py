@@ -61,7 +61,7 @@ class QuestionPart(NamedTuple):
 
     messages: list[Message]
     references: list[Any]
-    item: Mapping[str, Any] = {}
+    item: dict[str, Any] = {}
 
 
 class Questions:
