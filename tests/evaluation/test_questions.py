@@ -1,5 +1,6 @@
 """Rows become the official suite's prompts, word for word, with the references that answers are held against."""
 
+import base64
 import io
 import json
 
@@ -263,3 +264,26 @@ def test_benchmarks_rows_from_a_folder_need_no_hub(tmp_path):
     (questions,) = open_tasks(["pope_fr"], [], tmp_path)
     assert questions.task.revision.startswith("files ")
     assert len(questions) == 1
+
+
+def test_hints_stand_before_questions_and_options_may_be_two(tmp_path):
+    row = {"question": "Is it?", "hint": "It rains.", "A": "yes", "B": "no", "C": "nan", "D": None, "answer": "B"}
+    (question,) = ask("mmbench_en", tmp_path, **row).questions
+    wanted = "It rains. Is it? There are several options:\nA. yes\nB. no\n\nAnswer with the option's letter from the"
+    assert text(question).removeprefix("<image>").startswith(wanted)
+    assert question.item["options"] == ["yes", "no"]
+    row = {"question": "Which?", "hint": "", "choices": ["a", "b", "c"], "answer": 2}
+    (question,) = ask("scienceqa_en", tmp_path, **row).questions
+    assert text(question).removeprefix("<image>").startswith("Which?\nA. a\nB. b\nC. c\nAnswer with")
+    assert question.item["references"] == ["C"]
+    (question,) = ask("scienceqa_en", tmp_path, **{**row, "hint": "Rain."}).questions
+    assert text(question).removeprefix("<image>").startswith("Context: Rain.\nWhich?\nA. a")
+
+
+def test_images_may_be_the_text_of_their_files(tmp_path):
+    stored = base64.b64encode(encoded((20, 10))["bytes"]).decode()
+    row = {"question": "Read.", "answer": "olá", "split": "Portuguese", "image_name": "a.png"}
+    questions = ask("cc_ocr_multilingual", tmp_path, **{**row, "image": stored})
+    assert questions.images(questions.questions[0])[0].size == (20, 10)
+    with pytest.raises(ValueError, match="image is no base64: 'uma imagem'"):
+        ask("cc_ocr_multilingual", tmp_path, **{**row, "image": "uma imagem"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import base64
 import hashlib
 import io
 import json
@@ -163,7 +164,18 @@ class Questions:
         values = self.rows[row]
         if not isinstance(values, Mapping):
             raise ValueError(f"{self.rows.name(row)}: a row has columns, but this is {type(values).__name__}")
-        return values
+        return self._decoded(values, row) if self.task.row_form == "base64" else values
+
+    def _decoded(self, values: Mapping[str, Any], row: int) -> Mapping[str, Any]:
+        """Give images that are the text of their files as these."""
+        images = {}
+        for column in self.task.columns.images:
+            if isinstance(text := values.get(column), str):
+                try:
+                    images[column] = {"bytes": base64.b64decode(text, validate=True)}
+                except ValueError as error:
+                    raise ValueError(f"{self.rows.name(row)}: {column} is no base64: {shown(text)}") from error
+        return {**values, **images}
 
     def _messages(self, values: Mapping[str, Any], row: int) -> tuple[list[Message], list[Any]]:
         """Make what is asked, `{question}` still in it where a row has several, and give the images' cells."""
@@ -198,6 +210,8 @@ class Questions:
             question = question.strip()
             for piece in self.task.removed:
                 question = question.replace(piece, "")
+        if hint := _hint(values, self.task.columns.hint):
+            question = self.task.hint.format(hint=hint, question=question)
         return question.capitalize() if self.task.row_form == "capitalised" else question
 
     def _parts_of(
@@ -302,7 +316,8 @@ def _options(values: Mapping[str, Any], columns: Sequence[str], name: str) -> li
     if not columns:
         return []
     if len(columns) > 1:
-        return [str(_value(values, column, name)) for column in columns]
+        first = [str(_value(values, column, name)) for column in columns[:2]]  # MMBench's yes and no have no C
+        return first + [str(values[column]) for column in columns[2:] if _is_given(values.get(column))]
     options = values.get(columns[0])
     if isinstance(options, str):
         try:
@@ -310,6 +325,15 @@ def _options(values: Mapping[str, Any], columns: Sequence[str], name: str) -> li
         except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
             raise ValueError(f"{name}: {columns[0]} is no list of options: {shown(options)}") from error
     return [str(option) for option in _listed(options)]
+
+
+def _is_given(value: Any) -> bool:
+    """Whether a cell holds something; tables of pandas write `nan` where they have nothing."""
+    return value is not None and str(value).strip().lower() not in ("", "nan")
+
+
+def _hint(values: Mapping[str, Any], column: str) -> str:
+    return str(values[column]).strip() if column and _is_given(values.get(column)) else ""
 
 
 def _user(content: list[dict[str, Any]]) -> Message:

@@ -35,6 +35,7 @@ class Columns:
         identity: What tells rows apart; rows of MME that share it are a pair.
         dataset: What OCRBench calls its parts.
         box: A box, in pixels: left, top, width, height.
+        hint: What may stand before the question.
         translations: What an answer is that translates what it should have read, one or several.
     """
 
@@ -47,6 +48,7 @@ class Columns:
     identity: str = "question_id"
     dataset: str = "dataset"
     box: str = "bbox"
+    hint: str = ""
     translations: str = "translations"
 
 
@@ -72,12 +74,14 @@ class Benchmark:
         columns: Where the row's parts are.
         options: How one option is written.
         removed: Pieces that are taken out of a question.
+        hint: How a hint and a question are written, where a row has a hint.
         open_prompt: What is asked in the place of `prompt` where a row has no options.
         reference_form: `"text"`, or `"index"` for options that are counted from 0.
         row_form: `"plain"`, or what is done to a row first: `"expressions"` makes one row an expression, with its box
             relative to the image; `"outlined"` draws the box in red; `"capitalised"` is TextVQA's `str.capitalize`;
             `"turns"` asks a conversation turn by turn, with the model's own answers between them; `"completions"` has
-            two of them, the right one first, which are asked for in both orders where a letter is to be said.
+            two of them, the right one first, which are asked for in both orders where a letter is to be said;
+            `"base64"` has images as the text of their files.
         asks: `"answer"`, or `"likelihood"`: how likely each option is as an answer, and nothing is generated.
         reasoning: Pairs of tags around reasoning, which is cut out before anything is counted.
         held_in: Whether the paper trained on this benchmark's training set (its dagger).
@@ -104,6 +108,7 @@ class Benchmark:
     columns: Columns = Columns()
     options: str = "{letter}. {option}"
     removed: tuple[str, ...] = ()
+    hint: str = "{question}"
     open_prompt: str | None = None
     reference_form: str = "text"
     row_form: str = "plain"
@@ -308,23 +313,47 @@ _DIRECT = {  # the first is upstream's; the paper's in other languages are not p
     "es": ("Responde directamente con la letra de la opción elegida.", "Responde sí o no."),
 }
 _NO_DATASET = "where the dataset is, and its prompts, are not public: give its rows with --data"
-MULTI_PIXMO = tuple(
+_WORD = "{question}\nAnswer the question using a single word or phrase."
+_ENGLISH_ROWS = (
+    "as lmms-eval 0.7.3 has it, whose scores the paper does not say it took; Multi-PixMo's own rows in English are not"
+    " public"
+)
+MULTI_PIXMO_ENGLISH = (
     Benchmark(
-        f"{name}_{language}", UNKNOWN,
-        f"{{question}}\n{{options}}\n{letters}" if options else f"{{question}}\n{yes_no}",
-        scorer, 16, aggregate=aggregate, points=1 if name == "mme" else 100,
-        unit="identity" if name == "mme" else "row",
-        columns=Columns(options=("options",) if options else ()), note=_NO_DATASET,
+        "mmbench_en", "lmms-lab-encoder/MMBench",
+        "{question} There are several options:\n{options}\n\n" + _DIRECT["en"][0],
+        "letter", 1024, subset="en", split="dev", hint="{hint} {question}", note=_ENGLISH_ROWS,
+        columns=Columns(options=tuple("ABCD"), identity="index", hint="hint"),
+    ),
+    Benchmark(
+        "scienceqa_en", "lmms-lab-encoder/ScienceQA", "{question}\n{options}\n" + _DIRECT["en"][0], "letter", 16,
+        subset="ScienceQA-IMG", hint="Context: {hint}\n{question}", reference_form="index", note=_ENGLISH_ROWS,
+        columns=Columns(options=("choices",), category="subject", hint="hint"),
+    ),
+    Benchmark(
+        "mme_en", "lmms-lab-encoder/MME", _WORD, "yes_no", 16, aggregate="mme", points=1, unit="identity",
+        removed=(" Please answer yes or no.",), note=_ENGLISH_ROWS,
+    ),
+    Benchmark("pope_en", "lmms-lab-encoder/POPE", _WORD, "yes_no", 128, aggregate="pope", note=_ENGLISH_ROWS),
+    Benchmark(
+        "ai2d_en", "lmms-lab-encoder/ai2d", "{question}\n{options}\n" + _DIRECT["en"][0], "letter", 16,
+        columns=Columns(options=("options",)), reference_form="index", note=_ENGLISH_ROWS,
+    ),
+)  # fmt: skip
+MULTI_PIXMO = MULTI_PIXMO_ENGLISH + tuple(
+    replace(
+        task,
+        name=task.name.replace("_en", f"_{language}"),
+        dataset=UNKNOWN,
+        subset=None,
+        prompt=task.prompt.replace(_DIRECT["en"][0], letters).replace(_WORD, f"{{question}}\n{yes_no}"),
+        max_new_tokens=16,
+        note="translated rows in the columns of the English ones; " + _NO_DATASET,
     )
     for language, (letters, yes_no) in _DIRECT.items()
-    for name, scorer, aggregate, options in (
-        ("mmbench", "letter", "mean", True),
-        ("scienceqa", "letter", "mean", True),
-        ("mme", "yes_no", "mme", False),
-        ("pope", "yes_no", "pope", False),
-        ("ai2d", "letter", "mean", True),
-    )
-)  # fmt: skip
+    if language != "en"
+    for task in MULTI_PIXMO_ENGLISH
+)
 
 _COMMUTE = {"de": "German", "fr": "French", "ru": "Russian", "zh": "Chinese"}  # TowerVision's Table 2
 COMMUTE = tuple(
@@ -347,8 +376,9 @@ TOWERVISION = (
         note="multiple choice alone: its open questions need a judge; " + _NO_DATASET,
     ),
     Benchmark(
-        "cc_ocr_multilingual", UNKNOWN, "{question}", "overlap_words", 1024, columns=Columns(category="language"),
-        note="F1 of words; " + _NO_DATASET,
+        "cc_ocr_multilingual", "wulipc/CC-OCR", "{question}", "cc_ocr", 4096, subset="multi_lan_ocr",
+        aggregate="category_means", columns=Columns(category="split", identity="image_name"), row_form="base64",
+        note="F1 of words, of letters in Arabic, Japanese and Korean, the mean of its languages; its own evaluator's",
     ),
     Benchmark(
         "multi30k", UNKNOWN, "{question}", "bleu1", 128, aggregate="bleu1", points=1,

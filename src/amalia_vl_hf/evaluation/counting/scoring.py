@@ -305,6 +305,11 @@ def _overlap_words(answer: str, row: Row, _corrected: bool, _: Benchmark) -> flo
     return max(metrics.overlap_f1(answer.casefold().split(), text.casefold().split()) for text in texts_of(row))
 
 
+def _cc_ocr(answer: str, row: Row, _corrected: bool, _: Benchmark) -> float:
+    by_letter = str(row.get("category", "")) in ("Arabic", "Japanese", "Korean")
+    return max(metrics.bag_f1(answer, text, by_letter) for text in texts_of(row))
+
+
 def _exact(answer: str, row: Row, _corrected: bool, _: Benchmark) -> bool:
     return answer.strip() in [reference.strip() for reference in texts_of(row)]
 
@@ -365,6 +370,7 @@ _SCORERS: Mapping[str, Scorer] = {
     "says": _says,
     "overlap": _overlap,
     "overlap_words": _overlap_words,
+    "cc_ocr": _cc_ocr,
     "exact": _exact,
     "cer": lambda answer, row, _corrected, _task: metrics.error_rate(answer, texts_of(row)),
     "wer": lambda answer, row, _corrected, _task: metrics.error_rate(answer, texts_of(row), words=True),
