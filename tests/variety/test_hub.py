@@ -43,7 +43,7 @@ def test_the_models_probability_becomes_log_odds(model):
     assert verdict.score == pytest.approx(1 / (1 + math.exp(-european)))
     shown = " ".join(verdict.reasons)
     assert f"classifier: {european:+.1f}" in shown
-    assert "shipped n-grams: " in shown
+    assert "shipped weights: " in shown
 
 
 def test_a_text_beyond_the_models_longest_is_cut(model):

@@ -22,12 +22,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from .classifier import load_classifier
+from .features import fold
 from .rules import RULES, evidence, findings
 from .text import clean, is_portuguese
+from .vocabulary import weighed
 
 Classifier = Callable[[str], float]
 
@@ -89,18 +91,23 @@ def judge(text: str, threshold: float | None = None, classifier: Classifier | No
         return Verdict(None, 0.5, (NOT_PORTUGUESE,))
     if portuguese is None and not signs:
         return Verdict(None, 0.5, (TOO_LITTLE,))
-    ngrams = load_classifier()(text)
-    learned = classifier(text) if classifier else ngrams
+    folded = fold(text)
+    ngrams, words = load_classifier().of_folded(folded), weighed(folded)
+    shipped = ngrams + sum(words.values())
+    learned = classifier(text) if classifier else shipped
     score = _sigmoid(learned + evidence(signs))
-    reasons = [*map(_reason, signs, signs.values()), f"classifier: {learned:+.1f}"]
+    reasons = [*map(_reason, signs, signs.values())]
     if classifier:
-        without = _sigmoid(ngrams + evidence(signs))
-        reasons.append(f"shipped n-grams: {ngrams:+.1f}, which make it {'pt-PT' if without >= 0.5 else 'pt-BR'}")
+        without = _sigmoid(shipped + evidence(signs))
+        reasons.append(f"classifier: {learned:+.1f}")
+        reasons.append(f"shipped weights: {shipped:+.1f}, which make it {'pt-PT' if without >= 0.5 else 'pt-BR'}")
+    else:
+        reasons += [f"classifier: {ngrams:+.1f}", f"frequencies of words: {_weightiest(words)}"]
     if threshold is not None:
         return Verdict(score >= threshold, score, tuple(reasons), refused=score < threshold)
     marked = any(RULES[name].variety == "pt-BR" and RULES[name].weight >= _SIGN for name in signs)
-    words = len(set(_WORD.findall(text.lower())))
-    limit = next((limit for fewest, limit in REFUSED_WITHOUT.items() if words >= fewest), 0.0)
+    different = len(set(_WORD.findall(text.lower())))
+    limit = next((limit for fewest, limit in REFUSED_WITHOUT.items() if different >= fewest), 0.0)
     refused = score < (REFUSED_WITH_SIGN if marked else limit)
     return Verdict(score >= 0.5, score, tuple(reasons), refused, undecided=not refused and score < SURE)
 
@@ -109,6 +116,13 @@ def _reason(name: str, matches: list[str]) -> str:
     shown = list(dict.fromkeys(matches))
     more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
     return f"{RULES[name].variety}, {name}: {', '.join(shown[:_SHOWN])}{more}"
+
+
+def _weightiest(words: Mapping[str, float]) -> str:
+    """Write the sum of words' weights, and the words that weigh most on its side."""
+    total = sum(words.values())
+    side = sorted((word for word in words if words[word] * total > 0), key=lambda word: (-abs(words[word]), word))
+    return f"{total:+.1f}" + (f" ({', '.join(side[:_SHOWN])})" if side else "")
 
 
 def _sigmoid(log_odds: float) -> float:

@@ -51,8 +51,12 @@ class NgramClassifier:
 
     def __call__(self, text: str) -> float:
         """Give the log-odds, in nats, that a clean text is pt-PT rather than pt-BR."""
+        return self.of_folded(fold(text))
+
+    def of_folded(self, folded: str) -> float:
+        """Give the same of a text that `features.fold` has written."""
         total, count = 0.0, 0
-        for hashed in hashes(fold(text)):
+        for hashed in hashes(folded):
             slots, fingerprints = slots_and_fingerprints(hashed)
             known = self.fingerprints[slots] == fingerprints
             total += float(self.weights[slots[known]].sum(dtype=np.float64))
