@@ -5,18 +5,8 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from amalia_vl_hf.variety.features import fold
-from amalia_vl_hf.variety.vocabulary import (
-    LEAST,
-    MOST,
-    SHIPPED,
-    TRUST,
-    counts,
-    load_vocabulary,
-    log_odds,
-    main,
-    save_vocabulary,
-    weighed,
-)
+from amalia_vl_hf.variety.frequencies import LEAST, counts, log_odds, main
+from amalia_vl_hf.variety.vocabulary import MOST, SHIPPED, TRUST, load_vocabulary, save_vocabulary, weighed
 
 EUROPEAN = {"comboio": 4_000, "o": 500_000, "trem": 100, "casa": 9_000, "deixa-me": 3_000}
 BRAZILIAN = {"comboio": 100, "o": 500_000, "trem": 4_000, "casa": 9_000}
@@ -28,10 +18,10 @@ def write(file, words):
 
 
 def test_a_word_weighs_the_logarithm_of_its_shares():
-    odds = log_odds({"trem": 100, "o": 900}, {"trem": 300, "o": 700})
-    assert odds["trem"] == pytest.approx(math.log(100 / 300), abs=1e-3)
+    odds = log_odds({"trem": 100, "o": 900}, {"trem": 200, "o": 800})
+    assert odds["trem"] == pytest.approx(math.log(100 / 200), abs=1e-3)
     assert "o" not in odds  # under what topics differ by
-    assert math.log(900 / 700) < LEAST
+    assert math.log(900 / 800) < LEAST
 
 
 def test_no_word_weighs_much_and_a_word_of_one_side_is_known():

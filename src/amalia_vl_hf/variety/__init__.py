@@ -1,4 +1,4 @@
-"""European or Brazilian Portuguese: judges a whole dialogue by strong rules, a lexicon and n-grams, with reasons.
+"""European or Brazilian Portuguese: judges a whole dialogue by rules, words and n-grams, with reasons.
 
     >>> judge("O autocarro está a chegar à paragem e as pessoas estão a entrar.").is_pt_pt
     True
@@ -11,8 +11,8 @@
 
 A short string says little, so give it all turns of a dialogue at once; `benchmarks/RESULTS.md` has what one string,
 four and eight are worth. A text is **refused** only where it is Brazilian enough to drop: by a sign of Brazil that the
-rest does not outweigh, or, without one, by much text whose n-grams are Brazilian. What has neither is **undecided**,
-and kept. Code blocks and addresses are not read.
+rest does not outweigh, or, without one, by enough text whose words and n-grams are Brazilian. What has neither is
+**undecided**, and kept. Code blocks and addresses are not read.
 
 The spelling of before 1990 never speaks for Brazil: both spellings are the same to the classifier, and where Brazil
 had changed a word long before ("acção", "óptimo"), the old one speaks for Portugal.
@@ -36,10 +36,10 @@ Classifier = Callable[[str], float]
 NOT_PORTUGUESE = "not Portuguese"
 TOO_LITTLE = "too little Portuguese to tell"
 # A text is refused under these scores. What each keeps and refuses, of one string, four and eight joined, is in
-# `benchmarks/RESULTS.md`: of European texts at most 1 % (2 % of four sentences of news), in software, news and books.
+# `benchmarks/RESULTS.md`: of European texts about 1 % at most, in software, news, books and exams (2 % of DSL-TL's).
 REFUSED_WITH_SIGN = 0.4  # where a sign of Brazil was seen
 # Without one, by the fewest different words: forms repeat themselves. A text of fewer is never refused.
-REFUSED_WITHOUT = {80: 0.38, 60: 0.31, 40: 0.23, 30: 0.17}
+REFUSED_WITHOUT = {80: 0.42, 60: 0.36, 40: 0.27, 30: 0.2, 20: 0.12}
 SURE = 0.8  # from this score on a text is European on evidence, not for want of it
 _SIGN = 2.0  # weight from which on a rule for Brazil is a sign of it
 _SHOWN = 3  # findings of a rule, in a reason
@@ -73,8 +73,8 @@ def judge(text: str, threshold: float | None = None, classifier: Classifier | No
         text: Any text, of any length.
         threshold: Refuse what scores lower, on whatever evidence, and leave nothing undecided; by default the
             thresholds that were measured, which ask for a sign of Brazil or for enough text.
-        classifier: Gives the log-odds, in nats, that a clean text is pt-PT; the shipped n-grams by default, whose
-            verdict is among the reasons all the same. See `hub` for a model of the Hub.
+        classifier: Gives the log-odds, in nats, that a clean text is pt-PT; by default the shipped n-grams and
+            frequencies of words, whose verdict is among the reasons all the same. See `hub` for a model of the Hub.
 
     Raises:
         TypeError: The text is no `str`.

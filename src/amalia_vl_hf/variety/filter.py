@@ -132,7 +132,7 @@ class _Sieve:
             self.report.dropped[BRAZILIAN] += 1
             speaking = (reason for reason in verdict.reasons if reason.startswith(BRAZILIAN))
             signs = [reason.split(":")[0].split(", ", 1)[1] for reason in speaking]
-            self.report.signs.update(signs or ["n-grams of enough text alone"])
+            self.report.signs.update(signs or ["enough text alone"])
             return verdict
         says_so = isinstance(language := row.get("language"), str) and not language.lower().startswith("pt")
         if NOT_PORTUGUESE in verdict.reasons and not (self.keep_others or says_so):

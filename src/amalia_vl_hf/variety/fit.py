@@ -40,7 +40,7 @@ LEARNING_RATE = 0.3  # of Adagrad
 DECAY = 1e-7  # L2, a step, of the weights a batch touches
 BATCH = 64  # groups of pairs
 JOINED = (1, 2, 4)  # strings in a group: a dialogue is longer than a string
-TRUST = 0.3  # of the log-odds, beside the rules: what was learned from software is worth less in other texts
+TRUST = 0.2  # of the log-odds, beside the rules: what was learned from software is worth less in other texts
 FEWEST_TEXTS = 3  # an n-gram must be in
 
 Weights = NDArray[np.float64]

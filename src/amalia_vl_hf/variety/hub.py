@@ -1,4 +1,4 @@
-"""A text classifier of the Hub in the place of the shipped n-grams."""
+"""A text classifier of the Hub in the place of the shipped weights."""
 
 from __future__ import annotations
 

@@ -210,7 +210,9 @@ def _by_start(stems: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
 
 
 _WORD = re.compile(r"[a-zà-öø-ÿ]+(?:-[a-zà-öø-ÿ]+)*")
-_NAME = re.compile(r"(?<=[a-zà-öø-ÿ,;] )(?:[A-ZÀ-ÖØ-Þ][a-zà-öø-ÿ]*[êô]|[ÊÔ])[mn]\w*")  # Antônio is so named in Portugal, too
+_NAME = re.compile(
+    r"(?<=[a-zà-öø-ÿ,;] )(?:[A-ZÀ-ÖØ-Þ][a-zà-öø-ÿ]*[êô]|[ÊÔ])[mn]\w*"
+)  # Antônio is so named in Portugal, too
 _UNACCENTED = str.maketrans("êôÊÔ", "eoEO")
 _COUNTRIES = frozenset(BRAZILIAN_COUNTRIES.split())
 _START = 4  # letters; the shortest stem
