@@ -191,3 +191,19 @@ def test_words_of_biology_and_painting_refuse_nothing():
 def test_a_form_of_letters_of_other_languages_too_is_portuguese():
     text = "Extrai a data de emissão desta fatura.\nUsa o formato [x0, y0], com valores entre 0 e 1."
     assert judge(text).is_pt_pt is not None
+
+
+FORMS = [
+    "Dá a caixa do total. Usa o formato [x0, y0, x1, y1].\n[0.740, 0.537, 0.947, 0.552]\nSegundo a fatura, é o 75/AT.",
+    "Transcreve o código da imagem.\ndef conta(lista):\n    if not lista or not len(lista):\n        return 1",
+]
+
+
+@pytest.mark.parametrize("text", FORMS)
+def test_boxes_and_programs_make_no_other_language(text):
+    assert NOT_PORTUGUESE not in judge(text).reasons
+
+
+def test_a_program_with_another_language_is_of_that_language():
+    text = "Write the code shown in the image.\ndef conta(lista):\n    return 'não há nada na lista'"
+    assert judge(text).reasons == (NOT_PORTUGUESE,)

@@ -8,7 +8,8 @@ import unicodedata
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")  # soft hyphens and zero-width signs, inside words
 _CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 _ADDRESS = re.compile(r"(?:https?://|www\.)\S+")
-_WORD = re.compile(r"[a-zà-öø-ÿ]+")
+_WORD = re.compile(r"\b[a-zà-öø-ÿ]+\b")  # y0 of a box is none
+_PROGRAM = re.compile(r"^(?:[ \t]{2,}\S.*|(?:def|class|for|while|if|with)\b.*:[ \t]*)$", re.MULTILINE)
 
 # Frequent function words of Portuguese, and of English, Spanish, French, Italian, German and Dutch.
 _PORTUGUESE = """
@@ -49,12 +50,14 @@ def is_portuguese(text: str) -> bool | None:
     """Tell whether a text is Portuguese: at least as many words that are as of six other languages.
 
     Function words are counted, and for Portuguese those with ã or õ. English, Spanish, French, Italian, German and
-    Dutch are known; a text in another script has no known words.
+    Dutch are known; a text in another script has no known words. Lines of a program (`if not done:`) are not read
+    where there are others.
 
     Returns:
         True or False, or None where no known word is there.
     """
-    words = _WORD.findall(text.lower())
+    lower = text.lower()
+    words = _WORD.findall(_PROGRAM.sub("", lower)) or _WORD.findall(lower)
     ours = sum(word in _OURS or _PORTUGUESE_LETTERS.search(word) is not None for word in words)
     theirs = sum(word in _THEIRS for word in words)
     if ours or theirs:
