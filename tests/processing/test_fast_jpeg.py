@@ -77,3 +77,32 @@ def test_files_are_closed(tmp_path, by_pillow):
     assert file.closed
     assert not by_pillow
     assert picture.getpixel((0, 0)) is not None
+
+
+def test_a_large_jpeg_is_an_array_until_pillow_is_asked(monkeypatch):
+    content = encoded("RGB", (48, 64), quality=80)
+    picture = load_image(content, 0)
+    assert isinstance(picture, decoding.ArrayPicture)
+    assert picture.levels.shape == (48, 64, 3)
+    copied = picture.copy()
+    assert picture.levels is None  # what Pillow's methods change from here on is what there is
+    assert np.array_equal(np.asarray(copied), alone(content, monkeypatch))
+    picture.putpixel((0, 0), (1, 2, 3))
+    assert np.asarray(picture)[0, 0].tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("scan", [b"", b"\xff\x00" * 50_000])
+def test_data_of_a_baseline_jpeg_are_not_looked_through(scan, monkeypatch):
+    content = encoded("RGB", (64, 64), quality=90)
+    start = content.index(b"\xff\xda") + 14
+    searched = []
+
+    class Marker:
+        def search(self, text, place):
+            searched.append(place)
+            return found.search(text, place)
+
+    found = decoding._MARKER
+    monkeypatch.setattr(decoding, "_MARKER", Marker())
+    assert decoding._require_whole_jpeg(content[:start] + scan + content[start:], 64 * 64) == 9
+    assert max(searched) < start

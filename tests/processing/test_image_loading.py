@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image, ImageFile
 
+from amalia_vl_hf import AmaliaVLImageProcessor
 from amalia_vl_hf.processing import addresses_amalia_vl, decoding_amalia_vl, image_loading_amalia_vl
 from amalia_vl_hf.processing.image_loading_amalia_vl import load_image
 
@@ -383,3 +384,18 @@ def test_an_address_in_code_is_fetched_within_limits_and_not_led_to_private_ones
     monkeypatch.setattr(addresses_amalia_vl.DownloadLimits.__init__, "__defaults__", (10, 60.0, 5, 1, 0.0, ()))
     with pytest.raises(ValueError, match=r"the download failed \(more than 10 bytes\)"):
         load_image(f"{server}/foto.png", 0)
+
+
+def test_an_array_is_read_where_it_lies_and_stays_as_it_is():
+    picture = load_image(array := COLOURS.copy(), 0)
+    assert np.shares_memory(picture.levels, array)
+    picture.putpixel((0, 0), (9, 9, 9))  # Pillow has pixels of its own
+    assert np.array_equal(array, COLOURS)
+
+
+def test_an_array_that_is_read_only_is_taken_without_a_warning(recwarn):
+    array = COLOURS.copy()
+    array.flags.writeable = False
+    tiles = AmaliaVLImageProcessor(resampler="torch")(array)["pixel_values"]
+    assert torch.equal(tiles, AmaliaVLImageProcessor(resampler="torch")(Image.fromarray(COLOURS))["pixel_values"])
+    assert not recwarn

@@ -81,6 +81,15 @@ def test_a_tokenizers_options_travel_the_same_road(directory):
     assert "max_tiles" not in loaded.tokenizer.init_kwargs
 
 
+def test_options_changed_after_a_call_count(processor, image):
+    processor.image_processor.max_tiles = 4
+    assert len(processor.image_processor(image)["pixel_values"]) == len(
+        processor.image_processor(image, max_tiles=4)["pixel_values"]
+    )
+    processor.image_processor.max_tiles = 0
+    assert len(processor.image_processor(image)["pixel_values"]) == 1
+
+
 def test_integer_mean_and_deviation_are_numbers_too(tmp_path, image):
     stock = stock_processor(32, [(64, 64), (32, 64)])
     stock.image_mean, stock.image_std = [0, 0, 0], [1, 1, 1]

@@ -94,8 +94,7 @@ def scale_down(encoded: bytes, longest_side: int) -> bytes:
     if max(picture.size) <= longest_side:
         return encoded
     picture.draft("RGB", (longest_side, longest_side))  # a JPEG is decoded at an eighth, a quarter or half
-    load_pixels(picture)
-    upright = ImageOps.exif_transpose(picture).convert("RGB")
+    upright = ImageOps.exif_transpose(load_pixels(picture)).convert("RGB")
     upright.thumbnail((longest_side, longest_side), Image.Resampling.BICUBIC)
     buffer = io.BytesIO()
     upright.save(buffer, "JPEG", quality=QUALITY)

@@ -12,10 +12,12 @@ import re
 import struct
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 try:  # optional: the same pixels as Pillow's in less time
@@ -50,6 +52,31 @@ class RefusedImageError(ValueError):
     """An image that could be read but that no rule accepts."""
 
 
+class ArrayPicture(Image.Image):
+    """An RGB picture whose pixels lie in an array until Pillow is asked for them; then they are Pillow's alone.
+
+    Pillow keeps four bytes a pixel: of a large picture, giving it the pixels and taking them back takes as long as
+    decoding does.
+
+    Args:
+        levels: `(H, W, 3)`, grey levels; not copied.
+        info: What its file says beside them, EXIF data among it.
+    """
+
+    levels: NDArray[np.uint8] | None = None
+
+    def __init__(self, levels: NDArray[np.uint8], info: Mapping[Any, Any] | None = None) -> None:
+        super().__init__()
+        self.levels, self.info = levels, dict(info or {})
+        self._mode, self._size = "RGB", (levels.shape[1], levels.shape[0])
+
+    def load(self) -> Any:
+        """Give Pillow the pixels, as all of its methods ask before they touch any."""
+        if self.levels is not None:
+            self.im, self.levels = Image.fromarray(self.levels).im, None
+        return super().load()
+
+
 def read_header(file: Path | IO[bytes]) -> Image.Image:
     """Open an encoded image of one of `FORMATS`, or of one that the user has registered an opener for.
 
@@ -71,8 +98,15 @@ def _is_pillows(opener: object) -> bool:
     return str(getattr(opener, "__module__", "")).partition(".")[0] == "PIL"
 
 
-def load_pixels(image: Image.Image) -> None:
+def load_pixels(image: Image.Image, ours: bool = True) -> Image.Image:
     """Decode a picture, if its file is worth it, within the memory that all threads share.
+
+    Args:
+        image: The picture.
+        ours: Whether nobody else holds it, so that another may take its place and its file be closed.
+
+    Returns:
+        The picture, its pixels in memory: the same one, or an [`ArrayPicture`] in its place.
 
     Raises:
         RefusedImageError: It has no pixels, too many, or too many for its file; or its file lacks most of them.
@@ -84,29 +118,37 @@ def load_pixels(image: Image.Image) -> None:
     if file is not None and not file.closed:
         cost = _require_worth(image, file)
     with _budget.share(cost):
-        if file is None or not _load_jpeg(image, file):
+        levels = None if file is None else _jpeg_levels(image, file, ours)
+        if levels is None and not isinstance(image, ArrayPicture):
             image.load()
     require_size(*image.size)  # an icon's frame may be larger than its directory says
     if image.format == "PNG" and file is not None and _ends_in_zeros(image):
         _require_whole_png(Path(image.filename).read_bytes() if file.closed else _bytes(file))  # type: ignore[attr-defined]
+    return image if levels is None else ArrayPicture(levels, image.info)
 
 
-def _load_jpeg(image: Any, file: IO[bytes]) -> bool:
-    """Decode a JPEG in grey or RGB by simplejpeg, where it is installed; whatever it warns of is left to Pillow."""
+def _jpeg_levels(image: Any, file: IO[bytes], ours: bool) -> NDArray[np.uint8] | None:
+    """Decode a JPEG in grey or RGB by simplejpeg, where it is installed; whatever it warns of is left to Pillow.
+
+    Returns:
+        `(H, W, 3)`; None where the picture has them, as a grey one or another's has, or where Pillow is to decode.
+    """
     colours = {"RGB": "RGB", "L": "GRAY"}.get(image.mode)
     if simplejpeg is None or image.format != "JPEG" or colours is None or file.closed:
-        return False
+        return None
     try:
         levels = simplejpeg.decode_jpeg(_bytes(file), colours, fastdct=False, fastupsample=False, strict=True)
     except ValueError:
-        return False
+        return None
     if levels.shape[:2] != (image.height, image.width):
-        return False
-    image.im, image.tile = Image.fromarray(levels[..., 0] if image.mode == "L" else levels).im, []
+        return None
+    within = image.mode == "L" or not ours
+    if within:
+        image.im, image.tile = Image.fromarray(levels[..., 0] if image.mode == "L" else levels).im, []
     if image._exclusive_fp:  # a file that Pillow opened, and would close
         file.close()
         image.fp = None
-    return True
+    return None if within else levels
 
 
 def require_size(width: int, height: int) -> None:
@@ -191,11 +233,13 @@ def _require_whole_jpeg(content: bytes, pixels: int) -> int:
             scans += 1
             if scans == 1:
                 _require_bits(content, frame, parts, tables, pixels)
-            if frame not in _BASELINE and scans * pixels > MAX_SCAN_PIXELS:
+            if frame in _BASELINE:
+                return 9  # what follows the first scan is looked through for more of them, which count in others only
+            if scans * pixels > MAX_SCAN_PIXELS:
                 raise RefusedImageError(
                     f"{scans} scans or more of {pixels} pixels: a progressive JPEG made to keep decoders busy"
                 )
-    return 9 if frame in _BASELINE else 16
+    return 16
 
 
 def _require_bits(

@@ -37,7 +37,14 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from .addresses_amalia_vl import DownloadLimits, FetchError, download_named
-from .decoding_amalia_vl import MAX_PIXELS, RefusedImageError, load_pixels, read_header, require_size
+from .decoding_amalia_vl import (
+    MAX_PIXELS,
+    ArrayPicture,
+    RefusedImageError,
+    load_pixels,
+    read_header,
+    require_size,
+)
 
 _BAND = 2**20  # pixels that are composed on white at once
 
@@ -56,7 +63,8 @@ def load_image(source: Any, index: int) -> Image.Image:
         ValueError: If the image is missing, empty, truncated, corrupt, huge or of an unknown kind; names the image.
     """
     try:
-        return _to_rgb(_open(source))
+        opened = _open(source)
+        return _to_rgb(opened, ours=opened is not source)
     except Exception as error:  # decoders meet hostile files with OSError, SyntaxError, struct.error, EOFError...
         raise ValueError(f"image {index}{describe(source)} cannot be used: {_reason(error)}") from error
 
@@ -200,6 +208,8 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
         raise RefusedImageError(f"it has no pixels, its shape is {array.shape}")
     require_size(array.shape[1], array.shape[0])  # before it is copied: a view may be larger than its memory
     pixels = np.ascontiguousarray(_to_8_bit(np.asarray(array)))
+    if pixels.ndim == 3 and pixels.shape[2] == 3:
+        return ArrayPicture(pixels)
     return Image.fromarray(pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels)
 
 
@@ -222,8 +232,9 @@ def _to_8_bit(array: NDArray[Any]) -> NDArray[np.uint8]:
     return (array * 255).round().astype(np.uint8) if limit == 1.0 else array.astype(np.uint8)
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    load_pixels(image)  # decoded here, before its EXIF data are read: a second attempt would hide that it is truncated
+def _to_rgb(image: Image.Image, ours: bool) -> Image.Image:
+    # Decoded before its EXIF data are read: a second attempt would hide that it is truncated.
+    image = load_pixels(image, ours)
     if orientation(image) != 1:  # exif_transpose copies even when there is nothing to do
         image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):

@@ -48,6 +48,7 @@ STANDARD: dict[str, tuple[Any, ...]] = {
     "device": ("cpu", torch.device("cpu")),
     "disable_grouping": (True, False),
 }
+MOST_SETTINGS = 64  # that are kept: of the processors, and of the ways to call them, that a process has
 BOOKKEEPING = {"auto_map", "feature_extractor_type", "image_processor_type", "processor_class"}  # of saved files
 
 
@@ -279,20 +280,33 @@ class AmaliaVLImageProcessor(BaseImageProcessor):
         if isinstance(canvases, Sequence) and len(canvases) > MOST_CANVASES:  # checking each would take minutes
             raise ValueError(f"image_grid_pinpoints has {len(canvases)} canvases; at most {MOST_CANVASES} are taken")
         options |= {name: floats(options[name]) for name in ("image_mean", "image_std")}
+        key = repr(options)  # numbers, words and lists of them; whatever else there is does not read like those
+        if key in _settings:
+            return _settings[key]
         validate_typed_dict(self.valid_kwargs, options)  # type: ignore[type-var]
-        return TileSettings(
-            tile_size=tile_size_of(options["size"]),
-            patch_size=options["patch_size"],
-            max_tiles=options["max_tiles"],
-            pinpoints=options["image_grid_pinpoints"],
-            resampler=options["resampler"],
-            resample=Image.Resampling(options["resample"]),
-            mean=per_channel(options, "image_mean"),
-            std=per_channel(options, "image_std"),
-            pixels=options["pixels"],
-            pool_above_tiles=options["pool_above_tiles"],
-            tile_several=options["tile_several"],
-        )
+        if len(_settings) >= MOST_SETTINGS:
+            _settings.clear()
+        _settings[key] = _checked(options)
+        return _settings[key]
+
+
+_settings: dict[str, TileSettings] = {}  # checking them takes as long as a tile does
+
+
+def _checked(options: Mapping[str, Any]) -> TileSettings:
+    return TileSettings(
+        tile_size=tile_size_of(options["size"]),
+        patch_size=options["patch_size"],
+        max_tiles=options["max_tiles"],
+        pinpoints=options["image_grid_pinpoints"],
+        resampler=options["resampler"],
+        resample=Image.Resampling(options["resample"]),
+        mean=per_channel(options, "image_mean"),
+        std=per_channel(options, "image_std"),
+        pixels=options["pixels"],
+        pool_above_tiles=options["pool_above_tiles"],
+        tile_several=options["tile_several"],
+    )
 
 
 def flatten_images(images: Any) -> list[Image.Image]:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from .decoding_amalia_vl import require_size
+from .decoding_amalia_vl import ArrayPicture, require_size
 from .tiling_amalia_vl import (
     UNTILED,
     TileLayout,
@@ -131,10 +131,16 @@ def write_tiles(picture: Image.Image, layout: TileLayout, settings: TileSettings
     if layout == UNTILED:
         return
     top, left, height, width = place_on_canvas(picture.height, picture.width, layout.grid, size)
-    canvas = torch.zeros((3, layout.rows * size, layout.cols * size), dtype=torch.uint8)  # bars are black
-    canvas[:, top : top + height, left : left + width] = resize(height, width)
-    grid = canvas.view(3, layout.rows, size, layout.cols, size).permute(1, 3, 0, 2, 4)  # (rows, cols, 3, S, S)
-    out[1:].view(layout.rows, layout.cols, 3, size, size).copy_(grid)
+    resized = resize(height, width)
+    for index, tile in enumerate(out[1:]):
+        row, col = divmod(index, layout.cols)
+        down, across = row * size - top, col * size - left  # of the tile's corner, from the picture's
+        rows = slice(max(down, 0), max(min(down + size, height), 0))
+        cols = slice(max(across, 0), max(min(across + size, width), 0))
+        part = resized[:, rows, cols]
+        if part.shape != tile.shape:
+            tile.zero_()  # bars are black
+        tile[:, rows.start - down :, cols.start - across :][:, : part.shape[1], : part.shape[2]] = part
 
 
 def normalised(levels: torch.Tensor, settings: TileSettings) -> torch.Tensor:
@@ -142,7 +148,14 @@ def normalised(levels: torch.Tensor, settings: TileSettings) -> torch.Tensor:
 
     In float32, `level / 255` is what LLaVA-NeXT's processor computes in float64, `level * (1 / 255)`, for all 256.
     """
-    return levels.float().div_(255).sub_(settings.mean).div_(settings.std)
+    values = np.empty(levels.shape, np.float32)
+    mean, std = settings.mean.flatten().numpy(), settings.std.flatten().numpy()
+    for tile, given in zip(values, levels.numpy(), strict=True):
+        for channel, plane in enumerate(tile):  # which stays in the core's cache for all three passes
+            np.divide(given[channel], np.float32(255), out=plane)
+            np.subtract(plane, mean[channel], out=plane)
+            np.divide(plane, std[channel], out=plane)
+    return torch.from_numpy(values)
 
 
 def on_square(picture: Image.Image, mean: torch.Tensor) -> Image.Image:
@@ -163,7 +176,8 @@ def _pil_resize(picture: Image.Image, resample: Image.Resampling) -> Resize:
 
 
 def _torch_resize(picture: Image.Image, resample: Image.Resampling) -> Resize:
-    pixels = torch.from_numpy(_to_array(picture)).permute(2, 0, 1)[None]  # (1, 3, H, W), channels last in memory
+    # Channels last by all four strides, as torch knows them: it then writes them so, without a pass of its own.
+    pixels = torch.from_numpy(_to_array(picture)[None]).permute(0, 3, 1, 2)  # (1, 3, H, W)
     return lambda height, width: torch_resized(pixels, height, width, resample)[0]
 
 
@@ -193,7 +207,9 @@ def _columns_first(rows: int, cols: int, height: int, width: int) -> bool:
 
 
 def _to_array(picture: Image.Image) -> NDArray[np.uint8]:
-    """Copy a picture into `(H, W, 3)`; a large one by stripes, as buffers above 32 MiB are mapped anew each time."""
+    """Give a picture as `(H, W, 3)`; a large one by stripes, as buffers above 32 MiB are mapped anew each time."""
+    if isinstance(picture, ArrayPicture) and picture.levels is not None:
+        return picture.levels if picture.levels.flags.writeable else picture.levels.copy()  # torch takes no others
     height, width = picture.height, picture.width
     rows = height if height * width < 2**23 else max(1, 2**17 // width)
     array = np.empty((height, width, 3), np.uint8)
