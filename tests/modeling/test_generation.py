@@ -4,6 +4,7 @@ import pytest
 import torch
 from transformers import DynamicCache
 
+from benchmarks.decoding import calls_a_step, contestants
 from tests.modeling.batches import Batch
 from tests.tiny import (
     IMAGE_TOKEN_ID,
@@ -196,3 +197,9 @@ def test_a_tokenizer_for_stop_strings_is_no_unknown_input(model):
     inputs, tokenizer = Batch(SAMPLES, LENGTHS).ours, tiny_tokenizer()
     stopped = generate(model, inputs, tokenizer=tokenizer, stop_strings=["nunca escrito"])
     assert torch.equal(stopped, generate(model, inputs))
+
+
+def test_a_step_takes_about_as_many_calls_of_python_as_stocks():
+    models = contestants()
+    ours, stock = (calls_a_step(models[name], 1, "dynamic") for name in ("ours", "stock"))
+    assert ours <= 1.03 * stock

@@ -52,6 +52,20 @@ class AmaliaVLPreTrainedModel(PreTrainedModel):
                 require_targets(config, (name for name, _ in self.named_modules()))
         super().__setattr__(name, value)
 
+    def enable_input_require_grads(self) -> None:
+        """Lets gradients reach what learns behind frozen embeddings, as checkpointing wants, but not a frozen tower.
+
+        Its layers would be computed again and passed through backwards, for nothing that learns.
+        """
+        super().enable_input_require_grads()
+        tower = self.base_model.vision_tower
+        if any(parameter.requires_grad for parameter in tower.parameters()):
+            return
+        patches = tower.get_input_embeddings()
+        for hook in self._require_grads_hooks:
+            if hook.id in patches._forward_hooks:
+                hook.remove()
+
     @staticmethod
     def _load_pretrained_model(model: PreTrainedModel, *args: Any, **kwargs: Any) -> Any:
         """Leaves what only a `llava_next` tower has out of the report, of an adapter's weights as of a model's."""
