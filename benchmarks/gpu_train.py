@@ -10,7 +10,7 @@ conversations. Stage 1 has no tiles; stock cannot leave them off and gets the fe
     python benchmarks/gpu_train.py --tiny                    # tiny sizes on the CPU, to see that all of it runs
 
 MFU counts what the tokens of a way take without padding, nothing twice, and a shared prompt once; HFU what is
-computed: padding, what the head scores for nobody, and the forward pass of checkpointed layers. Both count causal
+computed: padding, logits that TRL computes again, and the forward pass of checkpointed layers. Both count causal
 attention by half; a test holds them to torch's own counter. Without a GPU nothing is measured, and no utilisation is
 printed.
 """
@@ -25,6 +25,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -121,11 +122,16 @@ def ways() -> list[Way]:
 
 def layers_that_fit(memory: int) -> int:
     """Decoder layers of the real width whose whole weights can be trained in `memory` bytes, at most all of them."""
-    weights = [preference.own_config(REAL._replace(layers=layers)) for layers in (1, 2)]
-    with torch.device("meta"):
-        one, two = (AmaliaVLForConditionalGeneration(config).num_parameters() for config in weights)
+    one, two = _parameters(1), _parameters(2)
     room = memory * (1 - ACTIVATIONS) / BYTES_A_PARAMETER - one
     return max(1, min(REAL.layers, 1 + int(room / (two - one))))
+
+
+@lru_cache
+def _parameters(layers: int) -> int:
+    """Count the parameters of a model of the real width."""
+    with torch.device("meta"):
+        return AmaliaVLForConditionalGeneration(preference.own_config(REAL._replace(layers=layers))).num_parameters()
 
 
 # What is trained: a model, and samples with JPEG files, on disk.
@@ -299,7 +305,7 @@ def flops(config: Any, seen: Shown, trainer: Any, kept: int, *, executed: bool, 
     tokens = float(queries.sum())
     squares = float((keys**2 - (keys - queries) ** 2 if causal else 2 * queries * keys).sum())
     head = 2.0 * text.hidden_size * text.vocab_size * float(seen.projected if executed else seen.scored)
-    total = costs.token * tokens * (2 + decoder) + 3 * costs.pair * squares + head * (2 + decoder)
+    total = costs.token * tokens * (2 + decoder) + 3 * costs.pair * squares + head * (2 + decoder + executed)
     patches = config.patches_per_side**2
     first, second = (2 * patches * width * text.hidden_size for width in (vision.hidden_size, text.hidden_size))
     embedding = 2 * patches * vision.hidden_size * vision.num_channels * vision.patch_size**2

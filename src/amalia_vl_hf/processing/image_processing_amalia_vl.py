@@ -294,11 +294,12 @@ _settings: dict[str, TileSettings] = {}  # checking them takes as long as a tile
 
 
 def _checked(options: Mapping[str, Any]) -> TileSettings:
+    canvases = options["image_grid_pinpoints"]
     return TileSettings(
         tile_size=tile_size_of(options["size"]),
         patch_size=options["patch_size"],
         max_tiles=options["max_tiles"],
-        pinpoints=options["image_grid_pinpoints"],
+        pinpoints=canvases and [tuple(canvas) for canvas in canvases],  # the caller's may change
         resampler=options["resampler"],
         resample=Image.Resampling(options["resample"]),
         mean=per_channel(options, "image_mean"),
