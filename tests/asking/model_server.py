@@ -9,11 +9,12 @@ import base64
 import contextlib
 import hashlib
 import json
+import socket
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
@@ -30,6 +31,20 @@ LANGUAGES = {"source_lang_code", "target_lang_code"}  # of a text part, where th
 LONG = 2**16  # bytes of a body that is kept by its digest
 GREETING = "Olá"  # what the client asks to see whether anybody is answered; counted apart
 ANSWER = object()  # to a fault's question what to say: the right answer
+
+
+@contextlib.contextmanager
+def silent_address() -> Iterator[str]:
+    """Give an address where whoever connects hears nothing: its queue is full."""
+    with contextlib.ExitStack() as sockets:
+        listening = sockets.enter_context(socket.socket())
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        for _ in range(4):
+            waiting = sockets.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listening.getsockname())
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
 
 
 class Fault(NamedTuple):

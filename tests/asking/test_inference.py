@@ -25,7 +25,7 @@ from amalia_vl_hf.asking.inference import Endpoint, EndpointError, ModelAnswer, 
 from amalia_vl_hf.asking.journal import read_journal
 from amalia_vl_hf.asking.roles import ImagePolicy
 
-from .model_server import GREETING, Fault, ModelServer, completion, error, pictures_of
+from .model_server import GREETING, Fault, ModelServer, completion, error, pictures_of, silent_address
 
 TURNED_AWAY = Fault(429, error("later"), {"Retry-After": "0"})
 YEAR = "turned away for a year"  # waited for a minute, where a test does not shorten it
@@ -410,6 +410,17 @@ def test_an_address_where_nobody_listens_is_given_up_within_ten_seconds(tmp_path
     with pytest.raises(EndpointError, match=r"is not there: ConnectError.*is the server running"):
         answer_all(questions(3), Endpoint(gone.url, "amalia"), tmp_path, "a")
     assert endpoint_module.AT_FIRST + 2 <= 10
+
+
+def test_an_address_that_says_nothing_at_all_is_given_up_after_one_try(tmp_path, monkeypatch):
+    """As a machine that is switched off, or behind a wall: 10 seconds, not the system's two minutes."""
+    assert endpoint_module.AT_FIRST < endpoint_module.CONNECT < 10
+    monkeypatch.setattr(endpoint_module, "CONNECT", 0.4)
+    monkeypatch.setattr(endpoint_module, "AT_FIRST", 0.3)
+    begun = time.monotonic()
+    with silent_address() as url, pytest.raises(EndpointError, match=r"is not there: ConnectTimeout: within 0.4 s"):
+        answer_all(questions(1), Endpoint(url, "amalia"), tmp_path, "a")
+    assert time.monotonic() - begun < 5
 
 
 @pytest.mark.usefixtures("_impatient")

@@ -11,6 +11,7 @@ from amalia_vl_hf.processing.image_loading_amalia_vl import load_image
 from amalia_vl_hf.serving import client
 from amalia_vl_hf.serving.client import data_url, stream_answer, user_turn
 from amalia_vl_hf.serving.presets import PRESETS
+from tests.asking.model_server import silent_address
 from tests.serving.test_server import CHATS, expected, picture
 
 
@@ -69,6 +70,13 @@ def test_an_answer_comes_in_pieces_and_is_that_of_generate(parts, server):
     pieces = list(stream_answer(server, chat, max_tokens=12, temperature=0))
     assert len(pieces) > 1
     assert ("".join(piece.text for piece in pieces), pieces[-1].prompt_tokens) == expected(parts, CHATS[0])
+
+
+def test_an_address_that_says_nothing_at_all_is_given_up_within_ten_seconds(monkeypatch):
+    assert 3 * client.CONNECT + 2 < 10  # three tries, and the pauses between them
+    monkeypatch.setattr(client, "CONNECT", 0.1)
+    with silent_address() as url, pytest.raises(OSError, match=rf"nobody answers at {url}.*is the server running"):
+        next(stream_answer(url, CHATS[0]))
 
 
 def test_a_refusal_and_a_dead_server_are_one_line(server):

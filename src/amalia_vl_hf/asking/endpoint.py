@@ -28,7 +28,7 @@ __all__ = ["CallMeter", "Client", "Endpoint", "EndpointError", "Reply"]
 TRIES = 6  # that a request is given for failures that may be its own
 PAUSES = (0.5, 30.0)  # s, before the second try and at most; doubled each time
 LONGEST_WAIT = 60.0  # s, however long a server asks to wait
-CONNECT, TIMEOUT = 10.0, 300.0  # s, for a connection and for a whole answer
+CONNECT, TIMEOUT = 9.0, 300.0  # s, for a connection and for a whole answer
 PATIENCE = 120.0  # s a server may be away, or answer nobody, before the run ends
 AT_FIRST = 8.0  # s in which nobody listens at an address that has never answered: it is wrong, or nothing runs there
 LARGEST = 2**24  # bytes of an answer
@@ -61,12 +61,14 @@ class _FailedTryError(Exception):
         reason: What went wrong.
         busy: The server was not there for it, so it says nothing about the request.
         wait: Seconds after which the server wants to be asked again.
-        absent: Nobody listened at the address.
+        absent: Since when nobody listens at the address: when the try began.
     """
 
-    def __init__(self, reason: str, busy: bool = False, wait: float | None = None, absent: bool = False) -> None:
+    def __init__(
+        self, reason: str, busy: bool = False, wait: float | None = None, absent: float | None = None
+    ) -> None:
         super().__init__(reason)
-        self.busy = busy or absent
+        self.busy = busy or absent is not None
         self.wait = wait
         self.absent = absent
 
@@ -144,8 +146,9 @@ class Client:
         except TimeoutError:
             raise _FailedTryError(f"no whole answer within {self.timeout:g} s") from None
         except httpx.RequestError as error:
-            absent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
-            raise _FailedTryError(self._clean(f"{type(error).__name__}: {error}"), absent=absent) from error
+            absent = begun if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout) else None
+            said = f"within {CONNECT:g} s" if isinstance(error, httpx.ConnectTimeout) else error
+            raise _FailedTryError(self._clean(f"{type(error).__name__}: {said}"), absent=absent) from error
         del content  # a picture, perhaps
         if status == 200:
             reply = self._read(body, name, time.monotonic() - begun)
@@ -191,7 +194,7 @@ class Client:
     async def _pause(self, failure: _FailedTryError, tries: int) -> None:
         """Wait before the next try, or end the run where the server has been away for too long."""
         if failure.busy:
-            self.away_since = min(self.away_since, time.monotonic())
+            self.away_since = min(self.away_since, time.monotonic() if failure.absent is None else failure.absent)
             if self._never_there(failure) and time.monotonic() - self.away_since > AT_FIRST:
                 await self._end(f"is not there: {failure}; is the server running, and is that its address?")
             if time.monotonic() - self.away_since > PATIENCE:
@@ -203,7 +206,7 @@ class Client:
         await asyncio.sleep(pause if failure.wait is None else min(failure.wait, LONGEST_WAIT))
 
     def _never_there(self, failure: _FailedTryError) -> bool:
-        return failure.absent and self.answered_at == -math.inf
+        return failure.absent is not None and self.answered_at == -math.inf
 
     async def _prove(self, payload: Mapping[str, Any], since: float, name: str) -> None:
         """Find out whether the server still answers anybody, or end the run: it is not the request's fault then.

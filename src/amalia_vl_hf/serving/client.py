@@ -22,6 +22,7 @@ from .presets import worded
 JPEG_LIMIT = 8 * 2**20  # bytes of a JPEG that is sent as it is
 QUALITIES = (95, 90, 80, 70)  # tried in turn where it is larger
 TIMEOUT = 600.0  # seconds; a long answer on a CPU takes minutes
+CONNECT = 2.5  # seconds for a connection, which is tried three times: an address where nobody is says nothing at all
 SENT_AS_THEY_ARE = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 
 Chat = list[dict[str, Any]]
@@ -102,7 +103,8 @@ def connect(endpoint: str) -> openai.OpenAI:
     """Make the client of a server; a closed connection is tried again, as servers close it after an error."""
     address = endpoint.rstrip("/")
     base = address if address.endswith("/v1") else f"{address}/v1"
-    return openai.OpenAI(base_url=base, api_key=os.environ.get("OPENAI_API_KEY", "none"), timeout=TIMEOUT)
+    timeout = openai.Timeout(TIMEOUT, connect=CONNECT)
+    return openai.OpenAI(base_url=base, api_key=os.environ.get("OPENAI_API_KEY", "none"), timeout=timeout)
 
 
 def only_model(client: openai.OpenAI) -> str:
