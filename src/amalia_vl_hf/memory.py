@@ -1,11 +1,23 @@
-"""What a model's layers keep in memory, counted from its config: for answering, and for training.
+"""Where a model runs, and what its layers keep in memory there, counted from its config: for answering and training.
 
 A number is one element of a tensor; `h` is a layer's width, `i` its MLP's, `k` that of its keys.
 """
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
 
 BFLOAT16 = 2  # bytes of a number
+
+
+def best_device() -> torch.device:
+    """Give the accelerator that torch finds here (CUDA, MPS, XPU, ...), the CPU where there is none."""
+    import torch
+
+    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
 
 
 def head_size(text: Any) -> int:

@@ -2,11 +2,13 @@
 
 import json
 import os
+import warnings
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from amalia_vl_hf.training.building import _device_options
 from amalia_vl_hf.training.recipe import RecipeError
 from amalia_vl_hf.training.run import build_trainer, train
 from amalia_vl_hf.training.trainers import StoppedError
@@ -109,6 +111,24 @@ def test_a_recipes_precision_is_not_the_next_trainers(earlier, recipe_for, tmp_p
     trainer = build_trainer(recipe_for("2_instruct", "precision=bf16", "workers=0"), tmp_path / "checkpoints")
     assert trainer.accelerator.mixed_precision == "bf16"
     assert os.environ.get(name) == earlier
+
+
+@pytest.mark.parametrize("stage", ["2_instruct", "3_prefer"])
+def test_nobody_is_warned_of_a_name_that_transformers_gave_up(stage, recipe_for):
+    """PEFT and TRL ask and switch gradient checkpointing by its old name; so did we."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FutureWarning)
+        train(
+            recipe_for(stage, *STEADY, "gradient_checkpointing=true", "lora={rank: 2, alpha: 4}", "learning_rates={}")
+        )
+
+
+@pytest.mark.parametrize(("device", "pins"), [("mps", False), ("cuda", True)])
+def test_an_accelerator_is_trained_on(device, pins, recipe_for, monkeypatch):
+    """Of Apple's, whose memory is the host's, nothing is pinned. Neither is here."""
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available=False: torch.device(device))
+    options = _device_options(recipe_for("2_instruct", "precision=bf16"))
+    assert options == {"bf16": True, "dataloader_pin_memory": pins}
 
 
 def test_what_replaces_a_bad_sample_of_a_packed_row_is_no_longer_than_it(recipe_for, tmp_path):

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from ..memory import best_device
 from .parsing import LETTERS
 from .questions import BenchmarkQuestion
 from .results import weights_digest
@@ -86,16 +87,14 @@ class LocalModel:
         name: Directory or Hub id: of the package's own kinds, or any that transformers loads for images and text.
         batch: Questions at once; answers do not depend on it.
         revision: Of the Hub id.
-        device: Where it runs; a GPU, if there is one, by default.
+        device: Where it runs; an accelerator, if there is one, by default.
     """
 
     def __init__(self, name: str, batch: int = 8, revision: str | None = None, device: str | None = None) -> None:
-        import torch
-
         self.name = name
         self.batch = batch
         self.revision = revision
-        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = device or best_device()
         self.model, self.processor = _load(name, revision)
         self.model = self.model.eval().to(self.device)
 

@@ -57,7 +57,7 @@ class AmaliaVLGenerationMixin(GenerationMixin):
         return model_kwargs
 
     def _refuse_to_generate_without_cache(self) -> None:
-        if self.training and any(getattr(module, "gradient_checkpointing", False) for module in self.modules()):
+        if self.training and self.is_gradient_checkpointing:
             raise ValueError(
                 "generate in training mode with gradient checkpointing, which turns the cache off inside: every token "
                 "after the first would be another one; call model.eval() before"

@@ -40,6 +40,25 @@ class AmaliaVLPreTrainedModel(PreTrainedModel):
     _supports_attention_backend = True
     _can_compile_fullgraph = True
 
+    # PEFT and TRL ask and switch by these three names, of which transformers warns since it has others for them.
+    @property
+    def is_gradient_checkpointing(self) -> bool:
+        """Whether activations are computed again in the backward pass."""
+        return any(getattr(module, "gradient_checkpointing", False) for module in self.modules())
+
+    def gradient_checkpointing_enable(
+        self, gradient_checkpointing_kwargs: dict[str, Any] | None = None, **kwargs: Any
+    ) -> None:
+        """Computes activations again in the backward pass instead of keeping them; arguments as in transformers."""
+        base: Any = super()
+        enable = getattr(base, "_activation_checkpointing_enable", base.gradient_checkpointing_enable)
+        enable(gradient_checkpointing_kwargs, **kwargs)
+
+    def gradient_checkpointing_disable(self) -> None:
+        """Keeps activations for the backward pass."""
+        base: Any = super()
+        getattr(base, "_activation_checkpointing_disable", base.gradient_checkpointing_disable)()
+
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)

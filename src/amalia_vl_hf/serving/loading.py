@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from transformers.utils import logging
 
+from ..memory import best_device
 from ..modeling.configuration_amalia_vl import AmaliaVLConfig
 from ..modeling.modeling_amalia_vl import AmaliaVLForConditionalGeneration
 from ..processing.processing_amalia_vl import AmaliaVLProcessor
@@ -20,8 +20,7 @@ def load_model(name: str) -> tuple[Any, Any]:
         OSError: It is not there.
     """
     logging.disable_progress_bar()  # of weights, which are there in seconds; answers go to the same terminal
-    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
     AmaliaVLConfig.from_pretrained(name, trust_remote_code=False)  # a config made to hurt is refused before all else
     processor = AmaliaVLProcessor.from_pretrained(name, trust_remote_code=False)
     model = AmaliaVLForConditionalGeneration.from_pretrained(name, dtype="auto", trust_remote_code=False)
-    return model.to(device).eval(), processor
+    return model.to(best_device()).eval(), processor

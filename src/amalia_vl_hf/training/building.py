@@ -7,7 +7,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from datasets import Dataset
 from transformers import PreTrainedModel
 from trl import DPOConfig, SFTConfig
 
+from ..memory import best_device
 from ..modeling.raw_pixels_amalia_vl import take_normalisation
 from ..processing.processing_amalia_vl import AmaliaVLProcessor
 from ..samples.loading import load_samples
@@ -254,17 +255,25 @@ def _training_options(recipe: Recipe, checkpoints: Path, samples: int) -> dict[s
         "remove_unused_columns": False,  # the collator reads the dataset's own columns
         "accelerator_config": {"dispatch_batches": False},  # tiles and texts of a batch differ in their first size
         "ddp_find_unused_parameters": False,  # text-only batches touch every module as well
-        "gradient_checkpointing": recipe.gradient_checkpointing,
+        _checkpointing_option(): recipe.gradient_checkpointing,
         "report_to": list(recipe.report_to) or "none",
     }
 
 
+def _checkpointing_option() -> str:
+    """Name what asks for gradient checkpointing: newer transformers warn of the older name."""
+    known = {field.name for field in fields(SFTConfig)}
+    return next(name for name in ("activation_checkpointing", "gradient_checkpointing") if name in known)
+
+
 def _device_options(recipe: Recipe) -> dict[str, Any]:
     """Say what trains: an accelerator when there is one, else the CPU, where gloo joins the ranks."""
-    options = {"bf16": recipe.precision == "bf16", "dataloader_pin_memory": torch.accelerator.is_available()}
+    device = best_device().type
+    pins = device not in ("cpu", "mps")  # the latter shares the host's memory, and warns of pinning
+    options = {"bf16": recipe.precision == "bf16", "dataloader_pin_memory": pins}
     if uses_deepspeed():
         os.environ["ACCELERATE_GRADIENT_ACCUMULATION_STEPS"] = "auto"  # the trainer's; the launcher says 1
-    if torch.accelerator.is_available():
+    if device != "cpu":
         return options
     if uses_deepspeed():
         # Else it compiles collectives for CPUs, which takes minutes, and gloo has them.

@@ -84,7 +84,8 @@ class Meter:
             losses: `(samples,)`, sums.
             weights: `(samples,)`, of what they are sums: tokens, or ones.
         """
-        rows = torch.stack((losses.double(), weights.double()), dim=1)  # (samples, 2)
+        widest = torch.float32 if losses.device.type == "mps" else torch.float64  # which Apple's GPUs have not
+        rows = torch.stack((losses.to(widest), weights.to(widest)), dim=1)  # (samples, 2)
         zeros = rows.new_zeros(len(self.groups), 2)
         self._losses = self._losses + zeros.index_add(0, groups, rows)
 

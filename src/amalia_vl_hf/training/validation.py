@@ -146,7 +146,7 @@ class ValidationTask(TrainerCallback):
             scores = model(**inputs).logits[:, :-1].float().log_softmax(dim=-1)
         scored = labels != -100
         losses = -scores.gather(-1, labels.clamp(min=0)[..., None]).squeeze(-1)
-        return torch.stack((losses[scored].sum(), scored.sum())).double().cpu()
+        return torch.stack((losses[scored].sum(), scored.sum())).cpu().double()
 
 
 @contextmanager

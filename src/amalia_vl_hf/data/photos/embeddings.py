@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...memory import best_device
 from ...processing.image_loading_amalia_vl import load_image
 from .concepts import concept_vectors, normalised, read_concepts
 
@@ -32,10 +33,9 @@ class DualEncoder:
     """
 
     def __init__(self, name: str) -> None:
-        import torch
         from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
-        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = best_device()
         self.model = AutoModel.from_pretrained(name, trust_remote_code=False).eval().to(self.device)
         if not hasattr(self.model, "get_image_features") or not hasattr(self.model, "get_text_features"):
             raise ValueError(f"{name} is a {self.model.config.model_type}, no dual encoder of images and texts")

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
+from ...memory import best_device
+
 BATCH = 8  # answers at once
 
 
@@ -21,11 +23,10 @@ class RewardModel:
     """
 
     def __init__(self, name: str, remote_code: bool = False) -> None:
-        import torch
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
         self.name = name
-        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = best_device()
         loaded = AutoModelForSequenceClassification.from_pretrained(name, trust_remote_code=remote_code)
         self.model = loaded.eval().to(self.device)
         self.tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=remote_code, padding_side="right")
