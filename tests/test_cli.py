@@ -71,7 +71,11 @@ def test_version_is_the_packages(capsys):
     [
         ([], "the following arguments are required: COMMAND; see `amalia-vl --help`"),
         (["data"], "the following arguments are required: STEP; see `amalia-vl data --help`"),
-        (["inspect", "a.png", "--max-tiles", "x"], "argument --max-tiles: invalid int value: 'x'"),
+        (["inspect", "a.png", "--max-tiles", "x"], "argument --max-tiles: 'x' is not a whole number from 0 on"),
+        (["data", "build", "pt-ocr", "--out", "o", "--count", "0"], "--count: '0' is not a whole number from 1 on"),
+        (["ask", "a.png", "Olá?", "--max-new-tokens", "0"], "--max-new-tokens: '0' is not a whole number from 1 on"),
+        (["eval", "run", "pope_pt", "--model", "M", "--out", "o", "--limit", "0"], "--limit: '0' is not a whole"),
+        (["serve", "M", "--port", "70000"], "--port: '70000' is not a whole number from 0 to 65535"),
         (["taste"], "invalid choice: 'taste'"),
     ],
 )

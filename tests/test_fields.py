@@ -132,7 +132,10 @@ def test_a_file_of_ones_own_goes_before_a_recipe_of_that_name(tmp_path, monkeypa
     assert recipe_file("tiny/1_align") == RECIPES / "tiny" / "1_align.yaml", "a folder is no file"
     (tmp_path / "tiny" / "1_align.yaml").write_text("a: 1", encoding="utf-8")
     assert read_yaml("tiny/1_align.yaml") == {"a": 1}
-    with pytest.raises(FileNotFoundError, match="'tiny/1_allign'; did you mean tiny/1_align"):
+    with pytest.raises(FileNotFoundError, match="no tiny/1_allign; did you mean tiny/1_align"):
         recipe_file("tiny/1_allign")
-    with pytest.raises(FileNotFoundError, match=r"'x\.yaml'; recipes of the package: accelerate/ddp, .*trl/sft"):
-        recipe_file("x.yaml")
+    with pytest.raises(FileNotFoundError, match=r"no trl/outra_coisa.*; the package has trl/dpo, trl/sft"):
+        recipe_file("trl/outra_coisa")
+    (tmp_path / "faturas.yaml").touch()
+    with pytest.raises(FileNotFoundError, match=r"no fatura.yaml \(did you mean faturas.yaml\?\), here or in the"):
+        recipe_file("fatura.yaml")

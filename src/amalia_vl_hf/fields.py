@@ -8,6 +8,7 @@ import reprlib
 import types
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -18,6 +19,7 @@ INLINE = {"inline": True}  # metadata of a field whose dataclass has its keys be
 _MOST_FAULTS = 20  # listed in one error
 _MOST_YAML = 2**16  # characters; the parser reads some 30,000 values a second
 _MOST_KEYS = 1000  # of a mapping
+_MOST_FILES = 10_000  # of a folder that a mistyped name is looked for in
 
 
 class RecipeError(ValueError):
@@ -40,8 +42,23 @@ def recipe_file(name: str | Path) -> Path:
         return path
     recipes = [file.relative_to(RECIPES).with_suffix("").as_posix() for file in sorted(RECIPES.glob("*/*.yaml"))]
     close = difflib.get_close_matches(str(name), recipes, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"recipes of the package: {', '.join(recipes)}"
-    raise FileNotFoundError(f"No such file or directory: {str(name)!r}; {hint}")
+    known = [recipe for recipe in recipes if (RECIPES / recipe).parent == inside.parent]
+    if close:
+        raise FileNotFoundError(f"there is no {name}; did you mean {close[0]}?")
+    raise FileNotFoundError(
+        f"{missing(name)}; the package has {', '.join(known)}" if known else f"{missing(name)}, here or in the package"
+    )
+
+
+def missing(path: str | Path) -> str:
+    """Say that a file is not there, and which of its folder may be meant."""
+    path = Path(path)
+    try:
+        beside = [entry.name for entry in islice(path.parent.iterdir(), _MOST_FILES)]
+    except OSError:
+        return f"there is no {path}, nor a folder {path.parent}"
+    close = difflib.get_close_matches(path.name, beside, n=1)
+    return f"there is no {path}" + (f" (did you mean {path.parent / close[0]}?)" if close else "")
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:

@@ -2,9 +2,11 @@ import json
 import shutil
 
 import pytest
+import torch
 from huggingface_hub import constants
 
 from amalia_vl_hf import cli
+from amalia_vl_hf.serving import loading
 from tests.processing.clips import write_clip
 
 
@@ -22,6 +24,15 @@ def test_ask_answers_about_images(model, images, picture, request, capsys):
 def test_ask_names_missing_images(amalia, picture, refusal):
     said = refusal("ask", picture, "gone.png", "Que cor?", "--model", amalia)
     assert said == "amalia-vl: no such image: gone.png\n"
+
+
+def test_a_folder_is_called_one(picture, tmp_path, refusal):
+    said = f"amalia-vl: {tmp_path} is a folder, no image"
+    assert refusal("inspect", picture, str(tmp_path)) == f"{said}\n"
+    assert (
+        refusal("ask", str(tmp_path), "Que cor?")
+        == f"{said}; with --out answers.jsonl each image in it is asked about\n"
+    )
 
 
 def test_ask_names_a_file_that_is_no_image(amalia, tmp_path, refusal):
@@ -53,7 +64,7 @@ def test_ask_without_a_model_says_how_to_get_one(picture, tmp_path, refusal, mon
     assert "run `amalia-vl demo` first, or name a model" in refusal("ask", picture, "Que cor?")
 
 
-def test_ask_answers_about_each_image_of_a_folder_and_goes_on(amalia, picture, tmp_path, capsys):
+def test_ask_answers_about_each_image_of_a_folder_and_goes_on(amalia, picture, tmp_path, capsys, monkeypatch):
     folder, out = tmp_path / "scans", tmp_path / "answers.jsonl"
     folder.mkdir()
     for name in ("b.png", "a.png"):
@@ -71,6 +82,14 @@ def test_ask_answers_about_each_image_of_a_folder_and_goes_on(amalia, picture, t
     (folder / "c.png").unlink()
     assert cli.main(words) == 0
     assert out.read_bytes() == whole
+    monkeypatch.setattr(loading, "load_model", lambda name: pytest.fail("nothing is left to ask"))
+    assert cli.main(words) == 0
+
+
+def test_a_model_answers_on_the_best_device(amalia, monkeypatch):
+    monkeypatch.setattr(loading, "best_device", lambda: torch.device("meta"))  # stands for one that is not here
+    model, _ = loading.load_model(amalia)
+    assert {parameter.device.type for parameter in model.parameters()} == {"meta"}
 
 
 def test_ask_names_a_directory_that_is_mistyped(picture, refusal):

@@ -93,7 +93,7 @@ def test_a_number_of_workers_that_is_none_is_refused(step, count, tmp_path, caps
     more = [] if step == "check" else ["--out", str(tmp_path / "out")]
     with pytest.raises(SystemExit):
         cli.main(["data", step, "x", *more, f"--workers={count}"])
-    assert f"argument --workers: '{count}' is no number of processes" in capsys.readouterr().err
+    assert f"argument --workers: '{count}' is not a whole number from 0 on" in capsys.readouterr().err
 
 
 def test_check_refuses_a_length_without_a_ruler(data, capsys):

@@ -262,5 +262,9 @@ def test_a_fault_of_yaml_keeps_its_line_and_column(tmp_path, capsys):
         assert said.count("\n") == 1
 
 
-def test_first_lines():
+def test_first_lines(tmp_path):
     assert first_line(ValueError("\n\n  a b \n c")) == "a b"
+    (tmp_path / "rows.jsonl").touch()
+    with pytest.raises(FileNotFoundError) as raised:
+        (tmp_path / "rowz.jsonl").read_text()
+    assert first_line(raised.value) == f"there is no {tmp_path}/rowz.jsonl (did you mean {tmp_path}/rows.jsonl?)"

@@ -47,7 +47,7 @@ def test_train_names_a_model_that_is_not_there(picture, tmp_path, refusal):
     ("arguments", "message"),
     [
         ([RECIPE, "bach_size=1"], "unknown key 'bach_size' (did you mean 'batch_size'?)"),
-        (["gone.yaml"], "No such file or directory: 'gone.yaml'"),
+        (["gone.yaml"], "there is no gone.yaml, here or in the package"),
         ([RECIPE, "model=.", "data=gone.jsonl"], "gone.jsonl"),
     ],
 )

@@ -286,7 +286,6 @@ def test_the_command_line(tmp_path, task, tiny_directory, capsys):
         (["eval", "run", "pop_pt", "--model", "M", "--out", out], "did you mean 'pope_pt'"),
         (["eval", "run", "--model", "M", "--out", out], "nothing to evaluate"),
         (["eval", "run", "mmbench_fr", "--model", "M", "--out", out], "nobody could look up"),
-        (["eval", "run", "--task", task, "--model", "M", "--out", out, "--limit", "0"], "at least one row"),
         (["eval", "score", str(tmp_path / "nowhere")], "no finished run"),
     ):
         assert cli.main(arguments) == 2

@@ -158,3 +158,16 @@ def test_liger_that_is_not_installed_is_named(recipe_for, tmp_path):
         pytest.skip("it is installed")
     with pytest.raises(RecipeError, match="liger: true needs the package liger-kernel: pip install liger-kernel"):
         build_trainer(recipe_for("2_instruct", "liger=true"), tmp_path / "checkpoints")
+
+
+def test_the_validation_task_is_looked_at(describe, tmp_path):
+    task = tmp_path / "faturas.yaml"
+    with pytest.raises(FileNotFoundError, match=r"there is no .*faturas\.yaml"):
+        describe("tiny/2_instruct", f"validation={task}")
+    task.write_text("name: faturas\ndata: rows.jsonl\nmetric: anls\n", encoding="utf-8")
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"question": "a", "answer": "b"}) + "\n", encoding="utf-8")
+    assert "\nvalidation faturas: 1 questions before each checkpoint\n" in describe(
+        "tiny/2_instruct", f"validation={task}"
+    )
+    with pytest.raises(RecipeError, match="runs in one process, not in 2"):
+        describe("tiny/2_instruct", f"validation={task}", "processes=2")

@@ -70,6 +70,27 @@ def add_command(
     return parser
 
 
+def at_least(least: int, most: int | None = None) -> Callable[[str], int]:
+    """Make what reads a whole number for argparse, and refuses others before anything is loaded.
+
+    Args:
+        least: Smallest number.
+        most: Largest one.
+    """
+    wanted = f"a whole number from {least}" + (" on" if most is None else f" to {most}")
+
+    def read(word: str) -> int:
+        try:
+            number = int(word)
+        except ValueError:
+            number = least - 1
+        if number < least or (most is not None and number > most):
+            raise argparse.ArgumentTypeError(f"{word!r} is not {wanted}")
+        return number
+
+    return read
+
+
 def add_overrides(parser: argparse.ArgumentParser, words: str) -> None:
     """Let a command take `key=value` words, which `Parser` finds wherever they stand.
 

@@ -6,10 +6,11 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .arguments import add_command, require_model
+from .arguments import add_command, at_least, require_model
 from .failures import UsageError, first_line
 
 if TYPE_CHECKING:
@@ -42,7 +43,9 @@ def add(commands: Commands) -> None:
         metavar="NAME",
         help="ask in the evaluation's words: frase, palavra, curta, letra or caixa (the question as it is)",
     )
-    parser.add_argument("--max-new-tokens", type=int, default=256, metavar="N", help="longest answer, in tokens (256)")
+    parser.add_argument(
+        "--max-new-tokens", type=at_least(1), default=256, metavar="N", help="longest answer, in tokens (256)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -51,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     question = worded(arguments.question, arguments.preset)
     images = _list_images(arguments.images) if arguments.out else arguments.images
-    require_files(images)
+    require_files(images, "; with --out answers.jsonl each image in it is asked about")
     if is_clip(images[-1]) and arguments.boxes:
         raise UsageError("--boxes draws on a picture, and the last file is a video")
     if arguments.endpoint and (clips := [image for image in images if is_clip(image)]):
@@ -121,12 +124,18 @@ def is_clip(path: str) -> bool:
     return Path(path).suffix.lower() in CLIPS
 
 
-def require_files(paths: Sequence[str]) -> None:
+def require_files(paths: Sequence[str], of_folder: str = "") -> None:
     """Look for images and videos before anything slow is loaded.
 
+    Args:
+        paths: Of the files.
+        of_folder: What may be done with a folder of them, for the error.
+
     Raises:
-        UsageError: Some of them are not there.
+        UsageError: Some of them are not there, or are folders.
     """
+    if folders := [path for path in paths if Path(path).is_dir()]:
+        raise UsageError(f"{folders[0]} is a folder, no image{of_folder}")
     missing = [path for path in paths if not Path(path).is_file()]
     if missing:
         kind = "video" if is_clip(missing[0]) else "image"
@@ -134,12 +143,13 @@ def require_files(paths: Sequence[str]) -> None:
 
 
 def _local(arguments: argparse.Namespace, question: str) -> Answers:
-    """Load the model once, and give what answers about images."""
+    """Give what answers about images; the model is loaded once, by the first that needs an answer."""
     from ..serving.loading import load_model
 
-    model, processor = load_model(arguments.model or DEMO_MODEL)
+    load = cache(load_model)
 
     def answer(images: Sequence[str]) -> Iterator[str]:
+        model, processor = load(arguments.model or DEMO_MODEL)
         kinds = ["video" if is_clip(image) else "image" for image in images]
         pairs = zip(kinds, images, strict=True)
         content: list[dict[str, Any]] = [{"type": kind, kind: Path(image)} for kind, image in pairs]

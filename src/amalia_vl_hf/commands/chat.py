@@ -6,7 +6,7 @@ import argparse
 import threading
 from typing import TYPE_CHECKING
 
-from .arguments import add_command, require_model
+from .arguments import add_command, at_least, require_model
 from .failures import UsageError
 from .serve import listen
 
@@ -27,7 +27,9 @@ def add(commands: Commands) -> None:
     source.add_argument("--endpoint", metavar="URL", help="address of a server that has it already")
     parser.add_argument("--name", help="what the endpoint calls the model (the only one that it has)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on: this machine alone (%(default)s)")
-    parser.add_argument("--port", type=int, default=7860, metavar="N", help="port of the page (%(default)s)")
+    parser.add_argument(
+        "--port", type=at_least(0, 65535), default=7860, metavar="N", help="port of the page (%(default)s)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:

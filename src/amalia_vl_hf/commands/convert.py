@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from .arguments import add_command
+from .arguments import add_command, at_least
 from .failures import UsageError
 
 if TYPE_CHECKING:
@@ -61,10 +61,12 @@ def _add_compose(conversions: Commands) -> None:
     parser = add_command(conversions, "compose", purpose, COMPOSE, _compose)
     parser.add_argument("--vision", required=True, metavar="SIGLIP", help="directory or Hub id of a SigLIP checkpoint")
     parser.add_argument("--text", required=True, metavar="LLM", help="directory or Hub id of a causal language model")
-    parser.add_argument("--max-tiles", type=int, default=12, metavar="N", help="most tiles an image is cut into (12)")
+    parser.add_argument(
+        "--max-tiles", type=at_least(0), default=12, metavar="N", help="most tiles an image is cut into (12)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the connector's and the newline's first weights (0)")
     parser.add_argument(
-        "--drop-vision-layers", type=int, default=0, metavar="N", help="take features at layer -(N + 1) (0)"
+        "--drop-vision-layers", type=at_least(0), default=0, metavar="N", help="take features at layer -(N + 1) (0)"
     )
     parser.add_argument("--videos", action="store_true", help="add <video>, too: the model is to take videos")
     _add_writing(parser)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..data.dataset import FAMILIES, WRITTEN
-from .arguments import GOES_ON, add_command, add_overrides, require_model
+from .arguments import GOES_ON, add_command, add_overrides, at_least, require_model
 from .failures import UsageError
 
 if TYPE_CHECKING:
@@ -59,10 +59,12 @@ def _add_fetch(steps: Commands) -> None:
     parser = add_command(steps, "fetch", purpose, FETCH, _fetch, GOES_ON)
     parser.add_argument("source", metavar="SOURCE", help="parquet or JSON file, or a folder: PD12M, Multi-PixMo")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for images, samples.jsonl, failures.jsonl")
-    parser.add_argument("--samples", type=int, metavar="N", help="rows to draw (all)")
+    parser.add_argument("--samples", type=at_least(1), metavar="N", help="rows to draw (all)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the draw (%(default)s)")
     parser.add_argument("--language", metavar="CODE", help="of the texts, where the rows do not say it: pt, fr...")
-    parser.add_argument("--threads", type=int, default=16, metavar="N", help="images fetched at once (%(default)s)")
+    parser.add_argument(
+        "--threads", type=at_least(1), default=16, metavar="N", help="images fetched at once (%(default)s)"
+    )
     parser.add_argument("--max-megabytes", type=float, default=50, metavar="X", help="largest image (%(default)s)")
     parser.add_argument("--seconds", type=float, default=60, metavar="X", help="longest time an image (%(default)s)")
     parser.add_argument(
@@ -76,7 +78,9 @@ def _add_fetch(steps: Commands) -> None:
 
 def _add_measuring(parser: argparse.ArgumentParser, purpose: str) -> None:
     parser.add_argument("--model", help=f"directory or Hub id of a model whose processor {purpose}")
-    parser.add_argument("--max-tiles", type=int, default=12, metavar="N", help="most tiles an image (%(default)s)")
+    parser.add_argument(
+        "--max-tiles", type=at_least(0), default=12, metavar="N", help="most tiles an image (%(default)s)"
+    )
 
 
 def _add_check(steps: Commands) -> None:
@@ -88,7 +92,7 @@ def _add_check(steps: Commands) -> None:
         "--images", metavar="DIR", help="folder of the images that rows name; that of PATH if left out"
     )
     _add_measuring(parser, "measures lengths")
-    parser.add_argument("--max-length", type=int, metavar="N", help="most tokens a sample; needs --model")
+    parser.add_argument("--max-length", type=at_least(1), metavar="N", help="most tokens a sample; needs --model")
     parser.add_argument("--write", metavar="MANIFEST", help="write a manifest of the samples that stay")
     _add_workers(parser, "check")
 
@@ -105,14 +109,7 @@ def _add_mix(steps: Commands) -> None:
 
 def _add_workers(parser: argparse.ArgumentParser, work: str) -> None:
     words = f"processes that {work}; what comes out is the same (%(default)s: this one alone)"
-    parser.add_argument("--workers", type=_natural, default=0, metavar="N", help=words)
-
-
-def _natural(word: str) -> int:
-    """Read a number that is not negative."""
-    if not word.isdecimal():
-        raise argparse.ArgumentTypeError(f"{word!r} is no number of processes")
-    return int(word)
+    parser.add_argument("--workers", type=at_least(0), default=0, metavar="N", help=words)
 
 
 def _add_filter(steps: Commands) -> None:
@@ -143,12 +140,16 @@ def _add_build(steps: Commands) -> None:
     add_overrides(parser, "in the place of the recipe's: settings.levels=2")
     parser.add_argument("--recipe", metavar="FILE", help="YAML with its roles, who is asked what, and its numbers")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for parquet files, card and plan")
-    parser.add_argument("--count", type=int, metavar="N", help="samples to draw; may grow when a build goes on")
+    parser.add_argument(
+        "--count", type=at_least(1), metavar="N", help="samples to draw; may grow when a build goes on"
+    )
     parser.add_argument("--seed", type=int, metavar="N", help="of all that is drawn (0)")
     parser.add_argument("--until", metavar="STAGE", help="the last stage that is run")
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="files made at once (%(default)s)")
-    parser.add_argument("--preview", type=int, default=0, metavar="K", help="samples on an HTML sheet (%(default)s)")
-    parser.add_argument("--shard-size", type=int, metavar="N", help="samples a file (500)")
+    parser.add_argument("--workers", type=at_least(1), default=1, metavar="N", help="files made at once (%(default)s)")
+    parser.add_argument(
+        "--preview", type=at_least(0), default=0, metavar="K", help="samples on an HTML sheet (%(default)s)"
+    )
+    parser.add_argument("--shard-size", type=at_least(1), metavar="N", help="samples a file (500)")
     parser.add_argument("--fonts", metavar="DIR", help="fonts to draw with, beside the package's own")
     parser.add_argument(
         "--texts", metavar="FILE", help="texts to draw: .txt, one a line, or .parquet with text, image"
@@ -170,8 +171,8 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     model.add_argument("--endpoint", metavar="URL", help="OpenAI-compatible server; OPENAI_API_KEY is sent if set")
     model.add_argument("--model", metavar="M", help="its name there")
     model.add_argument("--temperature", type=float, default=0.7, metavar="X", help="of its answers (%(default)s)")
-    model.add_argument("--max-tokens", type=int, default=2048, metavar="N", help="of an answer (%(default)s)")
-    model.add_argument("--parallel", type=int, default=16, metavar="N", help="requests a worker (%(default)s)")
+    model.add_argument("--max-tokens", type=at_least(1), default=2048, metavar="N", help="of an answer (%(default)s)")
+    model.add_argument("--parallel", type=at_least(1), default=16, metavar="N", help="requests a worker (%(default)s)")
     model.add_argument(
         "--dry-run", action="store_true", help="show what would be asked, how often and for how much; ask nothing"
     )
@@ -188,7 +189,7 @@ def _add_translate(steps: Commands) -> None:
     )
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for parquet files, card and plan")
     parser.add_argument("--until", metavar="STAGE", help="the last stage that is run")
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="files made at once (%(default)s)")
+    parser.add_argument("--workers", type=at_least(1), default=1, metavar="N", help="files made at once (%(default)s)")
     parser.add_argument("--retry-failed", action="store_true", help="ask again for what got no answer before")
     parser.add_argument(
         "--dry-run", action="store_true", help="show what would be asked, how often and for how much; ask nothing"

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .arguments import GOES_ON, add_command, require_model
+from .arguments import GOES_ON, add_command, at_least, require_model
 
 if TYPE_CHECKING:
     from ..evaluation.backends import Backend
@@ -49,11 +49,11 @@ def _add_run(steps: Commands) -> None:
     parser.add_argument("--model", required=True, help="directory or Hub id, or the model's name at the endpoint")
     parser.add_argument("--revision", metavar="COMMIT", help="of a model of the Hub")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for answers and figures")
-    parser.add_argument("--batch", type=int, default=8, metavar="N", help="questions at once (%(default)s)")
+    parser.add_argument("--batch", type=at_least(1), default=8, metavar="N", help="questions at once (%(default)s)")
     parser.add_argument(
         "--endpoint", metavar="URL", help="OpenAI-compatible server to ask in the place of a directory"
     )
-    parser.add_argument("--parallel", type=int, default=16, metavar="N", help="requests at once (%(default)s)")
+    parser.add_argument("--parallel", type=at_least(1), default=16, metavar="N", help="requests at once (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the intervals (%(default)s)")
 
 
@@ -68,7 +68,9 @@ def _add_tasks(parser: argparse.ArgumentParser) -> None:
         "--task", action="append", default=[], metavar="YAML", help="a task of your own; may be repeated"
     )
     parser.add_argument("--data", metavar="DIR", help="folder with TASK.parquet or .jsonl, used before the Hub")
-    parser.add_argument("--limit", type=int, metavar="N", help="only the first N rows of each task; marked everywhere")
+    parser.add_argument(
+        "--limit", type=at_least(1), metavar="N", help="only the first N rows of each task; marked everywhere"
+    )
 
 
 def _add_score(steps: Commands) -> None:
@@ -88,7 +90,9 @@ def _add_report(steps: Commands) -> None:
     purpose = "Write report.html into a finished run: figures beside the paper's, pictures, answers and verdicts."
     parser = add_command(steps, "report", purpose, REPORT, _report)
     parser.add_argument("out", metavar="DIR", help="folder of the run")
-    parser.add_argument("--shown", type=int, default=200, metavar="N", help="answers of each task (%(default)s)")
+    parser.add_argument(
+        "--shown", type=at_least(0), default=200, metavar="N", help="answers of each task (%(default)s)"
+    )
 
 
 def _add_translate(steps: Commands) -> None:
@@ -107,7 +111,7 @@ def _add_translate(steps: Commands) -> None:
         "--translate-answers", action="store_false", dest="keep_answers", help="though the task reads"
     )
     parser.add_argument("--to", default="pt-PT", metavar="CODE", help="pt-PT, es, fr, de or it (%(default)s)")
-    parser.add_argument("--parallel", type=int, default=16, metavar="N", help="requests at once (%(default)s)")
+    parser.add_argument("--parallel", type=at_least(1), default=16, metavar="N", help="requests at once (%(default)s)")
 
 
 def _add_lmms(steps: Commands) -> None:
@@ -129,8 +133,6 @@ def _run(arguments: argparse.Namespace) -> None:
     from ..evaluation.run import RunSettings, evaluate
 
     out = Path(arguments.out)
-    if arguments.limit is not None and arguments.limit < 1:
-        raise ValueError(f"--limit is {arguments.limit}, but at least one row is needed")
     tasks = _tasks(arguments, out)
     if not arguments.endpoint:
         require_model(arguments.model)

@@ -83,6 +83,10 @@ def explain(error: BaseException, command: str, after_stop: str) -> tuple[int, s
 
 def first_line(error: BaseException) -> str:
     """Give the first line of an error's text, and the second where the first only announces it."""
+    if isinstance(error, FileNotFoundError) and error.filename is not None:
+        from ..fields import missing
+
+        return missing(os.fsdecode(error.filename))
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     return " ".join(lines[:2]) if lines[0].endswith((":", ")")) and len(lines) > 1 else lines[0]
 

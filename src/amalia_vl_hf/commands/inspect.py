@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from .arguments import add_command, require_model
+from .arguments import add_command, at_least, require_model
 from .ask import is_clip, require_files
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def add(commands: Commands) -> None:
         default="tiles.png",
         help="where to draw tiles and frames (default: %(default)s); with several images numbered, one file each",
     )
-    parser.add_argument("--max-tiles", type=int, metavar="N", help="most tiles an image is cut into")
+    parser.add_argument("--max-tiles", type=at_least(0), metavar="N", help="most tiles an image is cut into")
     parser.add_argument("--model", help="take the tiling of this directory or Hub id (AMALIA-VL's when left out)")
 
 

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .arguments import add_command, require_model
+from .arguments import add_command, at_least, require_model
 from .failures import UsageError
 
 if TYPE_CHECKING:
@@ -42,7 +42,9 @@ def add(commands: Commands) -> None:
         help="hosts of your own network that clients may name images on (transformers; public ones always)",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on: this machine alone (%(default)s)")
-    parser.add_argument("--port", type=int, default=8000, metavar="N", help="port to listen on (%(default)s)")
+    parser.add_argument(
+        "--port", type=at_least(0, 65535), default=8000, metavar="N", help="port to listen on (%(default)s)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import warnings
 from typing import TYPE_CHECKING
 
 from .arguments import add_command, add_overrides, require_model
@@ -61,6 +62,8 @@ def _train_here(recipe: Recipe, dry_run: bool) -> None:
 
     if not torch.accelerator.is_available():
         os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else DeepSpeed, where installed, warns that there is none
+    # The recipe says how many there are; torch says in four lines that this machine has fewer cores.
+    warnings.filterwarnings("ignore", message="This DataLoader will create", category=UserWarning)
     from ..training.run import WRITTEN, describe_training, train
 
     require_model(recipe.model)

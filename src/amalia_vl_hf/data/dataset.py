@@ -9,6 +9,7 @@ from random import Random
 from types import ModuleType
 from typing import Any, NamedTuple, Protocol, cast
 
+from ..fields import unknown
 from .languages import Language
 
 # The family a dataset belongs to: the folder of its module, and of `prompts/NAME/`. Only what is used is imported.
@@ -180,5 +181,5 @@ def import_family(name: str, families: Mapping[str, str]) -> ModuleType:
         ValueError: There is none of that name.
     """
     if name not in families:
-        raise ValueError(f"no dataset {name}; there are {', '.join(families) or 'none'}")
+        raise ValueError(unknown("dataset", name, families))
     return import_module(f"{__package__}.{families[name]}.{name.replace('-', '_')}")

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..disk import digests, fingerprint, whole_file
+from ..fields import missing
 from ..processing.decoding_amalia_vl import SUFFIXES
 from ..samples.images import located
 
@@ -38,6 +39,8 @@ class ImageManifest:
         self.path = path
         try:
             self.file = pq.ParquetFile(path)
+        except FileNotFoundError:
+            raise FileNotFoundError(missing(path)) from None
         except (OSError, pa.ArrowInvalid) as error:
             raise ValueError(f"{path} is no manifest of images: {error}") from error
         if lost := [name for name in SCHEMA.names if name not in self.file.schema_arrow.names]:

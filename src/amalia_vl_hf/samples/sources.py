@@ -12,6 +12,8 @@ from typing import Any, Protocol
 
 from datasets import Dataset, load_dataset
 
+from ..fields import missing
+
 
 class Rows(Protocol):
     """Rows of one dataset."""
@@ -94,7 +96,8 @@ def files_of(source: Source) -> list[Path]:
         return []
     path = Path(source.path)
     if not path.exists():
-        raise FileNotFoundError(f"{source.name}: there is no {path}")
+        named = "" if source.name in (path.stem, path.name) else f"{source.name}: "
+        raise FileNotFoundError(f"{named}{missing(path)}")
     if path.is_dir():
         return sorted(path.rglob("*.parquet")) or [_only_json(path)]
     return [path]

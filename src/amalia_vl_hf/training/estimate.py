@@ -24,6 +24,7 @@ from datasets import Dataset
 from peft import get_peft_model
 from transformers import PreTrainedConfig
 
+from ..evaluation.sources import open_tasks
 from ..memory import decoder_layer_numbers, kept_numbers, tower_layer_numbers
 from ..processing.tiling_amalia_vl import TileLayout, num_visual_tokens, video_tokens
 from ..quantisation import NF4_BYTES, in_blocks
@@ -63,8 +64,8 @@ def describe_training(recipe: Recipe) -> str:
     """Say what training by a recipe would do and take, without loading a weight.
 
     Raises:
-        RecipeError: The ranks do not give the global batch that the recipe names, no sample can be trained on, or a
-            tracker is not installed.
+        RecipeError: The ranks do not give the global batch that the recipe names, no sample can be trained on, a
+            tracker is not installed, or the validation task cannot be followed.
     """
     require_trackers(recipe)
     sharing = planned_sharing(recipe)
@@ -74,6 +75,7 @@ def describe_training(recipe: Recipe) -> str:
         [
             *_stage_lines(recipe, model),
             *_data_lines(recipe, data),
+            *_validation_lines(recipe),
             *_batch_lines(recipe, sharing, len(data)),
             *_packing_lines(recipe, sharing),
             *_memory_lines(estimate_memory(recipe, model, sharing), sharing),
@@ -208,6 +210,16 @@ def _batch_lines(recipe: Recipe, sharing: Sharing, samples: int) -> Iterator[str
         column = TileLayout(stage.max_tiles, min(stage.max_tiles, 1), pad_rows=0, pad_cols=0)  # has the most newlines
         image = f"{num_visual_tokens(column, config.patches_per_side, config.pool_above_tiles):,} an image, "
     yield f"tokens     at most {image}{recipe.max_length:,} a sample, {step:,} a step"
+
+
+def _validation_lines(recipe: Recipe) -> Iterator[str]:
+    """Look at the task that the model is put to while it trains."""
+    if recipe.validation is None:
+        return
+    if (recipe.processes or 1) > 1:
+        raise RecipeError(f"validation={recipe.validation} runs in one process, not in {recipe.processes}")
+    (questions,) = open_tasks([], [recipe.validation])
+    yield f"validation {questions.task.name}: {len(questions.questions)} questions before each checkpoint"
 
 
 def _packing_lines(recipe: Recipe, sharing: Sharing) -> Iterator[str]:

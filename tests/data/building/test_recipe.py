@@ -9,7 +9,7 @@ from amalia_vl_hf.data.building.recipe import BuildRecipe
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        ({"name": "pt-x"}, "no dataset pt-x; there are .*pt-render-text"),
+        ({"name": "pt-x"}, "unknown dataset 'pt-x'.*known: .*pt-render-text"),
         ({"count": 0}, "0 samples in shards of 4: both must be 1 or more"),
         ({"name": "invoice-qa", "texts": "a.txt"}, "invoice-qa is not made of texts of the user's"),
         ({"shard_size": 0}, "10 samples in shards of 0"),

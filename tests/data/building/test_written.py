@@ -264,7 +264,7 @@ def test_yields_far_from_the_papers_are_told(toy, servers, tmp_path):
         (["settings.shortest=1"], "unknown key 'settings.shortest'"),
         (["count=21"], "count is 21, and what it is made of has 20 entries"),
         (["images=toy.yaml"], "toy.yaml is no manifest of images"),
-        (["dataset=nothing"], "no dataset nothing; there are .*toy-written"),
+        (["dataset=nothing"], "unknown dataset 'nothing'; known: .*toy-written"),
         (["dataset=sepic"], "sepic has one role, writer, and no answerer"),
     ],
 )
