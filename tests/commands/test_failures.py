@@ -43,7 +43,7 @@ def ending(monkeypatch, capsys):
     """Let `amalia-vl ask` end by an error; gives the exit code and what was said."""
 
     def run(error):
-        def end(paths):
+        def end(*arguments):
             raise error
 
         monkeypatch.setattr(ask, "require_files", end)
