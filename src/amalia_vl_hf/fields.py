@@ -19,6 +19,7 @@ INLINE = {"inline": True}  # metadata of a field whose dataclass has its keys be
 _MOST_FAULTS = 20  # listed in one error
 _MOST_YAML = 2**16  # characters; the parser reads some 30,000 values a second
 _MOST_KEYS = 1000  # of a mapping
+_DEEPEST = 50  # brackets in one another; the parser takes a second for a thousand of them
 _MOST_FILES = 10_000  # of a folder that a mistyped name is looked for in
 
 
@@ -99,6 +100,13 @@ def parse_yaml(text: str) -> Any:
 
 class _UniqueKeys(yaml.SafeLoader):
     """YAML's own loader takes the last value of a key that stands twice."""
+
+    def fetch_flow_collection_start(self, token_class: type[yaml.Token]) -> None:
+        if self.flow_level >= _DEEPEST:
+            raise yaml.MarkedYAMLError(
+                problem=f"more than {_DEEPEST} brackets in one another", problem_mark=self.get_mark()
+            )
+        super().fetch_flow_collection_start(token_class)
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
         super().flatten_mapping(node)

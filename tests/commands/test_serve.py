@@ -12,7 +12,7 @@ import pytest
 from huggingface_hub.utils import httpx
 
 from amalia_vl_hf import cli
-from tests.serving.test_server import CHATS, expected, picture
+from tests.serving.test_server import CHATS, LENGTH, expected, picture
 from tests.serving.tiny import served_parts
 
 
@@ -53,7 +53,7 @@ def serving(saved):
 def test_ask_asks_a_server_and_draws_no_box_that_is_not_there(parts, saved, serving, tmp_path, capsys):
     _, address = serving
     picture(64, 64).save(tmp_path / "a.png")
-    words = ["ask", str(tmp_path / "a.png"), "que cor tem?", "--endpoint", address, "--max-new-tokens", "12"]
+    words = ["ask", str(tmp_path / "a.png"), "que cor tem?", "--endpoint", address, "--max-new-tokens", str(LENGTH)]
     assert cli.main(words) == 0
     assert capsys.readouterr().out == f"{expected(parts, CHATS[0])[0]}\n"
     assert cli.main([*words, "--boxes", str(tmp_path / "boxes.png")]) == 2

@@ -12,7 +12,7 @@ from amalia_vl_hf.serving import client
 from amalia_vl_hf.serving.client import data_url, stream_answer, user_turn
 from amalia_vl_hf.serving.presets import PRESETS
 from tests.asking.model_server import silent_address
-from tests.serving.test_server import CHATS, expected, picture
+from tests.serving.test_server import CHATS, LENGTH, expected, picture
 
 
 def encoded(image, kind, **options):
@@ -67,7 +67,7 @@ def test_a_preset_asks_in_the_words_of_the_evaluation():
 
 def test_an_answer_comes_in_pieces_and_is_that_of_generate(parts, server):
     chat = user_turn("que cor tem?", [picture(64, 64)])
-    pieces = list(stream_answer(server, chat, max_tokens=12, temperature=0))
+    pieces = list(stream_answer(server, chat, max_tokens=LENGTH, temperature=0))
     assert len(pieces) > 1
     assert ("".join(piece.text for piece in pieces), pieces[-1].prompt_tokens) == expected(parts, CHATS[0])
 

@@ -72,8 +72,8 @@ bobagem bobagens bonde bondes cachoeira* cachorro cachorros cadastro cadastros c
 celulares chiclete* cinza compartilh* conexão conexões cueca customiz* cê delegado delegados dentre digitad* digitar
 digite digitou diretoria* déficit* embas* engaj* enxerg* esquentando esquentar esquentou estaduais estadual exibe
 exibem exibir fazenda fazendas filhote* fone fones garota garotas garoto garotos gerente gerentes gol gramado gramados
-ingressos logradouro* lousa* machuc* morador moradores mouse mouses moça moças mídia mídias né oi paletó* pega pegar
-pego pegos pegou percentual pesquisador* policiais policial pouso pra pras prefeit* presídio* pro pros quadrinhos
+ingressos logradouro* lousa* machuc* mouse mouses moça moças mídia mídias né oi paletó* pega pegar
+pego pegou percentual pesquisador* policiais policial pouso pra pras prefeit* presídio* pro pros quadrinhos
 ranking reportagem rodada rodadas ruim ruins sacada* salva salvar salve sanduíche* sediad* sediar sediou senha senhas
 sobrenome* somente status suco sucos superávit* suéter* tela telas terremoto* trecho trechos turnê tá tô usina usinas
 vestibular zelador*
