@@ -20,7 +20,7 @@ from amalia_vl_hf import cli
 from amalia_vl_hf.data.building.executors import SlurmJob
 from amalia_vl_hf.data.building.recipe import BuildRecipe
 from amalia_vl_hf.data.building.run import build
-from amalia_vl_hf.data.building.shards import check_shard, write_shard
+from amalia_vl_hf.data.building.shards import check_shard, draw_row, write_shard
 from amalia_vl_hf.data.dataset import FAMILIES, import_dataset
 from amalia_vl_hf.data.rows import FEATURES
 from amalia_vl_hf.data.text import pt_render_text
@@ -231,6 +231,25 @@ def test_a_task_that_fails_ends_the_build_with_its_reason(tmp_path, capsys):
     assert cli.main([*words, "--texts", str(tmp_path / "a.txt"), "--licence", "CC0-1.0"]) == 2
     assert "none of its 1 texts can be drawn" in capsys.readouterr().err
     assert not (tmp_path / "out" / "data").exists()
+
+
+def test_a_sample_that_cannot_be_drawn_costs_no_other(tmp_path, monkeypatch):
+    def draw(recipe, index, materials):
+        if index % 2:
+            raise ValueError("'otorrinolaringologista' is wider than 50 pixels")
+        return draw_row(recipe, index, materials)
+
+    monkeypatch.setattr("amalia_vl_hf.data.building.shards.draw_row", draw)
+    tally = build(RECIPE, tmp_path / "out")
+    assert tally.rejected == {"cannot be drawn": RECIPE.count // 2}
+    (first, *_) = (tmp_path / "out" / "rejected" / "00000.jsonl").open(encoding="utf-8")
+    assert "otorrinolaringologista" in first
+
+    monkeypatch.setattr(
+        "amalia_vl_hf.data.building.shards.draw_row", lambda recipe, index, materials: draw(recipe, 1, materials)
+    )
+    with pytest.raises(ValueError, match="none of the samples can be drawn; the first one: 'otorrino"):
+        build(RECIPE, tmp_path / "none")
 
 
 def test_a_task_that_ends_without_its_shard_is_told(tmp_path, monkeypatch):

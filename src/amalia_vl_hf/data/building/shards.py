@@ -34,6 +34,7 @@ from .stages import each_settled, run_stage, settling
 from .tally import write_rejected
 
 ROW_GROUP = 100  # rows; trainers read one at a time
+UNDRAWN = "cannot be drawn"
 HELD = 2**23  # bytes of images in memory at most, where rows are written with those of the manifest
 
 
@@ -93,7 +94,10 @@ def _groups(
     """Give the rows of items as they are written; those of a rendered dataset all at once, as they always were."""
     if recipe.is_written:
         return _grouped(_taken(recipe, shard, items, rejected))
-    return iter([[row for item in items if (row := _drawn(recipe, item, rejected)) is not None]])
+    rows = [row for item in items if (row := _drawn(recipe, item, rejected)) is not None]
+    if not rows and rejected and all(one.reason == UNDRAWN for one in rejected):
+        raise ValueError(f"none of the samples can be drawn; the first one: {rejected[0].detail}")
+    return iter([rows])
 
 
 def _write_rows(recipe: BuildRecipe, groups: Iterable[list[DatasetRow]], path: Path) -> None:
@@ -109,6 +113,9 @@ def _drawn(recipe: BuildRecipe, item: Item, rejected: list[Rejected]) -> Dataset
         refuse_brazilian(row)
     except RejectedError as error:
         rejected.append(item.rejected(error.reason, error.detail))
+        return None
+    except ValueError as error:  # a word wider than its panel, a user's picture that is none: it costs no other sample
+        rejected.append(item.rejected(UNDRAWN, str(error)))
         return None
     return row
 
