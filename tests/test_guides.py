@@ -168,7 +168,7 @@ def _train(folder, recipe, output, *words):
 
 
 # What builds data with every font, or trains for many steps, is in the slow suite.
-SLOW = {"documents", "paper_data", "train"}
+SLOW = {"documents", "evaluate", "paper_data", "train"}
 
 
 @pytest.mark.parametrize(

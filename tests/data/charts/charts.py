@@ -23,6 +23,12 @@ RAIN = Content(
 )  # fmt: skip
 
 
+def written(template, seed, language="pt"):
+    """Write a content for a template; whether it fits is not asked, which takes a hundred times as long."""
+    rng = random.Random(f"{template} {seed}")
+    return Panel(template, write_content(rng, TEMPLATES[template].shape, language))
+
+
 def seeded(template, seed, language="pt"):
     """Draw a content that the template can show: what it cannot, a build draws anew as well."""
     rng = random.Random(f"{template} {seed}")

@@ -35,7 +35,7 @@ from amalia_vl_hf.data.dataset import RejectedError
 from amalia_vl_hf.data.languages import LANGUAGES
 from amalia_vl_hf.variety import judge
 
-from .charts import RAIN, TOWNS, as_model_query, dump, seeded
+from .charts import RAIN, TOWNS, as_model_query, dump, written
 
 DRAWN = 500
 ONE = (Panel("columns", TOWNS),)
@@ -57,7 +57,7 @@ def drawn():
         rng = random.Random(seed)
         language = LANGUAGES[seed % 2]
         names = rng.choices(sorted(TEMPLATES), k=rng.choice((1, 1, 2, 3)))
-        panels = [seeded(names[0], seed, language)]
+        panels = [written(names[0], seed, language)]
         panels += [_write_content(name, panels[0], language, rng) for name in names[1:]]
         found.append((draw_query(rng, panels), tuple(panels), rng.choice(LANGUAGES)))
     return found
