@@ -58,7 +58,6 @@ WARM_UP, BATCH = 2, 4  # steps; rows of stock's padded batch
 BYTES_A_PARAMETER = 22  # fp32 weight, its copy in bf16, gradient, AdamW's two states, the reference's weight
 ACTIVATIONS = 0.3  # share of the memory left to them
 WORDS = "aceodnpqstu"  # each a token, with a space before it
-LORA = "{rank: 64, alpha: 128, dropout: 0.05, targets: [connector, decoder]}"  # of recipes/amalia_vl/2_instruct_lora
 
 
 class Stage(NamedTuple):
@@ -190,10 +189,10 @@ def recipe_of(scene: Scene, stage: Stage) -> Recipe:
         *(f"steps={scene.steps + WARM_UP}", f"workers={scene.workers}", "log_steps=1", "max_bad_share=0"),
         *(f"batch_size={stage.batch}", f"accumulation={stage.samples // stage.batch}"),
         f"gradient_checkpointing={'true' if scene.kept < scene.sizes.layers else 'false'}",
-        *([f"lora={LORA}"] if scene.lora and stage.recipe != "1_align" else []),
         *(["max_length=2048"] if scene.sizes is TINY else []),
     ]
-    return load_recipe(f"amalia_vl/{stage.recipe}", changes)
+    adapters = "_lora" if scene.lora and stage.recipe != "1_align" else ""
+    return load_recipe(f"amalia_vl/{stage.recipe}{adapters}", changes)
 
 
 def our_trainer(scene: Scene, stage: Stage) -> Any:
