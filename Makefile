@@ -23,7 +23,7 @@ export TOKENIZERS_PARALLELISM = false
 
 help:
 	@echo "make setup        environment with everything pinned in constraints.txt"
-	@echo "make demo         draw, compose, train in three stages, evaluate: runs/demo/report.html (11 minutes on two cores)"
+	@echo "make demo         draw, compose, train in three stages, evaluate: runs/demo/report.html (17 minutes on two cores without AVX-512)"
 	@echo "make test         the whole suite, on the CPU and offline"
 	@echo "make test-slow    kills, launchers, damaged checkpoints, attacks on the sandbox, pages in Chromium (apt install chromium), the Hub's snippets (Node)"
 	@echo "make test-oldest  model, processor and registration on transformers $(OLDEST_TRANSFORMERS)"
