@@ -26,7 +26,7 @@ COMMANDS = (
 
 START = """\
 start here:
-  amalia-vl demo                                       the whole road on a laptop, in eleven minutes
+  amalia-vl demo                                       the whole road on a laptop, in 11 to 17 minutes
   amalia-vl ask foto.jpg "O que se vê?" --model DIR    a question about a picture of yours
   amalia-vl train amalia_vl/2_instruct_lora model=DIR data=FILE --dry-run
                                                        what fine-tuning on one GPU takes

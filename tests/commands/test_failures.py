@@ -46,7 +46,7 @@ def ending(monkeypatch, capsys):
         def end(*arguments):
             raise error
 
-        monkeypatch.setattr(ask, "require_files", end)
+        monkeypatch.setattr(ask, "run", end)  # not what other commands import from it
         code = cli.main(["ask", "a.png", "O que se vê?"])
         return code, capsys.readouterr().err
 
