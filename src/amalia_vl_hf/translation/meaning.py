@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from .vocabulary import BETWEEN, BETWEEN_PORTUGUESE, DENYING, DENYING_PORTUGUESE, IN_BRAZIL, OPPOSITES, SIGNS
@@ -53,7 +54,7 @@ def _member(text: str) -> _Member:
 
 
 _GROUPS = [[_member(line) for line in group.splitlines()] for group in OPPOSITES.strip().split("\n\n")]
-_SIGNS = [_member(line) for line in SIGNS.strip().splitlines()]
+_SIGNS = [*chain.from_iterable(_GROUPS), *map(_member, SIGNS.strip().splitlines())]
 _BETWEEN, _BETWEEN_ENGLISH = frozenset(BETWEEN_PORTUGUESE.split()), frozenset(BETWEEN.split())
 _IN_BRAZIL = [[frozenset(side.split()) for side in line.split("=")] for line in IN_BRAZIL.strip().splitlines()]
 

@@ -248,6 +248,7 @@ photosynthesis biology chemistry physics mathematics history geography science
 
 # Words on signs, labels and covers, with what they become: a line has English words, and the Portuguese ones, `*`
 # after the beginning of a word. Words that both languages have are not here: nothing could be seen of them.
+# Those of `OPPOSITES` count beside these.
 SIGNS = """
 boat boats = barco* bote*
 ship ships = navio*
@@ -350,41 +351,11 @@ month = mês meses
 week = semana*
 day days = dia dias
 today = hoje
-monday = segunda*
-tuesday = terça*
-wednesday = quarta*
-thursday = quinta*
-friday = sexta*
-saturday = sábado*
-sunday = domingo*
-january = janeiro
-february = fevereiro
-march = março
-april = abril
 may = maio
-june = junho
-july = julho
-august = agosto
-september = setembro
-october = outubro
-november = novembro
-december = dezembro
 one = um uma
 two = dois duas
-three = três
-four = quatro
-five = cinco
-six = seis
-seven = sete
-eight = oito
-nine = nove
-ten = dez
 red = vermelh* encarnad*
 blue = azul azuis
-green = verde*
-yellow = amarel*
-white = branc*
-black = pret* negr*
 brown = castanh* marrom
 pink = rosa cor-de-rosa
 gray grey = cinzent* cinza*
@@ -397,7 +368,6 @@ south = sul
 east = leste este
 west = oeste
 yes = sim
-first = primeir*
 last = últim*
 high = alt*
 low = baix*

@@ -19,7 +19,7 @@ class AmaliaVLForLmmsEval(lmms):
     Args:
         pretrained: Directory or Hub id, of the package's own kinds or any that transformers loads.
         batch_size: Requests at once; answers do not depend on it.
-        device: Where it runs; a GPU, if there is one, by default.
+        device: Where it runs; an accelerator, if there is one, by default.
         revision: Of the Hub id.
         others: What lmms-eval gives to every model, and is not used.
 
