@@ -81,6 +81,15 @@ def test_a_tokenizers_options_travel_the_same_road(directory):
     assert "max_tiles" not in loaded.tokenizer.init_kwargs
 
 
+@pytest.mark.parametrize("loader", [AmaliaVLProcessor, AutoProcessor])
+def test_parts_may_be_given_as_vllm_gives_its_tokenizer(directory, processor, loader):
+    parts = {"tokenizer": processor.tokenizer, "image_processor": processor.image_processor}
+    for name, part in parts.items():
+        assert getattr(loader.from_pretrained(directory, **{name: part}), name) is part
+    with pytest.raises(ValueError, match="has no option tokeniser"):
+        loader.from_pretrained(directory, tokeniser=processor.tokenizer)
+
+
 def test_options_changed_after_a_call_count(processor, image):
     processor.image_processor.max_tiles = 4
     assert len(processor.image_processor(image)["pixel_values"]) == len(

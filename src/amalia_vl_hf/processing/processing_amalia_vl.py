@@ -476,19 +476,26 @@ class AmaliaVLProcessor(ProcessorMixin):
     ) -> list[Any]:
         """Load our image processor, whatever the directory names; a tokenizer's template counts as its own.
 
+        A part that is given, as vLLM gives its tokenizer, is not loaded.
+
         Raises:
             ValueError: An option is of neither of them, nor of loading.
         """
+        given = {name: kwargs.pop(name) for name in cls.get_attributes() if name in kwargs}
         images = {*AmaliaVLImageProcessor.valid_kwargs.__annotations__, *STANDARD}
         if not kwargs.pop("return_unused_kwargs", False):
             require_known(kwargs, [*sorted(images), *TOKENIZER_OPTIONS, *OWN_OPTIONS], cls.__name__)
         image_options = {name: value for name, value in kwargs.items() if name in images or name in LOADING}
-        image_processor = AmaliaVLImageProcessor.from_pretrained(pretrained_model_name_or_path, **image_options)
+        image_processor = given.get("image_processor") or AmaliaVLImageProcessor.from_pretrained(
+            pretrained_model_name_or_path, **image_options
+        )
         if processor_dict is not None and (videos := processor_dict.pop("video_processor", None)):
             require_same_pixels(image_processor.to_dict(), videos)
         kwargs = {name: value for name, value in kwargs.items() if name not in images}
         try:
-            tokenizer = cls._load_tokenizer_from_pretrained("tokenizer", pretrained_model_name_or_path, **kwargs)
+            tokenizer = given.get("tokenizer") or cls._load_tokenizer_from_pretrained(
+                "tokenizer", pretrained_model_name_or_path, **kwargs
+            )
         except RecursionError as error:
             raise ValueError(f"the tokenizer of {pretrained_model_name_or_path} has lists in one another") from error
         if processor_dict is not None and tokenizer.chat_template:
