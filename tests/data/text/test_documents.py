@@ -6,7 +6,7 @@ import re
 import pytest
 
 from amalia_vl_hf.data.dataset import Materials, Passage
-from amalia_vl_hf.data.text import letters, press, words
+from amalia_vl_hf.data.text import letters, press, tables, words
 from amalia_vl_hf.data.text.documents import (
     KINDS,
     Writer,
@@ -84,10 +84,26 @@ def test_a_poster_has_its_event_in_season():
         assert any(month in text for month in months or words.MONTHS)
 
 
-def test_kinship_on_a_form_is_that_of_someone():
-    for seed in range(14):
-        lines = "\n".join(lines_of("form", seed))
-        assert ("parentesco" in lines) <= ("Pessoa a contactar" in lines)
+def test_kinship_on_a_form_is_that_of_someone_and_fits_their_name():
+    kin = 0
+    for seed in range(40):
+        filled = dict(line.split(": ", 1) for line in lines_of("form", seed)[1:])
+        if "Grau de parentesco" in filled:
+            kin += 1
+            man = filled["Pessoa a contactar"].split()[0] in words.MEN
+            assert filled["Grau de parentesco"] in tables._KIN[man]
+    assert kin
+
+
+def test_an_office_writes_about_what_is_its_own():
+    offices = 0
+    for seed in range(40):
+        lines = lines_of("letter", seed)
+        if (subject := next((line for line in lines if line.startswith("Assunto: ")), "")) and lines[0] != lines[-1]:
+            own, _ = letters._OFFICES.get(subject.removeprefix("Assunto: "), ((), ()))
+            assert not own or lines[0].startswith(own)
+            offices += bool(own)
+    assert offices
 
 
 def test_what_is_written_over_something_or_left_out_is_seen():

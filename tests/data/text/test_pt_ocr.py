@@ -19,7 +19,7 @@ from amalia_vl_hf.variety import judge
 
 from ..rows import drawn_row, with_answer, with_question, with_truth
 
-SAMPLES = 80
+SAMPLES = 160
 
 
 @pytest.fixture(scope="module")

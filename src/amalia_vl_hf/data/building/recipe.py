@@ -126,7 +126,7 @@ class BuildRecipe:
     def generator(self) -> str:
         """Say what makes the samples, to tell versions apart."""
         dataset = self.written if self.is_written else self.dataset
-        return f"amalia-vl-hf {version('amalia-vl-hf')}, {self.name} {dataset.VERSION}"
+        return f"amalia-vl-hf {_package_version()}, {self.name} {dataset.VERSION}"
 
     def rng(self, *names: Any) -> random.Random:
         """Start the generator of a sample by its number, or of a step and an item by their names.
@@ -247,6 +247,12 @@ def _require_roles(recipe: BuildRecipe) -> None:
 
 def _prompt_files(steps: Sequence[Step]) -> list[str]:
     return [name for step in steps for name in step.prompt_files]
+
+
+@lru_cache(maxsize=1)
+def _package_version() -> str:
+    """Read the version of the package, which every row names, once."""
+    return version("amalia-vl-hf")
 
 
 @lru_cache(maxsize=1)

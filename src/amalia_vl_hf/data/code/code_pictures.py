@@ -18,7 +18,7 @@ from pygments.styles import get_style_by_name
 from pygments.token import Comment, Error
 
 from ..dataset import Box, RejectedError
-from ..text.text_pictures import Colour, Line, contrast
+from ..text.text_pictures import Colour, Line, contrast, draw_colour
 from ..typefaces import GLYPHS, OWN, load
 
 # Those of CodeSearchNet, and what programs print.
@@ -40,6 +40,7 @@ BUTTONS = 88  # pixels that the bar's buttons take, with room around them
 TITLED = 0.6  # of the windows with code, where the name fits
 TITLE_SIZE = 14  # pixels, of its letters
 DESKTOP = (10, 48)  # pixels around a window
+MUTED, SHADES = 0.35, (0.25, 0.95)  # saturation at most and brightness of a desktop, as of `draw_colour`
 LIGHTS: tuple[Colour, ...] = ((255, 95, 86), (255, 189, 46), (39, 201, 63))  # a window's buttons
 
 # Those of Pygments' own in which every word of Python stands out from the paper, 3 to 1, and plain text 4.5 to 1
@@ -269,7 +270,7 @@ def _frame(picture: CodePicture, title: str, rng: Random) -> CodePicture:
     margin, height = rng.randint(*DESKTOP), picture.image.height
     width = max(picture.image.width, BUTTONS)
     down, across = margin + BAR, margin
-    desktop = tuple(rng.randrange(256) for _ in range(3))
+    desktop = draw_colour(rng, MUTED, SHADES)
     image = Image.new("RGB", (width + 2 * margin, height + 2 * margin + BAR), desktop)
     canvas = ImageDraw.Draw(image)
     dark = sum(picture.paper) < 3 * 128

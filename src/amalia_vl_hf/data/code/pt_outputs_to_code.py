@@ -25,7 +25,7 @@ from .snippet_runs import mutate
 
 NAME = "pt-outputs-to-code"
 TITLE = "PTOutputsToCode"
-VERSION = 2
+VERSION = 3
 USES: tuple[str, ...] = ("functions",)
 SUMMARY = "Which of four Python functions and calls prints what the picture shows, in Portuguese and in English."
 

@@ -22,7 +22,7 @@ from .snippets import write_snippet
 
 NAME = "pt-simple-code-outputs"
 TITLE = "PTSimpleCodeOutputs"
-VERSION = 3
+VERSION = 4
 USES: tuple[str, ...] = ()
 SUMMARY = "What short Python programs print: direct, yes/no and multiple choice questions, in Portuguese and English."
 

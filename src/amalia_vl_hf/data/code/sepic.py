@@ -23,7 +23,7 @@ from .program_runs import SEEDS
 
 NAME = "sepic"
 TITLE = "SePIC"
-VERSION = 2
+VERSION = 3
 USES: tuple[str, ...] = ("functions",)
 SUMMARY = "What a call of a drawn Python function prints, answered at once or step by step."
 

@@ -17,7 +17,7 @@ from .functions import Function, draw_function, read_function
 
 NAME = "simple-code-ocr"
 TITLE = "SimpleCodeOCR"
-VERSION = 3
+VERSION = 4
 USES: tuple[str, ...] = ("functions",)
 SUMMARY = "Transcription of functions in six programming languages, in many themes, asked in Portuguese and English."
 STEPS: tuple[ModelStep, ...] = ()

@@ -41,7 +41,7 @@ from .typeset import CODE, InvoicePage, draw_setting, set_document
 
 NAME = "invoice-qa"
 TITLE = "InvoiceQA"
-VERSION = 4
+VERSION = 5
 USES: tuple[str, ...] = ("invoices",)
 SUMMARY = "Field extraction, boxes of fields, and rejection of wrong boxes, in conversations about an invoice."
 
@@ -158,22 +158,27 @@ def _check_own(truth: Mapping[str, Any], pages: int) -> list[str]:
         return [f"fields {sorted(fields)}, boxes of {sorted(boxes)}, printed {sorted(printed)}"]
     if len(facts["corners"]) != pages or bool(truth["sheets"]) != (pages > 1):
         return [f"{pages} pages, and corners of {len(facts['corners'])}"]
-    problems = check_document(facts, fields)
+    problems, ways = check_document(facts, fields), [_find_projection(corners) for corners in facts["corners"]]
     for name, box in boxes.items():
-        moved = _project(facts["flat"][name], facts["corners"][truth["sheets"].get(name, 0)])
+        moved = _project(facts["flat"][name], ways[truth["sheets"].get(name, 0)])
         if max(abs(one - other) for one, other in zip(box, moved, strict=True)) > MOVED:
             problems.append(f"{name} went to {[round(share, 3) for share in moved]}, not {box}")
     return problems
 
 
-def _project(box: list[float], corners: list[list[float]]) -> list[float]:
-    """Work out where a box of a page is in its picture, by the four points that its corners went to."""
+def _find_projection(corners: list[list[float]]) -> list[float]:
+    """Work out the eight numbers of the projection that takes a page to its picture, by where its corners went."""
     square = [(0, 0), (1, 0), (1, 1), (0, 1)]
     system, sides = [], []
     for (x, y), (u, v) in zip(square, corners, strict=True):
         system += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
         sides += [u, v]
-    a, b, c, d, e, f, g, h = np.linalg.solve(np.array(system, float), np.array(sides, float))
+    return list(map(float, np.linalg.solve(np.array(system, float), np.array(sides, float))))
+
+
+def _project(box: list[float], way: list[float]) -> list[float]:
+    """Work out where a box of a page is in its picture."""
+    a, b, c, d, e, f, g, h = way
     left, top, right, bottom = box
     points = [
         ((a * x + b * y + c) / (g * x + h * y + 1), (d * x + e * y + f) / (g * x + h * y + 1))

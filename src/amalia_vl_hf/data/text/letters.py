@@ -7,21 +7,60 @@ from .passages import TITLED
 from .sheet import WHITE, Desk, InkPiece, Look, Sheet, break_lines, fit, length, line_step
 from .words import clock, date, town, woman_or_man
 
-_ORGANISATIONS = (
-    "Junta de Freguesia", "Câmara Municipal", "Associação de Moradores", "Biblioteca Municipal",
-    "Escola Secundária", "Centro de Saúde", "Clube Recreativo", "Condomínio do Edifício Sol",
-    "Cooperativa Agrícola", "Museu da Cidade", "Serviços de Água e Saneamento", "Conservatória do Registo Predial",
-    "Sociedade Filarmónica", "Agrupamento de Escolas",
-)  # fmt: skip
+# Who writes about what, and what those are to them to whom they write, a woman or a man.
+_OFFICES: dict[str, tuple[tuple[str, ...], tuple[str, str]]] = {
+    "Marcação de entrevista": (
+        ("Laboratório de Análises", "Hospital Distrital", "Adega Cooperativa", "Centro Tecnológico"),
+        ("candidata", "candidato"),
+    ),
+    "Renovação de contrato": (
+        ("Imobiliária Horizonte", "Gestão de Arrendamentos", "Imobiliária Central"),
+        ("inquilina", "inquilino"),
+    ),
+    "Proposta de pintura": (
+        ("Pinturas e Restauros", "Construções Horizonte", "Oficina de Pintura"),
+        ("cliente", "cliente"),
+    ),
+    "Convite": (
+        ("Escola Secundária", "Agrupamento de Escolas", "Escola Básica", "Conservatório de Música"),
+        ("amiga da escola", "amigo da escola"),
+    ),
+    "Agradecimento": (
+        ("Abrigo dos Animais", "Associação Zoófila", "Liga dos Animais"),
+        ("amiga", "amigo"),
+    ),
+    "Horário da biblioteca": (("Biblioteca Municipal", "Rede de Bibliotecas"), ("leitora", "leitor")),
+    "Confirmação de reserva": (
+        ("Hotel Central", "Residencial Avenida", "Hospedaria do Largo", "Pousada"),
+        ("cliente", "cliente"),
+    ),
+    "Relatório da visita": (
+        ("Gabinete de Engenharia", "Peritagens e Projetos", "Serviços de Inspeção Predial"),
+        ("cliente", "cliente"),
+    ),
+    "Obras na escada": (
+        ("Administração de Condomínios", "Condomínio do Edifício Sol", "Gestão de Condomínios"),
+        ("condómina", "condómino"),
+    ),
+    "Bolsa de estudo": (
+        ("Serviços de Ação Social", "Fundação para o Ensino", "Instituto Politécnico"),
+        ("estudante", "estudante"),
+    ),
+    "Livro por devolver": (("Biblioteca Municipal", "Rede de Bibliotecas"), ("leitora", "leitor")),
+}
+# Who may write what users have to say.
+_ANY_OFFICE = (
+    ("Junta de Freguesia", "Câmara Municipal", "Associação de Moradores", "Centro de Saúde", "Museu da Cidade"),
+    ("leitora", "leitor"),
+)
 _GREETINGS = (
-    "Exmos. Senhores,", "Exma. Senhora Diretora,", "Exmo. Senhor Diretor,", "Senhora Presidente,",
-    "Senhor Presidente,", "Estimados Senhores,", "Caros Senhores,", "Senhor Engenheiro,", "Senhora Doutora,",
-    "Bom dia,", "Boa tarde,",
+    "Exmos. Senhores,", "Exma. Senhora,", "Exmo. Senhor,", "Estimados Senhores,", "Caros Senhores,",
+    "Ilustres Senhores,", "Ex.mos Senhores,", "Senhores,", "Bom dia,", "Boa tarde,",
 )  # fmt: skip
 # To a woman and to a man.
 _ANSWERS = (
-    ("Cara Senhora {surname},", "Estimada cliente,", "Cara utente,", "Cara munícipe,", "Bom dia,", "Cara associada,"),
-    ("Caro Senhor {surname},", "Estimado cliente,", "Caro utente,", "Caro munícipe,", "Boa tarde,", "Caro associado,"),
+    ("Cara Senhora {surname},", "Exma. Senhora,", "Estimada {role},", "Cara {role},", "Bom dia,"),
+    ("Caro Senhor {surname},", "Exmo. Senhor,", "Estimado {role},", "Caro {role},", "Boa tarde,"),
 )
 _CLOSINGS = (
     "Com os melhores cumprimentos,", "Atentamente,", "Cordialmente,", "Com consideração,", "Sem outro assunto,",
@@ -40,7 +79,12 @@ _CASUAL = (
     "Olá", "Sem pressa", "Por causa de amanhã", "Novidades", "Antes que me esqueça", "Coisas de casa",
     "Tu é que sabes", "Assunto pendente", "Uma pergunta", "Para não esquecer",
 )  # fmt: skip
-# Of a woman and of a man who signs.
+# Of a woman and of a man who signs for an office.
+_SIGNERS = (
+    ("A Secretária", "A Diretora", "A Coordenadora", "A Responsável", "A Técnica Superior", "A Gerente"),
+    ("O Administrativo", "O Diretor", "O Coordenador", "O Responsável", "O Técnico Superior", "O Gerente"),
+)
+# Of a woman and of a man who puts a notice up.
 _ROLES = (
     ("A Secretária", "A Técnica Superior", "A Diretora", "A Coordenadora", "A Presidente"),
     ("O Administrador", "O Presidente", "O Responsável", "O Tesoureiro", "O Diretor"),
@@ -61,8 +105,9 @@ def letter(desk: Desk) -> Sheet:
     from_office, writer, home = desk.chance(0.5), woman_or_man(rng), town(rng)
     place = rng.choice(words.PLACES) if from_office else home.partition(" ")[2]
     subject, text = desk.write("cartas de serviços" if from_office else "cartas de particulares")
+    offices, roles = _OFFICES.get(subject, _ANY_OFFICE)
     if from_office:
-        name = f"{rng.choice(_ORGANISATIONS)} de {place}"
+        name = f"{rng.choice(offices)} de {place}"
         top = sheet.write(name, fit(name, desk.heading(28), width), top, margin, width, rng.choice(("left", "center")))
         sheet.rule(top + 4, margin, margin + width, desk.accent, 2)
         top += 20
@@ -74,13 +119,13 @@ def letter(desk: Desk) -> Sheet:
     top = sheet.write(f"{place}, {date(rng, year=True)}", body, top + 16, margin, width, "right")
     if subject and desk.chance(0.7):
         top = sheet.write(f"Assunto: {subject}", body._replace(face=desk.bold), top + 14, margin, width)
-    greeting = _greet(desk, reader, _ANSWERS) if from_office else rng.choice(_GREETINGS)
+    greeting = _greet(desk, reader, _ANSWERS, roles) if from_office else rng.choice(_GREETINGS)
     top = sheet.write(greeting, body, top + 12, margin, width)
     top = sheet.write(text, body, top + 10, margin, width, leading=1.4)
     top = sheet.write(rng.choice(_CLOSINGS), body, top + 14, margin, width)
     top = sheet.write(writer, desk.pen(26, 34), top + 8, margin, width)
     if from_office:
-        top = sheet.write(rng.choice(_ROLES[_is_man(writer)]), body, top, margin, width)
+        top = sheet.write(rng.choice(_SIGNERS[_is_man(writer)]), body, top, margin, width)
     sheet.cut(top + margin // 2)
     return sheet
 
@@ -215,10 +260,12 @@ def recipe(desk: Desk) -> Sheet:
     return sheet
 
 
-def _greet(desk: Desk, name: str, wordings: tuple[tuple[str, ...], tuple[str, ...]]) -> str:
-    """Greet whoever reads, by wordings for women and for men."""
-    first, *_, last = name.split()
-    return desk.rng.choice(wordings[_is_man(name)]).format(first=first, surname=last)
+def _greet(
+    desk: Desk, name: str, wordings: tuple[tuple[str, ...], tuple[str, ...]], roles: tuple[str, str] = ("", "")
+) -> str:
+    """Greet whoever reads, by wordings, and by what they are to whoever writes, for women and for men."""
+    man, (first, *_, last) = _is_man(name), name.split()
+    return desk.rng.choice(wordings[man]).format(first=first, surname=last, role=roles[man])
 
 
 def _is_man(name: str) -> bool:

@@ -41,14 +41,18 @@ _ROADS = (
     {"Vila do Conde": 25, "Póvoa de Varzim": 30, "Esposende": 47, "Viana do Castelo": 70, "Caminha": 92},
     {"Abrantes": 44, "Castelo Branco": 110, "Fundão": 156, "Covilhã": 172, "Guarda": 215},
 )
-_ORDERS = (
-    "É proibido estacionar", "Não pisar a relva", "Cuidado com o cão", "Saída de emergência", "Puxe", "Empurre",
-    "Silêncio", "Entrada pela porta lateral", "Piso molhado", "Propriedade privada", "Trânsito proibido a pesados",
-    "Desvio", "Passagem de peões", "Perigo de derrocada", "Zona de banhos vigiada", "Água imprópria para beber",
-    "Mantenha a direita", "Obras na via", "Use capacete", "Não alimente os pombos", "Proibido fumar",
-    "Fechado para férias", "Volto já", "Paragem suprimida", "Elevador avariado", "Caixa fechada", "Lavar as mãos",
-    "Tire a sua senha", "Área reservada", "Atravesse na passadeira", "Abrandar, crianças", "Depósito de vidro",
-    "Estacionamento para moradores", "Aberto",
+# On a post beside a road or a path, and on a wall or a door.
+_OUTSIDE = (
+    "É proibido estacionar", "Não pisar a relva", "Propriedade privada", "Trânsito proibido a pesados", "Desvio",
+    "Passagem de peões", "Perigo de derrocada", "Zona de banhos vigiada", "Água imprópria para beber",
+    "Mantenha a direita", "Obras na via", "Paragem suprimida", "Atravesse na passadeira", "Abrandar, crianças",
+    "Estacionamento para moradores", "Caça proibida", "Rua sem saída", "Caminho privado",
+)  # fmt: skip
+_INSIDE = (
+    "Cuidado com o cão", "Saída de emergência", "Puxe", "Empurre", "Silêncio", "Entrada pela porta lateral",
+    "Piso molhado", "Use capacete", "Não alimente os pombos", "Proibido fumar", "Fechado para férias", "Volto já",
+    "Elevador avariado", "Caixa fechada", "Lavar as mãos", "Tire a sua senha", "Área reservada", "Depósito de vidro",
+    "Aberto", "É proibido afixar cartazes",
 )  # fmt: skip
 # What lies in heaps on a market stall, by the beginning of its name, and its colour.
 _HUES: dict[str, Colour] = {
@@ -58,7 +62,10 @@ _HUES: dict[str, Colour] = {
     "abóbora": (226, 134, 40), "alho": (232, 226, 212), "pimento": (196, 30, 30), "azeitona": (108, 118, 46),
     "amêndoa": (172, 124, 78), "figo": (110, 80, 66),
 }  # fmt: skip
-_DEPARTURES = ("à tabela", "atraso 5 min", "atraso 12 min", "suprimido", "linha 2", "linha 4", "linha 7", "linha 1")
+_DEPARTURES = (
+    "à tabela", "à tabela", "à tabela", "atraso 5 min", "atraso 12 min", "suprimido", "linha 1", "linha 2", "linha 3",
+    "linha 4", "linha 5", "linha 7",
+)  # fmt: skip
 
 
 def street_plate(desk: Desk) -> Sheet:
@@ -125,16 +132,18 @@ def shop_front(desk: Desk) -> Sheet:
 
 
 def order(desk: Desk) -> Sheet:
-    """A plate that forbids, warns or says where to go, on a wall, a door or a post."""
+    """A plate that forbids, warns or says where to go, on a wall or on a post."""
     rng = desk.rng
-    text = rng.choice(_ORDERS)
+    outside = desk.chance(0.5)
+    text = rng.choice(_OUTSIDE if outside else _INSIDE)
     fill, ink = rng.choice(
         (((250, 210, 40), (20, 20, 20)), (WHITE, (150, 20, 30)), ((150, 20, 30), WHITE), (_BLUE, WHITE))
     )
-    sheet = _outdoors(rng, 560, 400) if desk.chance(0.5) else _wall(desk, 560, 400)
+    sheet = _outdoors(rng, 560, 400) if outside else _wall(desk, 560, 400)
     look = Look(desk.bold, rng.randint(38, 54), ink)
     box = (80, 90, 480, 290)
-    sheet.canvas.rectangle((270, 290, 290, 400), fill=(120, 122, 125))
+    if outside:
+        sheet.canvas.rectangle((270, 290, 290, 400), fill=(120, 122, 125))
     sheet.canvas.rounded_rectangle(box, 12, fill=fill, outline=ink, width=5)
     for word in text.split():
         look = fit(word, look, 340)

@@ -45,7 +45,7 @@ _REASONS = (
     "pedido de segunda via", "transferência de escola",
 )  # fmt: skip
 _REMARKS = ("só de manhã", "entregar em mão", "telefonar depois das 18h00", "tem cadeira de rodas", "sem observações",
-            "juntar fotografia", "já tinha ficha", "prefere a sala do rés do chão")  # fmt: skip
+            "juntar fotografia", "já tinha ficha", "responder por carta")  # fmt: skip
 _CONTACT, _KINSHIP = "Pessoa a contactar", "Grau de parentesco"  # the second is of the first
 _FIELDS: dict[str, Callable[[Desk], str]] = {
     "Data de nascimento": lambda desk: _numeric(desk, 1945, 2008),
@@ -60,14 +60,25 @@ _FIELDS: dict[str, Callable[[Desk], str]] = {
     "Motivo": lambda desk: desk.rng.choice(_REASONS),
     "Observações": lambda desk: desk.rng.choice(_REMARKS),
     "Matrícula do veículo": lambda desk: _plate(desk),
-    _CONTACT: lambda desk: woman_or_man(desk.rng),
-    _KINSHIP: lambda desk: desk.rng.choice(("mãe", "pai", "irmã", "tio", "avó", "filha", "primo")),
     "Alergias": lambda desk: desk.rng.choice(("nenhuma", "amendoim", "penicilina", "pó", "marisco")),
 }
-_FORMS = (
-    "Ficha de inscrição", "Requerimento", "Boletim de matrícula", "Pedido de cartão de leitor", "Ficha de utente",
-    "Declaração", "Formulário de reclamação", "Ficha de sócio", "Pedido de estacionamento", "Registo de visitante",
-)  # fmt: skip
+# What a woman and a man may be to whoever gives their names.
+_KIN = (("mãe", "irmã", "tia", "avó", "filha", "prima"), ("pai", "irmão", "tio", "avô", "filho", "primo"))
+_ALWAYS = ("Nome completo", "Morada", "Código postal e localidade", "Telefone", "Data do pedido", "Observações")
+_SCHOOL = ("Nome do pai", "Nome da mãe", "Data de nascimento", "Naturalidade", "Alergias", _CONTACT, _KINSHIP)
+_LIFE = ("Data de nascimento", "Naturalidade", "Estado civil", "Profissão")
+# What forms ask for, beside what all do.
+_FORMS: dict[str, tuple[str, ...]] = {
+    "Ficha de inscrição": (*_SCHOOL, "Habilitações"),
+    "Requerimento": (*_LIFE, "Habilitações", "Motivo"),
+    "Boletim de matrícula": (*_SCHOOL, "Número de utente"),
+    "Pedido de cartão de leitor": (*_LIFE, "Habilitações", "Motivo"),
+    "Ficha de utente": (*_LIFE, "Número de utente", "Alergias", _CONTACT, _KINSHIP),
+    "Declaração": (*_LIFE, "Nome do pai", "Nome da mãe", "Motivo"),
+    "Ficha de sócio": (*_LIFE, "Habilitações", _CONTACT, _KINSHIP),
+    "Pedido de estacionamento": ("Matrícula do veículo", "Profissão", "Motivo"),
+    "Registo de visitante": ("Matrícula do veículo", "Profissão", "Naturalidade"),
+}
 _SHORT_DAYS = ("segunda", "terça", "quarta", "quinta", "sexta", "sábado", "domingo")
 
 
@@ -217,14 +228,15 @@ def form(desk: Desk) -> Sheet:
     """A form that is filled in by hand, field by field."""
     rng, look, pen = desk.rng, desk.body(18, 20), desk.pen(26, 31)
     sheet, margin = Sheet(rng.randint(700, 820), desk.paper), 44
-    width, title = sheet.width - 2 * margin, rng.choice(_FORMS)
+    width, title = sheet.width - 2 * margin, rng.choice(list(_FORMS))
     top = sheet.write(title, fit(title, desk.heading(32), width), margin, margin, width) + 10
-    boxed, signed = desk.chance(0.5), woman_or_man(rng)
+    boxed, signed, contact = desk.chance(0.5), woman_or_man(rng), woman_or_man(rng)
     father = f"{rng.choice(words.MEN)} {signed.split()[-1]}"
     fields: dict[str, Callable[[Desk], str]] = {"Nome completo": lambda _: signed, **_FIELDS}
-    fields |= {"Nome do pai": lambda _: father}
+    fields |= {"Nome do pai": lambda _: father, _CONTACT: lambda _: contact}
+    fields |= {_KINSHIP: partial(_own, _KIN[contact.split()[0] in words.MEN])}
     fields |= {name: partial(_own, _OWN[name][signed.split()[0] in words.MEN]) for name in _OWN}
-    chosen = set(rng.sample(list(fields), rng.randint(4, 9)))
+    chosen = set(rng.sample((*_ALWAYS, *_FORMS[title]), rng.randint(4, 8)))
     chosen |= {_CONTACT} if _KINSHIP in chosen else set()
     for name in (name for name in fields if name in chosen):
         value, label = fields[name](desk), f"{name}:"

@@ -20,6 +20,9 @@ PATTERNS: tuple[Pattern, ...] = ("plain", "gradient", "ruled", "stripes", "frame
 ALIGNS: tuple[Align, ...] = ("left", "left", "center", "right")
 
 SIZES, HAND_SIZES = (20, 40), (27, 42)  # of the letters, in pixels; thin strokes need more
+FREQUENCIES = (11, 2, 4, 1, 3, 3)  # of the patterns: most paper has none
+DARK = 0.12  # share of light ink on dark paper
+PALE, DEEP = 0.1, 0.6  # saturation at most, of light and of dark colours
 MIN_CONTRAST = 4.5  # between ink and paper: WCAG 2.2, success criterion 1.4.3
 MARGIN = 0.8  # around the text, in letter heights
 GRAIN = 6  # standard deviation, of 255
@@ -72,7 +75,7 @@ def draw_style(rng: random.Random, typefaces: tuple[Path, ...], widths: tuple[in
         size=rng.randint(*(HAND_SIZES if is_handwritten(typeface) else SIZES)),
         ink=ink,
         papers=papers,
-        pattern=rng.choice(PATTERNS),
+        pattern=rng.choices(PATTERNS, FREQUENCIES)[0],
         align=rng.choice(ALIGNS),
         leading=rng.uniform(1.25, 1.7),
         width=rng.randint(*widths),
@@ -140,6 +143,13 @@ def add_noise(picture: Image.Image, deviation: float, seed: int) -> Image.Image:
     return Image.fromarray((np.asarray(picture) + noise).clip(0, 255).astype(np.uint8))
 
 
+def draw_colour(rng: random.Random, saturation: float, values: tuple[float, float]) -> Colour:
+    """Draw a colour of any hue, of at most such a saturation, of a brightness between two; all from 0 to 1."""
+    channels = colorsys.hsv_to_rgb(rng.random(), rng.uniform(0, saturation), rng.uniform(*values))
+    red, green, blue = (round(255 * channel) for channel in channels)
+    return red, green, blue
+
+
 def contrast(first: Colour, second: Colour) -> float:
     """Give the contrast ratio of two colours, 1 to 21 (WCAG 2.2).
 
@@ -175,19 +185,13 @@ def _draw_line(canvas: ImageDraw.ImageDraw, text: str, top: int, margin: int, st
 
 
 def _draw_colours(rng: random.Random) -> tuple[Colour, tuple[Colour, Colour]]:
-    """Draw dark ink on light paper, or one time in four light ink on dark paper."""
+    """Draw dark ink on light paper, as most is printed, or now and then light ink on dark paper."""
     while True:
-        light, other = (_draw_colour(rng, 0.35, (0.85, 1.0)) for _ in range(2))
-        dark, shade = (_draw_colour(rng, 1.0, (0.0, 0.5)) for _ in range(2))
-        ink, papers = (dark, (light, other)) if rng.random() < 0.75 else (light, (dark, shade))
+        light, other = (draw_colour(rng, PALE, (0.9, 1.0)) for _ in range(2))
+        dark, shade = (draw_colour(rng, DEEP, (0.0, 0.4)) for _ in range(2))
+        ink, papers = (light, (dark, shade)) if rng.random() < DARK else (dark, (light, other))
         if all(contrast(ink, paper) >= MIN_CONTRAST for paper in papers):
             return ink, papers
-
-
-def _draw_colour(rng: random.Random, saturation: float, values: tuple[float, float]) -> Colour:
-    channels = colorsys.hsv_to_rgb(rng.random(), rng.uniform(0, saturation), rng.uniform(*values))
-    red, green, blue = (round(255 * channel) for channel in channels)
-    return red, green, blue
 
 
 def _luminance(colour: Colour) -> float:
