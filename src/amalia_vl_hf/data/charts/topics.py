@@ -12,6 +12,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from ..dataset import RejectedError
 from ..languages import LANGUAGES, Language
 from .content import MAX_MARKS, UNITS, ChartShape, ChartValues, Content, check_shape
@@ -38,21 +40,20 @@ class Row(NamedTuple):
         low: The lowest value that it has in any year.
         high: The highest.
         needs: What a town must have for it.
-        trend: Its value in the first and in the last of the years, where it grows or falls from year to year.
+        trend: Its values at equal steps from the first of the years to the last, where it grows or falls.
     """
 
     name: Words
     low: float
     high: float
     needs: str = ""
-    trend: tuple[float, float] | None = None
+    trend: tuple[float, ...] = ()
 
     def limits(self, year: int | None) -> tuple[float, float]:
         """Give the lowest and the highest value of a year."""
-        if self.trend is None or year is None:
+        if not self.trend or year is None:
             return self.low, self.high
-        first, last = self.trend
-        middle = first + (last - first) * (year - YEARS[0]) / (YEARS[-1] - YEARS[0])
+        middle = float(np.interp(year, np.linspace(YEARS[0], YEARS[-1], len(self.trend)), self.trend))
         return middle * (1 - WAVER), middle * (1 + WAVER)
 
     def scaled(self, factor: float) -> Row:
@@ -221,9 +222,8 @@ def _row(line: str) -> Row:
     name, values = line.split("|")
     limits, _, needs = values.strip().partition(" ")
     if ">" in limits:
-        first, last = (float(part) for part in limits.split(">"))
-        low, high = min(first, last) * (1 - WAVER), max(first, last) * (1 + WAVER)
-        return Row(_words(name), low, high, needs.strip("[]"), (first, last))
+        trend = tuple(float(part) for part in limits.split(">"))
+        return Row(_words(name), min(trend) * (1 - WAVER), max(trend) * (1 + WAVER), needs.strip("[]"), trend)
     low, high = (float(part) for part in limits.split("-"))
     return Row(_words(name), low, high, needs.strip("[]"))
 
