@@ -218,7 +218,8 @@ def steps(query: Query, panels: Sequence[Panel], answer: ChartAnswer, language: 
         content = panels[query.panel].content
         slots["series"] = _enumerate([quote(name, language) for name in content.series], language)
         slots["categories"] = _enumerate([quote(name, language) for name in content.categories], language)
-    return _sentence(slots["where"] + STEPS[language][query.op].format(**slots))
+    text = _sentence(slots["where"] + STEPS[language][query.op].format(**slots))
+    return text[:-1] if text.endswith("..") else text  # an answer may end with a point of its own, as p.p. does
 
 
 def quote(name: str, language: Language) -> str:
