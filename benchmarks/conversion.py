@@ -3,8 +3,9 @@
 The checkpoint is made: the 9.6 B model's tensors, in as many decoder layers as its size allows, bf16, in 4 GB shards.
 Every run is a process of its own, over files that were read through just before, after all earlier writes have reached
 the disk, and ends when its own have: conversion syncs what it writes by itself, the others are followed by `sync`.
-Conversion and copy take turns, the one that goes first changing, on one pinned core; times are medians, without the
-imports of Python. CPU time is user's and system's, of the process and of those it starts.
+Conversion and copy take turns, the one that goes first changing, on one pinned core, after a turn each that does not
+count: the first finds the disk busy with the checkpoint. Times are medians, without the imports of Python. CPU time is
+user's and system's, of the process and of those it starts.
 
 Memory is told in two ways. Private is what only the process itself can free, its anonymous pages, looked at every
 10 ms. Resident is the kernel's own high-water mark; it also counts pages of mapped files, which safetensors makes of
@@ -195,6 +196,8 @@ def read_through(path: Path) -> None:
 def take_turns(source: Path, out: Path, pairs: int) -> dict[str, list[Run]]:
     """Import and copy in turn, first one first and then the other, and load and save once."""
     runs: dict[str, list[Run]] = {way: [] for way in WAYS}
+    for way in (COPY, IMPORT):
+        measure(way, source, out)
     for pair in range(pairs):
         for way in (IMPORT, COPY) if pair % 2 else (COPY, IMPORT):
             runs[way].append(measure(way, source, out))

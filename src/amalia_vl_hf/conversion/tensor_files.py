@@ -18,7 +18,7 @@ WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")  # formats that run code when they are read
 MAX_DESCRIBED = 2**24  # bytes of a header or an index: some 100,000 tensors, a hundred times what such a model has
-BLOCK = 2**19  # bytes in memory at a time: they stay in a core's own cache between reading and writing
+BLOCK = 2**17  # bytes in memory at a time: they stay in a core's own cache between reading and writing; 2**19 do not
 
 # safetensors' names of the dtypes that weights may have, in the order in which its files hold them
 FLOATS = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
