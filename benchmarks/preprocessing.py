@@ -2,9 +2,9 @@
 
 Pictures are decoded beforehand and lie in memory as arrays (NumPy's) or as Pillow images, but for the rows of JPEG
 bytes (quality 90), which Pillow decodes for stock, and simplejpeg, if it is installed, for ours. The contestants take
-turns, and each figure is what the fastest quarter of its turns stays below: other work makes turns slower, and none
-faster. `pil` gives stock's pixels bit by bit, which is checked; `torch` is within 2 grey levels, and `uint8` leaves
-its values to the model to normalise.
+turns in a drawn order, and each figure is what the fastest quarter of its turns stays below: other work makes turns
+slower, and none faster. `pil` gives stock's pixels bit by bit, which is checked; `torch` is within 2 grey levels, and
+`uint8` leaves its values to the model to normalise.
 """
 
 import json
@@ -55,12 +55,16 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 
 def race(contestants: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Milliseconds of each that a quarter of its turns stay below, taking turns after a turn to warm up."""
+    """Milliseconds of each that a quarter of its turns stay below, taking turns after a turn to warm up.
+
+    Who follows whom changes: a contestant finds the memory that the one before has given back, or has not.
+    """
     times: dict[str, list[float]] = {name: [] for name in contestants}
+    generator = np.random.default_rng(0)
     for _ in range(TURNS + 1):
-        for name, run in contestants.items():
+        for name in generator.permutation(list(contestants)).tolist():
             start = time.process_time()
-            run()
+            contestants[name]()
             times[name].append(1000 * (time.process_time() - start))
     return {name: statistics.quantiles(turns[1:], n=4)[0] for name, turns in times.items()}
 

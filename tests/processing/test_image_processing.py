@@ -82,10 +82,11 @@ def test_pixels_are_those_of_llava_next_with_other_options(options):
     assert_equal_to_stock(ours, stock, [levels, *(picture(50 + 9 * seed, 300, seed) for seed in range(20))])
 
 
-def test_every_grey_level_is_normalised_as_llava_next_does():
+@pytest.mark.parametrize(("mean", "std"), [(0.3, 0.7), (0.3, 0.25), (0.481, 0.5), (0.5, 1.0), (0.1, 4.0), (0.0, 1e-3)])
+def test_every_grey_level_is_normalised_as_llava_next_does(mean, std):
     levels = Image.fromarray(np.arange(256, dtype=np.uint8).repeat(3).reshape(16, 16, 3))
-    ours = AmaliaVLImageProcessor(size=16, patch_size=8, image_mean=0.3, image_std=0.7, max_tiles=1)
-    stock = stock_processor(16, [(16, 16)], image_mean=[0.3] * 3, image_std=[0.7] * 3)
+    ours = AmaliaVLImageProcessor(size=16, patch_size=8, image_mean=mean, image_std=std, max_tiles=1)
+    stock = stock_processor(16, [(16, 16)], image_mean=[mean] * 3, image_std=[std] * 3)
     assert_equal_to_stock(ours, stock, [levels])
     assert len(ours(levels)["pixel_values"].unique()) == 256
 
@@ -121,6 +122,19 @@ def test_a_batch_is_its_images_one_after_the_other():
         together = processor(batch)
         for name in ("pixel_values", "tile_layouts"):
             assert torch.equal(together[name], torch.cat([one[name] for one in alone]))
+
+
+@pytest.mark.parametrize("held", [lambda pixels: pixels, lambda pixels: pixels[1:, 0], lambda pixels: pixels.numpy()])
+@pytest.mark.parametrize("options", [{}, {"pixels": "uint8"}])
+def test_memory_of_pixels_is_used_again_only_when_nobody_holds_them(options, held):
+    processor = AmaliaVLImageProcessor(size=32, patch_size=8)
+    first = torch.as_tensor(held(processor(picture(60, 40), **options)["pixel_values"]))
+    before = first.clone()
+    for seed in range(3):
+        processor(picture(60, 40, seed + 1), **options)
+    assert torch.equal(first, before)
+    place = processor(picture(60, 40), **options)["pixel_values"].data_ptr()
+    assert processor(picture(40, 60), **options)["pixel_values"].data_ptr() == place
 
 
 def test_shapes_and_types():

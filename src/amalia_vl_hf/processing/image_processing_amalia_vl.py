@@ -18,8 +18,8 @@ from .image_loading_amalia_vl import load_image
 from .tile_pixels_amalia_vl import (
     MOST_CANVASES,
     TileSettings,
+    empty_pixels,
     floats,
-    normalised,
     on_square,
     per_channel,
     tile_size_of,
@@ -212,10 +212,9 @@ class AmaliaVLImageProcessor(BaseImageProcessor):
             pictures.append(picture if tiled else on_square(picture, settings.mean))
             layouts.append(settings.layout(picture.height, picture.width) if tiled else UNTILED)
         counts = [layout.num_tiles for layout in layouts]
-        levels = torch.empty(sum(counts), 3, settings.tile_size, settings.tile_size, dtype=torch.uint8)
-        for picture, layout, tiles in zip(pictures, layouts, torch.split(levels, counts), strict=True):
+        pixel_values = empty_pixels(sum(counts), settings)
+        for picture, layout, tiles in zip(pictures, layouts, torch.split(pixel_values, counts), strict=True):
             write_tiles(picture, layout, settings, out=tiles)
-        pixel_values = levels if settings.pixels == "uint8" else normalised(levels, settings)
         rows = [layout for layout in layouts for _ in range(layout.num_tiles)]
         tile_layouts = torch.tensor(rows, dtype=torch.int64).view(-1, 4)
         return BatchFeature({"pixel_values": pixel_values, "tile_layouts": tile_layouts}, tensor_type=return_tensors)

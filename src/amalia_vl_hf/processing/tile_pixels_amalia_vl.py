@@ -1,6 +1,10 @@
 """Pixels of tiles and frames, by the checked options of a call: resized by Pillow or torch, cut, and normalised."""
 
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+import math
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,9 +28,11 @@ from .tiling_amalia_vl import (
 TORCH_MODES = {Image.Resampling.BICUBIC: "bicubic", Image.Resampling.BILINEAR: "bilinear"}
 # Far above any model's: options may be a stranger's, and each image is held against every canvas.
 MOST_SIDE, MOST_TILES, MOST_CANVASES = 4096, 1000, 10_000  # pixels, tiles, canvases
+LARGE_PAGE = 2**21  # bytes
+MOST_KEPT = 2**26  # bytes of pixels that a thread keeps for its next call: 37 tiles of 384 pixels in float32
 PILLOW = tuple(int(number) for number in PIL.__version__.split(".")[:2])
 
-Resize = Callable[[int, int], torch.Tensor]  # (height, width) -> (3, height, width), grey levels
+Resize = Callable[[int, int], NDArray[np.uint8]]  # (height, width) -> (3, height, width), grey levels
 
 
 @dataclass(frozen=True)
@@ -123,39 +129,83 @@ def per_channel(options: Mapping[str, Any], name: str) -> torch.Tensor:
     return channels.view(3, 1, 1)
 
 
+class _Memory(threading.local):
+    """The last memory that a thread gave for pixels, to be given again once nobody holds them.
+
+    Fresh memory costs as much as normalising does: the system clears it page by page, each with a fault. A few MB or
+    more therefore lie on large pages from beginning to end, which NumPy asks the system for.
+    """
+
+    def __init__(self) -> None:
+        self.kept = np.empty(0, np.uint8)
+        self.holder: weakref.ref[NDArray[np.uint8]] | None = None  # dead once no tensor or array is left over it
+
+    def take(self, size: int) -> NDArray[np.uint8]:
+        """Give so many bytes, of any content."""
+        if size > len(self.kept) or (self.holder and self.holder() is not None):
+            large = size >= 2 * LARGE_PAGE
+            memory = np.empty(size + 2 * LARGE_PAGE * large, np.uint8)
+            start = -memory.ctypes.data % LARGE_PAGE * large
+            self.kept = memory[start : start + size]
+        taken = self.kept[:size]
+        self.holder = weakref.ref(taken)
+        if size > MOST_KEPT:
+            self.kept = np.empty(0, np.uint8)
+        return taken
+
+
+_memory = _Memory()
+
+
+def empty_pixels(tiles: int, settings: TileSettings) -> torch.Tensor:
+    """Give memory for tiles or frames, `(tiles, 3, S, S)` of the dtype that was asked for."""
+    dtype = torch.uint8 if settings.pixels == "uint8" else torch.float32
+    shape = (tiles, 3, settings.tile_size, settings.tile_size)
+    taken = torch.from_numpy(_memory.take(math.prod(shape) * dtype.itemsize))
+    return taken.view(dtype).view(shape)
+
+
 def write_tiles(picture: Image.Image, layout: TileLayout, settings: TileSettings, out: torch.Tensor) -> None:
-    """Write the grey levels of one picture's thumbnail and tiles into `out`, `(1 + rows * cols, 3, S, S)` uint8."""
-    size = settings.tile_size
+    """Write one picture's thumbnail and tiles into `out`, `(1 + rows * cols, 3, S, S)`, as `empty_pixels` gives it."""
     resize = (_torch_resize if settings.resampler == "torch" else _pil_resize)(picture, settings.resample)
-    out[0] = resize(size, size)
+    for (part, top, left), tile in zip(_parts(picture, layout, settings.tile_size, resize), out.numpy(), strict=True):
+        if part.shape != tile.shape:
+            tile[...] = 0  # bars are black
+        tile[:, top:, left:][:, : part.shape[1], : part.shape[2]] = part
+        normalise(tile, settings)
+
+
+def _parts(
+    picture: Image.Image, layout: TileLayout, size: int, resize: Resize
+) -> Iterator[tuple[NDArray[np.uint8], int, int]]:
+    """Give what each tile, the thumbnail first, shows of a picture, `(3, height, width)`, and where it begins."""
+    yield resize(size, size), 0, 0
     if layout == UNTILED:
         return
     top, left, height, width = place_on_canvas(picture.height, picture.width, layout.grid, size)
     resized = resize(height, width)
-    for index, tile in enumerate(out[1:]):
-        row, col = divmod(index, layout.cols)
+    for row, col in itertools.product(range(layout.rows), range(layout.cols)):
         down, across = row * size - top, col * size - left  # of the tile's corner, from the picture's
         rows = slice(max(down, 0), max(min(down + size, height), 0))
         cols = slice(max(across, 0), max(min(across + size, width), 0))
-        part = resized[:, rows, cols]
-        if part.shape != tile.shape:
-            tile.zero_()  # bars are black
-        tile[:, rows.start - down :, cols.start - across :][:, : part.shape[1], : part.shape[2]] = part
+        yield resized[:, rows, cols], rows.start - down, cols.start - across
 
 
-def normalised(levels: torch.Tensor, settings: TileSettings) -> torch.Tensor:
-    """Turn grey levels `(tiles, 3, S, S)` into the tower's values.
+def normalise(values: NDArray[Any], settings: TileSettings) -> None:
+    """Turn the grey levels of a tile, `(3, S, S)` float32, into the tower's values, in place; uint8 stays as it is.
 
     In float32, `level / 255` is what LLaVA-NeXT's processor computes in float64, `level * (1 / 255)`, for all 256.
     """
-    values = np.empty(levels.shape, np.float32)
-    mean, std = settings.mean.flatten().numpy(), settings.std.flatten().numpy()
-    for tile, given in zip(values, levels.numpy(), strict=True):
-        for channel, plane in enumerate(tile):  # which stays in the core's cache for all three passes
-            np.divide(given[channel], np.float32(255), out=plane)
-            np.subtract(plane, mean[channel], out=plane)
-            np.divide(plane, std[channel], out=plane)
-    return torch.from_numpy(values)
+    if values.dtype == np.uint8:
+        return
+    means, stds = settings.mean.flatten().tolist(), settings.std.flatten().tolist()
+    for plane, mean, std in zip(values, means, stds, strict=True):
+        # A power of two scales exactly, before as after: SigLIP's 0.5 then needs no division of its own.
+        exact = std if math.frexp(std)[0] == 0.5 and 2**-8 <= std <= 2**8 else 1.0
+        np.divide(plane, np.float32(255 * exact), out=plane)  # a plane stays in the core's cache
+        np.subtract(plane, np.float32(mean / exact), out=plane)
+        if std != exact:
+            np.divide(plane, np.float32(std), out=plane)
 
 
 def on_square(picture: Image.Image, mean: torch.Tensor) -> Image.Image:
@@ -172,13 +222,13 @@ def on_square(picture: Image.Image, mean: torch.Tensor) -> Image.Image:
 
 
 def _pil_resize(picture: Image.Image, resample: Image.Resampling) -> Resize:
-    return lambda height, width: torch.from_numpy(np.array(picture.resize((width, height), resample))).permute(2, 0, 1)
+    return lambda height, width: np.asarray(picture.resize((width, height), resample)).transpose(2, 0, 1)
 
 
 def _torch_resize(picture: Image.Image, resample: Image.Resampling) -> Resize:
     # Channels last by all four strides, as torch knows them: it then writes them so, without a pass of its own.
     pixels = torch.from_numpy(_to_array(picture)[None]).permute(0, 3, 1, 2)  # (1, 3, H, W)
-    return lambda height, width: torch_resized(pixels, height, width, resample)[0]
+    return lambda height, width: torch_resized(pixels, height, width, resample)[0].numpy()
 
 
 def torch_resized(pixels: torch.Tensor, height: int, width: int, resample: Image.Resampling) -> torch.Tensor:

@@ -12,7 +12,7 @@ from transformers import BatchFeature
 from transformers.utils import TensorType
 
 from .image_processing_amalia_vl import AmaliaVLImageProcessor, without_standard
-from .tile_pixels_amalia_vl import TileSettings, normalised, torch_resized
+from .tile_pixels_amalia_vl import TileSettings, empty_pixels, normalise, torch_resized
 from .tiling_amalia_vl import video_tokens
 from .video_loading_amalia_vl import SampledFrames, Sampling, VideoReader, flatten_videos
 
@@ -94,11 +94,11 @@ class AmaliaVLVideoProcessor:
         readers = [VideoReader(video, index) for index, video in enumerate(flatten_videos(videos))]
         sampled = [reader.sampled(sampling) for reader in readers]
         counts = [len(taken.positions) for taken in sampled]
-        levels = torch.empty(sum(counts), 3, settings.tile_size, settings.tile_size, dtype=torch.uint8)
-        for reader, taken, frames in zip(readers, sampled, torch.split(levels, counts), strict=True):
+        pixel_values = empty_pixels(sum(counts), settings)
+        for reader, taken, frames in zip(readers, sampled, torch.split(pixel_values, counts), strict=True):
             _write_frames(reader.frames(taken.positions), settings, out=frames)
         data: dict[str, Any] = {
-            "pixel_values_videos": levels if settings.pixels == "uint8" else normalised(levels, settings),
+            "pixel_values_videos": pixel_values,
             "video_frames": torch.tensor(counts, dtype=torch.int64),
         }
         if metadata:
@@ -156,14 +156,15 @@ def _checked(num_frames: int, fps: float | None) -> Sampling:
 
 
 def _write_frames(frames: Iterator[NDArray[np.uint8]], settings: TileSettings, out: torch.Tensor) -> None:
-    """Write the grey levels of frames into `out`, `(frames, 3, S, S)` uint8, as many at once as are of one size."""
-    start = 0
+    """Write frames into `out`, `(frames, 3, S, S)` as `empty_pixels` gives it, as many at once as are of one size."""
+    places = iter(out.numpy())
     for _, alike in itertools.groupby(frames, key=lambda frame: frame.shape):
         while some := _few(alike):
             pixels = torch.from_numpy(np.stack(some)).permute(0, 3, 1, 2)  # (n, 3, H, W), channels last in memory
             size = (settings.tile_size, settings.tile_size)
-            out[start : start + len(some)] = torch_resized(pixels, *size, settings.resample)
-            start += len(some)
+            for levels, frame in zip(torch_resized(pixels, *size, settings.resample).numpy(), places):  # noqa: B905
+                frame[...] = levels
+                normalise(frame, settings)
 
 
 def _few(frames: Iterator[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
