@@ -10,15 +10,21 @@ from torch import nn
 
 from amalia_vl_hf import AmaliaVLForConditionalGeneration
 from amalia_vl_hf.conversion.publishing.repository import gather
-from amalia_vl_hf.conversion.quantise import RECORD, check_layers, quantise_checkpoint, read_quantisation
+from amalia_vl_hf.conversion.quantise import (
+    NEW_TOKENS,
+    RECORD,
+    check_layers,
+    quantise_checkpoint,
+    read_quantisation,
+)
 from amalia_vl_hf.conversion.tensor_files import read_checkpoint
+from amalia_vl_hf.conversion.verify import QUESTION, pictures_of
 from amalia_vl_hf.quantisation import check_widths
 from tests.conversion.checkpoints import contents
 from tests.test_registration import tiny_processor
-from tests.tiny import tiny_config, tiny_model, tiny_text_config
+from tests.tiny import SPECIAL_TOKENS, tiny_config, tiny_model, tiny_text_config
 
-# Of likeliest tokens; a random model's are close together: the bars of a trained one are .99, .95, .98 and .95.
-BARS = {"int8": 0.99, "nf4": 0.5, "fp8": 0.9, "w4a16": 0.5}
+BARS = {"int8": 0.99, "nf4": 0.95, "fp8": 0.98, "w4a16": 0.95}  # of likeliest tokens
 BY_LIBRARY = [
     *(pytest.param(method, marks=pytest.mark.quantise) for method in ("int8", "nf4")),
     *(pytest.param(method, marks=pytest.mark.compress) for method in ("fp8", "w4a16")),
@@ -31,11 +37,28 @@ def source(tmp_path_factory):
     shape = {"hidden_size": 128, "intermediate_size": 256, "head_dim": 64}  # w4a16 has groups of 128
     text = tiny_text_config(vocab_size=len(processor.tokenizer), **shape)
     model = tiny_model(tiny_config(text=text, image_token_id=processor.image_token_id))
-    with torch.no_grad():  # decided, as a trained model is
-        model.lm_head.weight.mul_(20)
+    teach(model, processor)
     model.to(torch.bfloat16).save_pretrained(directory)
     processor.save_pretrained(directory)
     return directory
+
+
+def teach(model, processor):
+    """Teach its blocks an answer: of a random model's tokens the likeliest are so close that bf16 alone swaps them."""
+    answer = torch.randperm(300, generator=torch.Generator().manual_seed(0))[None, :NEW_TOKENS] + len(SPECIAL_TOKENS)
+    optimiser = torch.optim.AdamW(model.model.language_model.layers.parameters(), lr=3e-3)
+    pictures = [[{"type": "image", "image": sample.picture}] for sample in pictures_of(None, processor)]
+    for picture in 40 * [[], *pictures]:
+        chat = [{"role": "user", "content": [*picture, {"type": "text", "text": QUESTION}]}]
+        prompt = processor.apply_chat_template(
+            chat, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
+        )
+        ids = prompt.pop("input_ids")
+        pixels = {name: prompt[name] for name in ("pixel_values", "tile_layouts") if name in prompt}
+        labels = torch.cat([torch.full_like(ids, -100), answer], dim=1)
+        model(input_ids=torch.cat([ids, answer], dim=1), labels=labels, **pixels).loss.backward()
+        optimiser.step()
+        optimiser.zero_grad()
 
 
 def test_a_method_that_is_not_there_writes_nothing(source, tmp_path):
@@ -75,7 +98,7 @@ def test_only_the_blocks_of_the_decoder_are_quantised_and_the_report_says_how_fa
     weights = read_checkpoint(source).values()
     assert report.parameters == sum(math.prod(tensor.shape) for tensor in weights)
     assert report.argmax_equal >= BARS[method]
-    assert 0 < report.divergence < (0.01 if method == "int8" else 1.0)
+    assert 0 < report.divergence < (1e-5 if method == "int8" else 1e-3)
     assert report.reload_difference == 0
     assert report.positions > 30
     assert report.bytes_after < report.bytes_before
