@@ -30,7 +30,7 @@ help:
 	@echo "make test-peers   transformers' own common tests on our classes, newest and oldest"
 	@echo "make test-quantise  torchao, bitsandbytes and QLoRA, in an environment of their own"
 	@echo "make test-compress  llm-compressor's fp8 and w4a16, in an environment of their own"
-	@echo "make test-vllm    vLLM serves our type, in an environment of its own (3.4 GB)"
+	@echo "make test-vllm    vLLM serves our type, its export, adapters, fp8 and w4a16, in an environment of its own (3.4 GB)"
 	@echo "make test-lmms    lmms-eval gives our runner's answers and scores, in an environment of its own"
 	@echo "make check        ruff and mypy"
 	@echo "make data-preview 200 samples of each dataset the package draws, with a sheet to look at: runs/preview/NAME/preview.html"
@@ -120,8 +120,8 @@ test-quantise: $(QUANTISE)/installed
 test-compress: $(COMPRESS)/installed
 	$(COMPRESS)/bin/python -m pytest -m compress tests/conversion/test_quantise.py
 
-test-vllm: setup $(VLLM)/installed
-	VLLM=$(VLLM) $(VENV)/bin/python -m pytest -m vllm tests/serving/test_vllm.py
+test-vllm: setup $(VLLM)/installed $(COMPRESS)/installed
+	VLLM=$(VLLM) COMPRESS=$(COMPRESS) $(VENV)/bin/python -m pytest -m vllm tests/serving/test_vllm.py
 
 test-lmms: setup $(LMMS)/installed
 	LMMS=$(LMMS) $(VENV)/bin/python -m pytest -m lmms tests/evaluation/lmms

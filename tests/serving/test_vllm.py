@@ -1,20 +1,27 @@
-"""vLLM serves our type by its transformers backend, and answers as `generate` does; see `make test-vllm`."""
+"""vLLM serves our type, its export, adapters and quantised checkpoints as `generate` answers; see `make test-vllm`."""
 
+import json
 import os
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
-from huggingface_hub.utils import httpx
+import torch
+from peft import LoraConfig, get_peft_model
 
-from tests.serving.test_server import CHATS, image_part, picture, text_part, typed
-from tests.serving.tiny import listening, served_parts
+from amalia_vl_hf import AmaliaVLForConditionalGeneration
+from amalia_vl_hf.conversion.llava_next import export_checkpoint
+from amalia_vl_hf.training.stages import linear_layers
+from tests.serving.tiny import served_parts
+from tests.serving.twenty import asked, differing, distinct, generated, image_count, prepared
+from tests.serving.vllm_process import KINDS, counts, vllm_server
 
 pytestmark = pytest.mark.vllm
-LENGTH = 16
-QUESTIONS = ("que cor tem?", "o que se vê aqui?")
-SIZES = [(64, 64), (40, 90), (128, 32), (33, 47), (64, 4), (5, 80), (200, 30), (31, 31), (90, 91), (32, 96)]
+ROOT = Path(__file__).parents[2]
+BLOCK = 32  # tokens that its prefix cache keeps together; of its own 128 most of these prompts have not one
+WHOLE, CUT = 2048, 48  # tokens a batch
+IMAGES = ("--limit-mm-per-prompt", '{"image": 2}')
+PRECISE = ("--dtype", "float32", "--block-size", str(BLOCK), *IMAGES)
 
 
 @pytest.fixture(scope="module")
@@ -22,66 +29,74 @@ def parts():
     return served_parts(head_dim=64)  # the least that its CPU attention takes is 32
 
 
-@pytest.fixture(scope="module", params=[2048, 48], ids=["whole", "cut"])
-def server(request, parts, tmp_path_factory):
-    """Its address; with 48 tokens a batch, prompts are cut inside images."""
-    directory = tmp_path_factory.mktemp("served")
+@pytest.fixture(scope="module")
+def checkpoints(parts, tmp_path_factory):
+    """A folder with our type and its export."""
+    folder = tmp_path_factory.mktemp("served")
     for part in parts:
-        part.save_pretrained(directory)
-    listener, address = listening()
-    listener.close()
-    command = [
-        *(str(Path(os.environ["VLLM"]) / "bin" / "vllm"), "serve", str(directory), "--served-model-name", "tiny"),
-        *("--port", address.rpartition(":")[2], "--enforce-eager", "--dtype", "float32", "--max-model-len", "2048"),
-        *("--max-num-batched-tokens", str(request.param), "--limit-mm-per-prompt", '{"image": 2}'),
-    ]
-    environment = {**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1", "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(command, env=environment) as process:
-        try:
-            end = time.monotonic() + 300
-            while not answers(address):
-                assert process.poll() is None, "vLLM ended"
-                assert time.monotonic() < end, "vLLM did not start in 300 s"
-                time.sleep(1)
-            yield address
-        finally:
-            process.terminate()
+        part.save_pretrained(folder / "ours")
+    export_checkpoint(folder / "ours", folder / "export")
+    return folder
 
 
-def answers(address):
-    try:
-        return httpx.get(f"{address}/health").status_code == 200
-    except httpx.TransportError:
-        return False
+@pytest.fixture(scope="module")
+def expected(parts):
+    answers = generated(*parts)
+    assert distinct(answers) > 5
+    return answers
 
 
-def chats():
-    """Twenty prompts; a literal special token is left out, which vLLM renders with the tokenizer's own template."""
-    contents = [[image_part(picture(*size)), text_part(question)] for question in QUESTIONS for size in SIZES]
-    about = [[{"role": "user", "content": content}] for content in contents[:16]]
-    return [*about, CHATS[6], CHATS[7], CHATS[9], [{"role": "user", "content": "outra pergunta"}]]
+@pytest.mark.parametrize("batched", [WHOLE, CUT], ids=["whole", "cut"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_its_tokens_are_those_of_generate_and_again_at_once_from_its_caches(
+    kind, batched, checkpoints, parts, expected
+):
+    processor = parts[1]
+    images = [int((inputs["input_ids"] == processor.image_token_id).sum()) for inputs in prepared(processor)]
+    assert sum(visual > CUT for visual in images) > 5  # which 48 tokens a batch must cut
+    options = (*PRECISE, *KINDS[kind], "--max-num-batched-tokens", str(batched))
+    with vllm_server(checkpoints / kind, *options) as (address, _):
+        assert asked(address) == expected
+        before = counts(address)
+        assert asked(address, at_once=20) == expected
+        after = counts(address)
+    hits = {name: after[f"{name}_cache_hits"] - before[f"{name}_cache_hits"] for name in ("prefix", "mm")}
+    assert hits == {"prefix": sum((length - 1) // BLOCK * BLOCK for _, length in expected), "mm": image_count()}
 
 
-def test_its_tokens_are_those_of_generate_and_again_from_its_caches(server, parts):
-    model, processor = parts
-    prompts = chats()
-    assert len(prompts) == 20
-    for _ in range(2):  # the second time its prefix and image caches hit
-        outputs = []
-        for chat in prompts:
-            inputs = processor.apply_chat_template(
-                typed(chat), add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
-            )
-            length = inputs["input_ids"].shape[1]
-            expected = model.generate(**inputs, max_new_tokens=LENGTH, do_sample=False)[0, length:].tolist()
-            body = {
-                "model": "tiny",
-                "messages": chat,
-                "max_tokens": LENGTH,
-                "temperature": 0,
-                "return_token_ids": True,
-            }
-            reply = httpx.post(f"{server}/v1/chat/completions", json=body, timeout=120).json()
-            assert (reply["choices"][0]["token_ids"], reply["usage"]["prompt_tokens"]) == (expected, length)
-            outputs.append(tuple(expected))
-        assert len(set(outputs)) > 5
+def test_an_adapter_of_ours_served_by_name_answers_as_peft_does(checkpoints, parts, expected, tmp_path):
+    base = AmaliaVLForConditionalGeneration.from_pretrained(checkpoints / "ours")
+    config = LoraConfig(r=8, lora_alpha=16, target_modules=linear_layers(base, ("decoder",)), task_type="CAUSAL_LM")
+    adapted = get_peft_model(base, config).eval()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in adapted.named_parameters():
+            if "lora_" in name:
+                parameter.normal_(0, 0.1, generator=generator)  # as if trained
+    adapted.save_pretrained(tmp_path)
+    answers = generated(adapted, parts[1])
+    assert differing(answers, expected) > 15
+    options = (*PRECISE, "--enable-lora", "--lora-modules", f"adapter={tmp_path}")
+    with vllm_server(checkpoints / "ours", *options) as (address, _):
+        assert asked(address, name="adapter") == answers
+        assert asked(address) == expected
+
+
+@pytest.mark.parametrize("method", ["fp8", "w4a16"])
+def test_a_quantised_checkpoint_answers_as_transformers_does(method, tmp_path):
+    """Its kernels round otherwise than transformers, in bf16: of a random model's tokens a few have others near."""
+    model, processor = served_parts(hidden_size=128, intermediate_size=256, head_dim=64)  # groups of 128
+    with torch.no_grad():
+        model.lm_head.weight.mul_(20)  # decided, as a trained model is
+    model.to(torch.bfloat16).save_pretrained(tmp_path / "source")
+    processor.save_pretrained(tmp_path / "source")
+    programs, out = Path(os.environ["COMPRESS"]).resolve() / "bin", str(tmp_path / "out")
+    quantise = ("convert", "quantise", str(tmp_path / "source"), "--out", out, "--method", method)
+    subprocess.run([programs / "amalia-vl", *quantise], check=True)
+    answering = [programs / "python", "-m", "tests.serving.twenty", out]
+    answers = json.loads(subprocess.run(answering, check=True, cwd=ROOT, stdout=subprocess.PIPE).stdout)
+    with vllm_server(tmp_path / "out", *IMAGES) as (address, _):
+        served = asked(address)
+    assert [length for _, length in served] == [length for _, length in answers]
+    assert distinct(served) > 5
+    assert sum(ours[0] == theirs[0] for (ours, _), (theirs, _) in zip(served, answers, strict=True)) >= 15
