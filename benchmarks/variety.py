@@ -1,8 +1,8 @@
 """European against Brazilian Portuguese: speed, what is told and refused of texts not trained on, precision of rules.
 
-The shipped weights were trained on LibreOffice, Mozilla and Django; they are measured on the other packages that
-`amalia_vl_hf.variety.corpus` lists, and on corpora of other kinds, one string alone and four and eight joined, as the
-turns of a dialogue are. Unpack packages in runs/variety/packages, as that module says; a corpus is a folder in
+The shipped weights were trained on packages and news that `weights.md` names; they are measured on the other packages
+that `amalia_vl_hf.variety.corpus` lists, and on corpora of other kinds, one string alone and four and eight joined, as
+the turns of a dialogue are. Unpack packages in runs/variety/packages, as that module says; a corpus is a folder in
 runs/variety/corpora with `european` and `brazilian`, each of files that `amalia_vl_hf.variety.texts` reads. Without
 them only the speed is measured.
 """
@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from amalia_vl_hf.variety import REFUSED_WITH_SIGN, REFUSED_WITHOUT, Verdict, judge
+from amalia_vl_hf.variety import REFUSED_WITH_HINT, REFUSED_WITH_SIGN, REFUSED_WITHOUT, Verdict, judge
 from amalia_vl_hf.variety.corpus import Pair, read_pairs
 from amalia_vl_hf.variety.fit import PERMISSIVE
 from amalia_vl_hf.variety.rules import RULES, findings
@@ -135,7 +135,8 @@ def accuracy(pairs: Sequence[Pair]) -> dict[str, dict[str, float | str]]:
     packages: dict[str, list[Pair]] = defaultdict(list)
     for pair in pairs:
         packages[pair.package].append(pair)
-    print(f"\nrefused under {REFUSED_WITH_SIGN} with a sign of Brazil; without, by words: {REFUSED_WITHOUT}")
+    print(f"\nrefused by words, with a sign of Brazil: {REFUSED_WITH_SIGN}")
+    print(f"with what Brazil says oftener: {REFUSED_WITH_HINT}; without: {REFUSED_WITHOUT}")
     print(f"{'':<51}{'':>8}{'European refused':^20}{'European':>10}{'Brazilian':>10}")
     print(f"{'held out':<40}{'of':>3}{'texts':>8}{'AUC':>8}{'all':>10}{'no sign':>10}{'undecided':>10}{'refused':>10}")
     for name, own in sorted(packages.items()):

@@ -11,12 +11,14 @@ from amalia_vl_hf.variety.classifier import (
     load_classifier,
     save_classifier,
 )
+from amalia_vl_hf.variety.corpus import LANGUAGE_SUFFIX
 from amalia_vl_hf.variety.features import (
     TABLE_BITS,
     fold,
     hashes,
     slots_and_fingerprints,
 )
+from amalia_vl_hf.variety.fit import PERMISSIVE
 
 SLOTS = 1 << TABLE_BITS
 
@@ -48,9 +50,9 @@ def test_shipped_weights_are_small_and_say_where_they_come_from():
     with safe_open(SHIPPED, framework="numpy") as file:
         facts = file.metadata()
     sources = json.loads(facts["sources"])
-    assert facts["licence_of_sources"] == "BSD-3-Clause, MPL-2.0"
-    assert all(name.startswith(("libreoffice-", "firefox-", "thunderbird-", "python3-django")) for name in sources)
-    assert len(sources) == 9
+    assert facts["licence_of_sources"] == "Apache-2.0, BSD-3-Clause, CC-BY-SA-4.0, ISC, MPL-2.0"
+    assert {LANGUAGE_SUFFIX.sub("", name) for name in sources} == PERMISSIVE.keys()
+    assert json.loads(facts["folders"]) == ["pt", "br"]
     assert "unknown" not in sources.values()
 
 

@@ -1,5 +1,7 @@
 import gettext
+import gzip
 import io
+import json
 import struct
 import zipfile
 
@@ -11,9 +13,11 @@ from amalia_vl_hf.variety.corpus import (
     plain,
     read_fluent,
     read_help,
+    read_json,
     read_manual,
     read_mo,
     read_pairs,
+    read_pak,
     read_properties,
     versions,
 )
@@ -33,6 +37,16 @@ def compiled(messages, order="<"):
         start += len(text) + 1
     header = struct.pack(f"{order}7I", 0x950412DE, 0, count, 28, 28 + 8 * count, 0, 0)
     return header + tables + b"".join(text + b"\0" for text in texts)
+
+
+def pak(messages):
+    """Write a file of Chromium's resources: header, numbers and places, the texts."""
+    data = b"".join(messages.values())
+    place, entries = 12 + 6 * (len(messages) + 1), b""
+    for number, text in [*messages.items(), (0, b"")]:
+        entries += struct.pack("<HI", number, place)
+        place += len(text)
+    return struct.pack("<IB3xHH", 5, 1, len(messages), 0) + entries + data
 
 
 def catalogue(packages, package, locale, messages):
@@ -156,6 +170,57 @@ def test_packages_are_joined_over_their_languages(tmp_path):
         Pair("office-help", EUROPEAN, BRAZILIAN),
         Pair("tuxpaint-data", "Abrir o ecrã agora", "Abrir a tela agora"),
     ]
+
+
+def test_resources_are_strings_by_number_and_pages_are_left_out():
+    assert read_pak(pak({7: "Guardar já".encode(), 9: gzip.compress(b"<html>"), 300: b""})) == {
+        "7": "Guardar já",
+        "300": "",
+    }
+
+
+def test_json_is_read_by_place_without_the_locale_at_its_top():
+    content = {"menu": {"save": "Guardar", "more": ["um", "dois"]}, "count": 3, "none": None}
+    messages = {"/menu/save": "Guardar", "/menu/more/0": "um", "/menu/more/1": "dois"}
+    assert read_json(json.dumps(content)) == messages
+    european, brazilian = (read_json(json.dumps({locale: content})) for locale in ("pt", "pt-BR"))
+    assert european.keys() == brazilian.keys()
+    assert list(european.values()) == list(messages.values())
+
+
+def test_files_named_after_their_locale_are_joined(tmp_path):
+    hexes = "0123456789abcdef" * 2
+    names = {
+        "scratch-l10n_3/editor/{}.json": ("pt", "pt-br"),
+        "frontend_1/translations/page/{}-" + hexes + ".json": ("pt", "pt-BR"),
+        "chromium-l10n_156/locales/{}.pak": ("pt-PT", "pt-BR"),
+    }
+    for name, locales in names.items():
+        for locale, text in zip(locales, (EUROPEAN, BRAZILIAN), strict=True):
+            file = tmp_path / name.format(locale)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            text = f"{file.suffix} {file.parent.name}: {text}"
+            file.write_bytes(pak({4: text.encode()}) if file.suffix == ".pak" else json.dumps({"save": text}).encode())
+    (tmp_path / "frontend_1/translations/page/other.json").write_text(json.dumps({"save": "Outro texto aqui"}))
+    assert sorted(pair.package for pair in read_pairs(tmp_path)) == ["chromium-l10n", "frontend", "scratch-l10n"]
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("pt.json", b"{"),
+        ("pt-PT.pak", b"no"),
+        ("pt-PT.pak", struct.pack("<IB3xHH", 4, 1, 0, 0)),
+        ("pt-PT.pak", struct.pack("<IB3xHH", 5, 2, 0, 0)),
+        ("pt-PT.pak", pak({4: b"Guardar"})[:-2]),
+        ("pt-PT.pak", pak({4: b"Guardar\xff"})),
+    ],
+)
+def test_damaged_files_of_strings_are_named(name, data, tmp_path):
+    (tmp_path / "chromium-l10n").mkdir()
+    (tmp_path / "chromium-l10n" / name).write_bytes(data)
+    with pytest.raises(ValueError, match=f"{name}: damaged"):
+        read_pairs(tmp_path)
 
 
 def test_versions_are_in_the_names_of_folders(tmp_path):

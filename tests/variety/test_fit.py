@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
+from amalia_vl_hf.variety import fit
 from amalia_vl_hf.variety.classifier import load_classifier, save_classifier
 from amalia_vl_hf.variety.corpus import Pair
-from amalia_vl_hf.variety.fit import JOINED, fit_weights, main, pair_up
+from amalia_vl_hf.variety.features import fold, hashes, slots_and_fingerprints
+from amalia_vl_hf.variety.fit import JOINED, TEXTS, fit_weights, main, pair_up
 from tests.variety.test_corpus import catalogue
 
 THINGS = ["imagem", "pasta", "janela", "tabela", "página", "mensagem", "lista", "figura"]
@@ -78,11 +80,26 @@ def test_folders_of_either_variety_are_trained_on(tmp_path, capsys):
         (tmp_path / side / "texts.txt").write_text("\n\n".join(texts), encoding="utf-8")
     out = tmp_path / "w.safetensors"
     folders = ["--european", str(tmp_path / "european"), "--brazilian", str(tmp_path / "brazilian")]
-    main(["--out", str(out), *folders])
+    main(["--out", str(out), *folders, "--licence", "CC0-1.0"])
     assert "written" in capsys.readouterr().out
     assert load_classifier(out)("guarde o ficheiro no ecrã") > load_classifier(out)("salve o arquivo na tela")
     with safe_open(out, framework="numpy") as file:
-        assert json.loads(file.metadata()["folders"]) == ["european", "brazilian"]
+        facts = file.metadata()
+    assert json.loads(facts["folders"]) == ["european", "brazilian"]
+    assert facts["licence_of_sources"] == "CC0-1.0"
+
+
+def test_a_text_counts_as_often_as_it_is_said_to(monkeypatch):
+    programs = corpus("x", 0)
+    texts = [Pair(TEXTS, pair.brazilian, pair.european) for pair in corpus("y", 1, 30)]  # says the opposite
+    sentence = "guarde o ficheiro com a imagem no ecrã agora"
+    sums = []
+    for rounds in (1, 8):
+        monkeypatch.setattr(fit, "ROUNDS_OF_TEXTS", rounds)
+        weights, fingerprints = fit_weights(programs + texts, epochs=3)
+        slots, marks = slots_and_fingerprints(np.concatenate([*hashes(fold(sentence))]))
+        sums.append(weights[slots[fingerprints[slots] == marks]].sum())
+    assert sums[0] > 0 > sums[1]
 
 
 def test_the_fewer_texts_come_round_again():

@@ -4,7 +4,14 @@ import unicodedata
 import pytest
 
 from amalia_vl_hf import variety
-from amalia_vl_hf.variety import NOT_PORTUGUESE, TOO_LITTLE, judge
+from amalia_vl_hf.variety import (
+    NOT_PORTUGUESE,
+    REFUSED_WITH_HINT,
+    REFUSED_WITH_SIGN,
+    REFUSED_WITHOUT,
+    TOO_LITTLE,
+    judge,
+)
 from amalia_vl_hf.variety.classifier import load_classifier
 from amalia_vl_hf.variety.features import fold
 from amalia_vl_hf.variety.rules import RULES, findings
@@ -181,6 +188,36 @@ def test_without_a_sign_a_refusal_needs_enough_text():
     )
     assert judge(f"{text} Ontem choveu muito, mas hoje há sol e ninguém leva chapéu nem casaco.", **sure).refused
     assert judge("A casa é azul e a geladeira é verde.", **sure).refused
+
+
+PLAIN = [
+    "Abrir a imagem\nNenhuma categoria\nMover os nós selecionados para a grelha\nSelecione um retângulo\nTraço\n"
+    "Ajusta o contorno usando o valor indicado na caixa\nEscalar pelo fator indicado\nNão é possível criar a camada",
+    "Mostrar o título na barra, se existir\nUse a opção para criar um modelo\nFormato do texto\nItens por página\n"
+    "Novo documento sem nome\nA versão anterior será removida\nNão alterar os valores mostrados\nEscala e rotação",
+    "Fora da Finlândia\nNão se esqueça de definir a cor da fronteira como sendo igual a 0, 0, 0\nNorte do país\n"
+    "Crie duas ou três divisões falsas e coloque uma marca em cada uma\nÁgua e costa\nRegiões\nSul\nCapital",
+    "Descrição do servidor, mostrada quando alguém entra\nPressione a tecla para descer\nLimite de lagos no mapa\n"
+    "Nível do terreno\nVelocidade do voo em blocos por segundo\nAtivar a luz\nQuantidade mínima de cavernas grandes",
+]
+
+
+@pytest.mark.parametrize("text", PLAIN)
+def test_weak_evidence_alone_refuses_no_form(text):
+    """Words that films of Brazil say oftener add up in any list of commands: that is no sign."""
+    verdict = judge(text)
+    assert not any(reason.startswith("pt-BR") for reason in verdict.reasons)
+    assert not verdict.refused
+
+
+def test_more_words_and_more_signs_refuse_more():
+    kinds = (REFUSED_WITHOUT, REFUSED_WITH_HINT, REFUSED_WITH_SIGN)
+    for limits in kinds:
+        assert list(limits) == sorted(limits, reverse=True)
+        assert list(limits.values()) == sorted(limits.values(), reverse=True)
+    for words in range(200):
+        limit = [next((limit for fewest, limit in kind.items() if words >= fewest), 0.0) for kind in kinds]
+        assert limit == sorted(limit)
 
 
 def test_words_of_biology_and_painting_refuse_nothing():

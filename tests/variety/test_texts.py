@@ -20,6 +20,7 @@ OTHER = "Os miúdos estão a brincar no relvado da escola."
             "a.page",
             f"<info><desc>não se lê o que está aqui</desc></info><p>{EUROPEAN}<p/></p><p>{OTHER}</p>",
         ),
+        ("news.conllu", f"# sent_id = 1\n# text = {EUROPEAN}\n1\tO\to\n\n# text = {OTHER}\n1\tOs\to\n"),
         ("ls.1", f".TH LS 1\n.PP\n{EUROPEAN}\n.SH NOME\n\\fB{OTHER}\\fR\n"),
     ],
 )

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from .classifier import load_classifier
@@ -35,11 +35,13 @@ Classifier = Callable[[str], float]
 
 NOT_PORTUGUESE = "not Portuguese"
 TOO_LITTLE = "too little Portuguese to tell"
-# A text is refused under these scores. What each keeps and refuses, of one string, four and eight joined, is in
-# `benchmarks/RESULTS.md`: of European texts about 1 % at most, in software, news, books and exams (2 % of DSL-TL's).
-REFUSED_WITH_SIGN = 0.4  # where a sign of Brazil was seen
-# Without one, by the fewest different words: forms repeat themselves. A text of fewer is never refused.
-REFUSED_WITHOUT = {80: 0.42, 60: 0.36, 40: 0.27, 30: 0.2, 20: 0.12}
+# A text is refused under these scores, by the fewest different words (forms repeat themselves) and by what was seen
+# beside the words' frequencies and n-grams, which are all weak: the more of either, the more a score is worth. Without
+# a sign of Brazil a text of fewer words is never refused. What each keeps and refuses, of one string, four and eight
+# joined, is in `benchmarks/RESULTS.md`: of European texts 1 % at most in software, news and books.
+REFUSED_WITH_SIGN = {80: 0.5, 0: 0.4}
+REFUSED_WITH_HINT = {80: 0.5, 60: 0.4, 40: 0.33, 30: 0.27, 20: 0.12}  # what Brazil only says oftener: você, tela
+REFUSED_WITHOUT = {80: 0.5, 60: 0.22, 40: 0.18, 30: 0.08}
 SURE = 0.8  # from this score on a text is European on evidence, not for want of it
 _SIGN = 2.0  # weight from which on a rule for Brazil is a sign of it
 _SHOWN = 3  # findings of a rule, in a reason
@@ -105,11 +107,18 @@ def judge(text: str, threshold: float | None = None, classifier: Classifier | No
         reasons += [f"classifier: {ngrams:+.1f}", f"frequencies of words: {_weightiest(words)}"]
     if threshold is not None:
         return Verdict(score >= threshold, score, tuple(reasons), refused=score < threshold)
-    marked = any(RULES[name].variety == "pt-BR" and RULES[name].weight >= _SIGN for name in signs)
-    different = len(set(_WORD.findall(text.lower())))
-    limit = next((limit for fewest, limit in REFUSED_WITHOUT.items() if different >= fewest), 0.0)
-    refused = score < (REFUSED_WITH_SIGN if marked else limit)
+    refused = score < _limit(text, score, signs)
     return Verdict(score >= 0.5, score, tuple(reasons), refused, undecided=not refused and score < SURE)
+
+
+def _limit(text: str, score: float, signs: Iterable[str]) -> float:
+    """Give the score under which a text is refused."""
+    weight = max((RULES[name].weight for name in signs if RULES[name].variety == "pt-BR"), default=0.0)
+    limits = REFUSED_WITH_SIGN if weight >= _SIGN else REFUSED_WITH_HINT if weight else REFUSED_WITHOUT
+    if score >= max(limits.values()):
+        return 0.0  # and no word need be counted
+    different = len(set(_WORD.findall(text.lower())))
+    return next((limit for fewest, limit in limits.items() if different >= fewest), 0.0)
 
 
 def _reason(name: str, matches: list[str]) -> str:

@@ -1,19 +1,29 @@
-r"""A parallel corpus of European and Brazilian Portuguese: the message catalogues that Debian ships.
+r"""A parallel corpus of European and Brazilian Portuguese: translations of programs that Debian, PyPI and npm ship.
 
 A string of a program has one key and two translations: `.mo` catalogues are joined by message, LibreOffice's help
-by paragraph, manuals of GNOME and KDE by page and place, Mozilla's language packs by entry. Both sides say the same
-thing, so what differs is the variety.
+by paragraph, manuals of GNOME and KDE by page and place, Mozilla's language packs by entry, Chromium's by number, JSON
+files by the place of a string. Both sides say the same thing, so what differs is the variety.
 
-The packages are Debian's own; fetch and unpack them once, a folder each:
+Fetch and unpack the packages once, a folder each, named after the package and its version:
 
-    mkdir -p debs packages && cd debs
+    mkdir -p fetched packages && cd fetched
     apt-get download libreoffice-l10n-pt libreoffice-l10n-pt-br libreoffice-help-pt libreoffice-help-pt-br \
-        firefox-esr-l10n-pt-pt firefox-esr-l10n-pt-br thunderbird-l10n-pt-pt thunderbird-l10n-pt-br
+        firefox-esr-l10n-pt-pt firefox-esr-l10n-pt-br thunderbird-l10n-pt-pt thunderbird-l10n-pt-br \
+        python3-django chromium-l10n hunspell-pt-pt hunspell-pt-br
     for deb in *.deb; do dpkg-deb -x "$deb" "../packages/${deb%.deb}"; done
+    pip download --no-deps homeassistant==2024.3.3 home-assistant-frontend==20250109.2 wagtail==8.0.1
+    for wheel in *.whl; do
+        name=${wheel%%-*} version=${wheel#*-}
+        python -m zipfile -e "$wheel" "../packages/${name//_/-}_${version%%-*}"
+    done
+    npm pack scratch-l10n@3.18.357 @openstreetmap/id-tagging-schema@6.19.2
+    for tar in *.tgz; do
+        name=${tar%.tgz} && folder=../packages/${name%-*}_${name##*-}
+        mkdir -p "$folder" && tar xzf "$tar" -C "$folder"
+    done
 
-These eight are MPL-2.0. The shipped weights have python3-django (BSD) beside them, and `lexicon` takes the
-dictionaries hunspell-pt-pt and hunspell-pt-br. For a larger corpus, and to measure on
-other software: coreutils digikam-data
+The shipped weights are of these, all under permissive licences, and of the news of a treebank (`weights.md`);
+`lexicon` takes the two dictionaries. For a larger corpus, and to measure on other software: coreutils digikam-data
 evolution-common gimp-data gnucash-common inkscape iso-codes kalzium-data kgeography-data krita-l10n kstars-data
 minetest-data okular tuxpaint-data vlc-l10n wesnoth-1.16-data (mostly GPL). Leave out `debian-reference-pt-br` and
 `debian-edu-doc-pt-br`, which hold pt-PT, and `gimp-help-pt`, which is English.
@@ -22,6 +32,7 @@ minetest-data okular tuxpaint-data vlc-l10n wesnoth-1.16-data (mostly GPL). Leav
 from __future__ import annotations
 
 import html
+import json
 import re
 import struct
 import zipfile
@@ -36,9 +47,13 @@ Messages = dict[str, str]  # translations by key
 
 # A package's two halves are joined under the name before the language: `libreoffice-help-pt`, `...-pt-br`.
 LANGUAGE_SUFFIX = re.compile(r"-pt(-pt|-br)?$", re.IGNORECASE)
-_LOCALES = {"pt": "pt", "pt_PT": "pt", "pt-PT": "pt", "pt_BR": "br", "pt-BR": "br"}
+_LOCALES = {"pt": "pt", "pt_PT": "pt", "pt-PT": "pt", "pt_BR": "br", "pt-BR": "br", "pt-br": "br"}
+_NAMED_AFTER_LOCALE = re.compile(r"(pt(?:-PT|-BR)?)(?:-[0-9a-f]{32})?\.(?:json|pak)", re.IGNORECASE)
 _MO_MAGIC = 0x950412DE
+_PAK_VERSION = 5
 _PARAGRAPH = re.compile(r'<(p|h\d) id="((?:par|hd)_id[^"]+)"[^>]*>(.*?)</\1>', re.DOTALL)
+_PAK_ENCODING = 1  # UTF-8
+_COMPRESSED = (b"\x1f\x8b", b"\x1e\x9b")  # by gzip or brotli
 _MANUALS = (".page", ".docbook")
 _MANUAL_PARAGRAPH = re.compile(r"<(p|para|title|desc)\b[^>]*>(.*?)</\1>", re.DOTALL)
 _UNREAD = re.compile(r"<!--.*?-->|<(info|bookinfo|screen|programlisting)\b.*?</\1>", re.DOTALL)
@@ -147,6 +162,46 @@ def read_mo(data: bytes) -> Messages:
     return messages
 
 
+def read_pak(data: bytes) -> Messages:
+    """Read the strings of one of Chromium's `.pak` files by their numbers; what is compressed there is a page.
+
+    Raises:
+        ValueError: Of another version or encoding, or not UTF-8.
+        struct.error: Cut off.
+    """
+    version, encoding, count = struct.unpack_from("<IB3xH", data)
+    if (version, encoding) != (_PAK_VERSION, _PAK_ENCODING):
+        raise ValueError(f"version {version}, encoding {encoding}; known are {_PAK_VERSION} and {_PAK_ENCODING}")
+    # One more than there are strings: the last says where they end.
+    entries = [struct.unpack_from("<HI", data, 12 + 6 * row) for row in range(count + 1)]
+    return {
+        str(number): _span(data, entries[row + 1][1] - start, start)
+        for row, (number, start) in enumerate(entries[:-1])
+        if data[start : start + 2] not in _COMPRESSED
+    }
+
+
+def read_json(source: str) -> Messages:
+    """Read every string of a JSON file by its place; a locale at the top is no part of the place.
+
+    Raises:
+        ValueError: Not JSON.
+    """
+    content = json.loads(source)
+    if isinstance(content, dict) and content.keys() <= _LOCALES.keys():
+        content = [*content.values()]
+    return dict(_strings(content, ""))
+
+
+def _strings(content: object, place: str) -> Iterator[tuple[str, str]]:
+    if isinstance(content, str):
+        yield place, content
+    elif isinstance(content, dict | list):
+        items = content.items() if isinstance(content, dict) else enumerate(content)
+        for key, value in items:
+            yield from _strings(value, f"{place}/{key}")
+
+
 def read_help(page: str) -> Messages:
     """Read the paragraphs of a LibreOffice help page by their ids."""
     return {match[2]: match[3] for match in _PARAGRAPH.finditer(page)}
@@ -195,9 +250,11 @@ def _by_name(packages: Path) -> dict[str, list[Path]]:
 
 
 def _variety(path: Path) -> str | None:
-    """Tell the variety of a file from the folders it is in, or from its name for a language pack."""
+    """Tell the variety of a file from the folders it is in, or from its name."""
     if path.suffix == ".xpi":
         return "br" if "pt-BR" in path.name else "pt" if "pt-PT" in path.name else None
+    if match := _NAMED_AFTER_LOCALE.fullmatch(path.name):
+        return _LOCALES.get(match[1])
     if path.suffix not in (".mo", ".html", *_MANUALS):
         return None
     return next((_LOCALES[part] for part in path.parts if part in _LOCALES), None)
@@ -206,6 +263,11 @@ def _variety(path: Path) -> str | None:
 def _read_file(file: Path) -> Messages:
     if file.suffix == ".xpi":
         return dict(_read_language_pack(file))
+    if file.suffix == ".pak":
+        return {f"{file.parent.name}#{key}": text for key, text in read_pak(file.read_bytes()).items()}
+    if file.suffix == ".json":
+        place = "/".join(file.parts[-3:-1])
+        return {f"{place}#{key}": text for key, text in read_json(file.read_text(encoding="utf-8")).items()}
     if file.suffix == ".html":
         # Paragraph ids repeat from page to page, so the page is part of the key.
         page = "/".join(part for part in file.parts[-3:] if part not in _LOCALES)

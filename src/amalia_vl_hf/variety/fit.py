@@ -1,14 +1,21 @@
 r"""Trains the variety classifier on the parallel corpus of `corpus` and on texts of either variety, in plain NumPy.
 
-    python -m amalia_vl_hf.variety.fit PACKAGES --out weights.safetensors \
-        --european help/pt --brazilian help/pt_BR
-    python -m amalia_vl_hf.variety.fit --out mine.safetensors \
+    python -m amalia_vl_hf.variety.fit PACKAGES --out mine.safetensors \
         --european assembleia publico --brazilian camara folha
 
 Who has parliament, news or literature of both countries trains better weights from them: `texts` says which files are
 read. The two sides need not be translations of each other, but should be of the same kinds, or the classifier learns
-the kind. The shipped weights come from LibreOffice, Mozilla and Django (`weights.md`); more packages beside them in
-the folder are trained on only with `--all`. The same texts and seed give the same weights.
+the kind. The shipped weights come from the packages of `corpus` and from the training part of the treebank Bosque,
+news of Público and of Folha de São Paulo (`weights.md`):
+
+    mkdir -p news/pt news/br
+    awk 'BEGIN {RS = ""; ORS = "\n\n"} /# sent_id = CP/' pt_bosque-ud-train.conllu > news/pt/bosque.conllu
+    awk 'BEGIN {RS = ""; ORS = "\n\n"} /# sent_id = CF/' pt_bosque-ud-train.conllu > news/br/bosque.conllu
+    python -m amalia_vl_hf.variety.fit PACKAGES --out weights.safetensors --european news/pt --brazilian news/br \
+        --licence CC-BY-SA-4.0
+
+More packages beside them in the folder are trained on only with `--all`. The same texts and seed give the same
+weights.
 """
 
 from __future__ import annotations
@@ -34,13 +41,21 @@ PERMISSIVE = {
     "firefox-esr-l10n": "MPL-2.0",
     "thunderbird-l10n": "MPL-2.0",
     "python3-django": "BSD-3-Clause",
+    "chromium-l10n": "BSD-3-Clause",
+    "homeassistant": "Apache-2.0",
+    "home-assistant-frontend": "Apache-2.0",
+    "wagtail": "BSD-3-Clause",
+    "scratch-l10n": "BSD-3-Clause",
+    "openstreetmap-id-tagging-schema": "ISC",
 }
+TEXTS = "texts"  # in the place of a package's name: a pair of folders' texts
 EPOCHS = 6
 LEARNING_RATE = 0.3  # of Adagrad
 DECAY = 1e-7  # L2, a step, of the weights a batch touches
 BATCH = 64  # groups of pairs
 JOINED = (1, 2, 4)  # strings in a group: a dialogue is longer than a string
-TRUST = 0.2  # of the log-odds, beside the rules: what was learned from software is worth less in other texts
+ROUNDS_OF_TEXTS = 6  # of news and books to one of programs, whose strings are many and say less about other texts
+TRUST = 0.4  # of the log-odds, beside the rules: most was learned from software, and is worth less in other texts
 FEWEST_TEXTS = 3  # an n-gram must be in
 
 Weights = NDArray[np.float64]
@@ -81,9 +96,10 @@ def fit_weights(pairs: Sequence[Pair], epochs: int = EPOCHS, seed: int = 0) -> t
     fingerprints, used = _choose_features(hashed)
     features = _look_up(hashed, fingerprints, used)
     weights, squares = np.zeros(len(used)), np.full(len(used), 1e-8)
+    rounds = [ROUNDS_OF_TEXTS if pair.package == TEXTS else 1 for pair in pairs]
     rng = np.random.default_rng(seed)
     for _ in tqdm(range(epochs), desc="training", unit="epoch", disable=None):
-        for groups in _batches(rng, len(pairs)):
+        for groups in _batches(rng, np.repeat(np.arange(len(pairs)), rounds)):
             _step(weights, squares, features, groups)
     return weights, fingerprints
 
@@ -99,7 +115,7 @@ def pair_up(european: Sequence[str], brazilian: Sequence[str], seed: int = 0) ->
     rng = np.random.default_rng(seed)
     sides = [[side[index] for index in rng.permutation(len(side))] for side in (european, brazilian)]
     rounds = range(max(len(european), len(brazilian)))
-    return [Pair("texts", *(side[index % len(side)] for side in sides)) for index in rounds]
+    return [Pair(TEXTS, *(side[index % len(side)] for side in sides)) for index in rounds]
 
 
 def _all_hashes(text: str) -> NDArray[np.uint64]:
@@ -127,10 +143,10 @@ def _look_up(hashed: list[NDArray[np.uint64]], fingerprints: Fingerprints, used:
     return Features(np.concatenate(known), starts, np.array([len(text) for text in hashed]))
 
 
-def _batches(rng: np.random.Generator, pairs: int) -> Iterator[NDArray[np.int64]]:
-    """Yield pairs in groups of the same size, `(groups, joined)`; each pair at most once."""
+def _batches(rng: np.random.Generator, pairs: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Yield pairs in groups of the same size, `(groups, joined)`; each as often as it is there at most."""
     order, start = rng.permutation(pairs), 0
-    while start < pairs:
+    while start < len(order):
         joined = int(rng.choice(JOINED))
         chosen = order[start : start + joined * BATCH]
         start += len(chosen)
@@ -155,19 +171,21 @@ def _step(weights: Weights, squares: Weights, features: Features, groups: NDArra
     weights[touched] -= LEARNING_RATE * gradient / np.sqrt(squares[touched])
 
 
-def _record(packages: Path | None, pairs: Sequence[Pair], folders: Sequence[Path]) -> dict[str, str]:
-    """Say what weights were made from, for the header of their file."""
-    trained = {pair.package for pair in pairs} - {"texts"}
-    licence = "various; see each package's copyright file"
+def _record(packages: Path | None, pairs: Sequence[Pair], folders: Sequence[Path], licence: str) -> dict[str, str]:
+    """Say what weights were made from, for the header of their file; `licence` is that of the folders."""
+    trained = {pair.package for pair in pairs} - {TEXTS}
+    licences = {"various; see each package's copyright file"}
     if trained <= PERMISSIVE.keys():
-        licence = ", ".join(sorted({PERMISSIVE[name] for name in trained}))
+        licences = {PERMISSIVE[name] for name in trained}
+    if folders:
+        licences.add(licence)
     used = (
         {name: version for name, version in versions(packages).items() if _bare(name) in trained} if packages else {}
     )
     return {
         "sources": json.dumps(used),
         "folders": json.dumps([folder.name for folder in folders]),
-        "licence_of_sources": licence,
+        "licence_of_sources": ", ".join(sorted(licences)),
         "pairs": str(len(pairs)),
     }
 
@@ -179,6 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="safetensors file to write")
     parser.add_argument("--european", type=Path, nargs="+", default=[], metavar="DIR", help="folders of pt-PT texts")
     parser.add_argument("--brazilian", type=Path, nargs="+", default=[], metavar="DIR", help="folders of pt-BR texts")
+    parser.add_argument("--licence", default="unknown", help="licence of the folders' texts, for the file's header")
     parser.add_argument("--all", action="store_true", help="train on every package, not on the permissive ones alone")
     parser.add_argument("--seed", type=int, default=0, help="of the training order (0)")
     parsed = parser.parse_args(arguments)
@@ -193,7 +212,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
         pairs += pair_up(european, brazilian, parsed.seed)
     weights, fingerprints = fit_weights(pairs, seed=parsed.seed)
-    save_classifier(parsed.out, TRUST * weights, fingerprints, _record(parsed.packages, pairs, folders))
+    facts = _record(parsed.packages, pairs, folders, parsed.licence)
+    save_classifier(parsed.out, TRUST * weights, fingerprints, facts)
     print(f"written: {parsed.out}, {np.count_nonzero(weights)} n-grams from {len(pairs)} pairs")
 
 

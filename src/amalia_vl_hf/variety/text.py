@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 
@@ -32,8 +33,7 @@ von werden wird zu zum aan bij een en het hij met niet op te van voor wordt zijn
 _COMMON = frozenset(("se", "da", "do", "das", "em", "que", "para", "por", "este", "esta", "todo", "como"))
 _OURS = frozenset(_PORTUGUESE.split()) - frozenset(_OTHER.split()) - _COMMON
 _THEIRS = frozenset(_OTHER.split()) - frozenset(_PORTUGUESE.split()) - _COMMON
-# Enough where nothing else is there: no other language of the list has these letters, or these words but Spanish.
-_PORTUGUESE_LETTERS = re.compile("[ãõ]")
+# Enough where nothing else is there: no other language of the list has these words but Spanish.
 _LIKELY = frozenset(("o", "os", "e", "de", "para", "por", "do", "das", "em", "da"))
 
 
@@ -58,8 +58,16 @@ def is_portuguese(text: str) -> bool | None:
     """
     lower = text.lower()
     words = _WORD.findall(_PROGRAM.sub("", lower)) or _WORD.findall(lower)
-    ours = sum(word in _OURS or _PORTUGUESE_LETTERS.search(word) is not None for word in words)
-    theirs = sum(word in _THEIRS for word in words)
+    sides = [*map(_side, words)]
+    ours, theirs = sides.count("ours"), sides.count("theirs")
     if ours or theirs:
         return ours >= theirs
     return True if not _LIKELY.isdisjoint(words) else None
+
+
+@functools.lru_cache(maxsize=1 << 15)
+def _side(word: str) -> str:
+    """Tell whose a word is: no other language of the list has ã or õ."""
+    if word in _OURS or "ã" in word or "õ" in word:
+        return "ours"
+    return "theirs" if word in _THEIRS else ""

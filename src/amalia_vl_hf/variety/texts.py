@@ -1,4 +1,4 @@
-"""Texts of one variety: folders of plain text, dialogues, web pages, help pages, manuals and man pages.
+"""Texts of one variety: folders of plain text, dialogues, treebanks, web pages, help pages, manuals and man pages.
 
 A paragraph is a text. Of a web or help page only what stands in paragraphs, lists, tables and titles is read.
 """
@@ -25,6 +25,7 @@ _UNREAD = re.compile(
 _MACRO = re.compile(r"^[.'].*$", re.MULTILINE)
 _FONT = re.compile(r"\\f(?:\[\w*\]|\(\w\w|\w)|\\[&/|^%:]|\\s[+-]?\d")
 _PARAGRAPHS = re.compile(r"\n\s*\n|\n%\n")
+_SENTENCE = re.compile(r"^# text = (.*)$", re.MULTILINE)
 _WORD = re.compile(r"[^\W\d_]{2,}")
 
 
@@ -32,8 +33,8 @@ def read_texts(folder: Path) -> list[str]:
     """Read every text of a folder and what is below it, each once, in the order of the files' names.
 
     Known: `.txt` and `.md` (a text a paragraph), `.jsonl` (a text a row: `text`, or a conversation as training reads
-    it), `.html`, `.htm`, `.xml`, `.page`, `.docbook`, and man pages (`.1` to `.8`, gzipped or not). Paragraphs of
-    fewer than five words and those that are not Portuguese are left out.
+    it), `.conllu` (a text a sentence), `.html`, `.htm`, `.xml`, `.page`, `.docbook`, and man pages (`.1` to `.8`,
+    gzipped or not). Paragraphs of fewer than five words and those that are not Portuguese are left out.
 
     Raises:
         ValueError: There is no such folder, it has no such text, or a file is damaged (named).
@@ -45,7 +46,8 @@ def read_texts(folder: Path) -> list[str]:
         if file.is_file() and not file.is_symlink():
             texts.update(dict.fromkeys(read_file(file)))
     if not texts:
-        raise ValueError(f"{folder}: no Portuguese text in it; known are .txt, .md, .jsonl, .html, .xml and man pages")
+        known = ".txt, .md, .jsonl, .conllu, .html, .xml and man pages"
+        raise ValueError(f"{folder}: no Portuguese text in it; known are {known}")
     return list(texts)
 
 
@@ -57,7 +59,7 @@ def read_file(file: Path) -> Iterator[str]:
     """
     name = file.name.removesuffix(".gz")
     kind = name[name.rfind(".") :] if "." in name else ""
-    if kind not in (".txt", ".md", ".jsonl", ".html", ".htm", ".xml", ".page", ".docbook", *_SECTIONS):
+    if kind not in (".txt", ".md", ".jsonl", ".conllu", ".html", ".htm", ".xml", ".page", ".docbook", *_SECTIONS):
         return
     try:
         data = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
@@ -77,6 +79,8 @@ def _paragraphs(text: str, kind: str) -> list[str]:
 
     if kind == ".jsonl":
         return [dialogue(json.loads(line)) for line in text.splitlines() if line.strip()]
+    if kind == ".conllu":
+        return _SENTENCE.findall(text)
     if kind in _SECTIONS:
         return [_FONT.sub("", block).replace("\\-", "-") for block in _PARAGRAPHS.split(_MACRO.sub("\n", text))]
     if kind in (".txt", ".md"):
