@@ -1,8 +1,11 @@
 """Generation: every mode gives what the full forward gives, whatever is cached, batched or padded."""
 
+import logging
+
 import pytest
 import torch
 from transformers import DynamicCache
+from transformers.utils.logging import warning_once as once
 
 from benchmarks.decoding import calls_a_step, contestants
 from tests.modeling.batches import Batch
@@ -149,6 +152,18 @@ def test_generate_continues_a_cache_with_a_new_image(model):
         model(**first.ours, past_key_values=cache, use_cache=True)
     new = {name: second.ours[name] for name in ("pixel_values", "tile_layouts")}
     assert torch.equal(generate(model, {**text, **new}, past_key_values=cache), expected)
+
+
+def test_nothing_is_called_by_a_name_that_transformers_gave_up(model, caplog):
+    """It warns of each but once a process, and of a cache's name in every answer's first step."""
+    library = logging.getLogger("transformers")
+    once.cache_clear()
+    library.addHandler(caplog.handler)
+    try:
+        generate(model, Batch(SAMPLES, LENGTHS).ours)
+    finally:
+        library.removeHandler(caplog.handler)
+    assert "deprecated" not in caplog.text
 
 
 def test_images_encoded_beforehand(model):

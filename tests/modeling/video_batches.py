@@ -3,9 +3,9 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import SimpleNamespace
 
 import torch
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from amalia_vl_hf.modeling.visual_packing_amalia_vl import pooled_size
 from amalia_vl_hf.processing.tiling_amalia_vl import UNTILED, layout_for, select_grid
@@ -109,7 +109,7 @@ class VideoBatch:
             return self.stock_whole
         with torch.no_grad():
             each = [model.get_video_features(video[None], return_dict=True).pooler_output[0] for video in self.videos]
-        encoded = {"video": SimpleNamespace(pooler_output=torch.cat(each)[None])}
+        encoded = {"video": BaseModelOutputWithPooling(pooler_output=torch.cat(each)[None])}
         if images := self._stock_images():
             encoded["image"] = model.get_image_features(**images, return_dict=True)
         return {**self.text, "mm_encoder_outputs": encoded}

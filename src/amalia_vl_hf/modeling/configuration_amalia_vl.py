@@ -105,7 +105,7 @@ class AmaliaVLConfig(PreTrainedConfig):
 
     model_type = "amalia_vl"
     sub_configs = {"text_config": AutoConfig, "vision_config": AutoConfig}
-    keys_to_ignore_at_inference = ["past_key_values"]
+    keys_to_ignore_at_inference = ["past_key_values", "cache"]  # before, and from transformers 5.24
 
     text_config: Any = None
     vision_config: Any = None

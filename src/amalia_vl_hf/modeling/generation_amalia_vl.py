@@ -6,6 +6,7 @@ import torch
 from transformers import Cache, GenerationConfig, GenerationMixin
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+from .known_inputs_amalia_vl import CACHE, cached_tokens
 from .visual_slots_amalia_vl import PIXELS, AmaliaVLPromptFeatures, pixels_given
 
 
@@ -23,7 +24,7 @@ class AmaliaVLGenerationMixin(GenerationMixin):
         self._refuse_to_generate_without_cache()
         encoded = dict(model_kwargs.get("mm_encoder_outputs") or {})
         model_kwargs["mm_encoder_outputs"] = encoded
-        cached = _cached_tokens(model_kwargs.get("past_key_values"))
+        cached = cached_tokens(model_kwargs.get(CACHE))
         kinds = self.config.slot_ids
         if main := _marked(encoded):  # of the model that this one drafts for
             mine = {kind: features for kind, features in main.items() if kind in kinds}
@@ -92,30 +93,35 @@ class AmaliaVLGenerationMixin(GenerationMixin):
         self,
         input_ids: torch.LongTensor,
         next_sequence_length: int | None = None,
-        past_key_values: Cache | None = None,
         attention_mask: torch.Tensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
         is_first_iteration: bool | None = False,
         mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
+        cache: Cache | None = None,
+        past_key_values: Cache | None = None,
         **kwargs: Any,
     ) -> dict[str, Any]:
-        """Gives a forward of `generate` its ids, and the images and videos whose slots are among them."""
+        """Gives a forward of `generate` its ids, and the images and videos whose slots are among them.
+
+        Arguments as in transformers, which looks here for the names that `generate` takes: a cache has two.
+        """
+        cache = past_key_values if cache is None else cache
         if not is_first_iteration and kwargs.get("use_cache", True):
             pixels = {name for names in PIXELS.values() for name in names}
             kwargs = {name: value for name, value in kwargs.items() if name not in pixels}
         marked = _marked(mm_encoder_outputs)
         first = next(iter(marked.values()), None)
         if first is not None and next_sequence_length is None:
-            next_sequence_length = first.uncached(input_ids.shape[1], _cached_tokens(past_key_values))
+            next_sequence_length = first.uncached(input_ids.shape[1], cached_tokens(cache))
         elif first is None and mm_encoder_outputs:  # of a loop written by hand
             kwargs["mm_encoder_outputs"] = mm_encoder_outputs
         model_inputs = super().prepare_inputs_for_generation(
             input_ids,
             next_sequence_length=next_sequence_length,
-            past_key_values=past_key_values,
             attention_mask=attention_mask,
             inputs_embeds=inputs_embeds,
             is_first_iteration=is_first_iteration,
+            **{CACHE: cache},
             **kwargs,
         )
         if first is not None:
@@ -124,18 +130,14 @@ class AmaliaVLGenerationMixin(GenerationMixin):
             start = input_ids.shape[1] - width
             if start >= first.mark.shape[1] and width == 1:
                 return model_inputs  # a decode step: nothing to look up
-            if past_key_values is not None and start < first.mark.shape[1]:
-                start = _cached_tokens(past_key_values) - (first.offset or 0)
+            if cache is not None and start < first.mark.shape[1]:
+                start = cached_tokens(cache) - (first.offset or 0)
             model_inputs["mm_encoder_outputs"] = {kind: each.within(start, width) for kind, each in marked.items()}
         return model_inputs
 
 
 def _marked(outputs: dict[str, Any] | None) -> dict[str, AmaliaVLPromptFeatures]:
     return {kind: each for kind, each in (outputs or {}).items() if isinstance(each, AmaliaVLPromptFeatures)}
-
-
-def _cached_tokens(cache: Cache | None) -> int:
-    return 0 if cache is None else int(cache.get_seq_length())
 
 
 __all__ = ["AmaliaVLGenerationMixin"]

@@ -1,7 +1,14 @@
 """Inputs that callers pass on purpose beside those that the models name; any other would be ignored, silently."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
+
+from transformers import Cache
+from transformers.modeling_outputs import CausalLMOutputWithPast
+
+# What models are passed and give as a cache of earlier tokens: transformers 5.24 renamed it.
+CACHE = "cache" if "cache" in {field.name for field in fields(CausalLMOutputWithPast)} else "past_key_values"
 
 KNOWN_INPUTS = {
     # transformers: what its decoders, its attention and its losses read
@@ -16,8 +23,10 @@ KNOWN_INPUTS = {
     *("num_items_in_batch", "shift_labels", "ignore_index", "is_causal", "seq_idx", "cache_position"),
     *("cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k", "block_sequence_ids"),
     *("tokenizer", "assistant_tokenizer"),  # transformers' `generate` hands them on to each forward
+    # a cache of earlier tokens, by both its names; before 5.24, `cache` is of those who batch continuously
+    *("past_key_values", "cache"),
     # transformers, batching continuously
-    *("cache", "read_index", "write_index", "block_table", "logits_indices", "logits_processor_args"),
+    *("read_index", "write_index", "block_table", "logits_indices", "logits_processor_args"),
     "token_type_ids",  # TRL, where a tokenizer gives them
     "adapter_names",  # PEFT, batches of several adapters
     "attention_instances",  # vLLM
@@ -42,4 +51,9 @@ def refuse_unknown_inputs(inputs: Mapping[str, Any]) -> None:
         )
 
 
-__all__ = ["refuse_unknown_inputs"]
+def cached_tokens(cache: Cache | None) -> int:
+    """Count the tokens of a sequence that a cache holds."""
+    return 0 if cache is None else int(cache.get_seq_length())
+
+
+__all__ = ["CACHE", "cached_tokens", "refuse_unknown_inputs"]

@@ -18,7 +18,7 @@ from .checkpoint_names_amalia_vl import register_names, tower_keys_left_behind
 from .configuration_amalia_vl import AmaliaVLConfig
 from .connector_amalia_vl import AmaliaVLConnector, AmaliaVLNewline
 from .generation_amalia_vl import AmaliaVLGenerationMixin
-from .known_inputs_amalia_vl import refuse_unknown_inputs
+from .known_inputs_amalia_vl import CACHE, cached_tokens, refuse_unknown_inputs
 from .pretrained_amalia_vl import AmaliaVLPreTrainedModel
 from .raw_pixels_amalia_vl import normalised, require_pixels
 from .tile_layouts_amalia_vl import ImageLayout, split_tile_layouts
@@ -191,7 +191,6 @@ class AmaliaVLModel(AmaliaVLPreTrainedModel):
         tile_layouts: torch.LongTensor | None = None,
         attention_mask: torch.Tensor | None = None,
         position_ids: torch.LongTensor | None = None,
-        past_key_values: Cache | None = None,
         inputs_embeds: torch.Tensor | None = None,
         use_cache: bool | None = None,
         mm_token_type_ids: torch.Tensor | None = None,
@@ -212,7 +211,6 @@ class AmaliaVLModel(AmaliaVLPreTrainedModel):
             tile_layouts: `(tiles, 4)`, see [`split_tile_layouts`].
             attention_mask: `(batch, tokens)`, or anything the decoder takes.
             position_ids: `(batch, tokens)`.
-            past_key_values: Cache of earlier tokens.
             inputs_embeds: `(batch, tokens, d_text)` instead of `input_ids`.
             use_cache: Whether to return a cache.
             mm_token_type_ids: Accepted because processors return it; slots are read from `input_ids`.
@@ -220,7 +218,8 @@ class AmaliaVLModel(AmaliaVLPreTrainedModel):
                 instead of pixels.
             pixel_values_videos: `(frames, 3, S, S)`, of the videos whose `<video>` tokens are in `input_ids`.
             video_frames: `(videos,)`, see [`split_video_frames`].
-            kwargs: Passed to the decoder; `return_dict=False` gives a tuple.
+            kwargs: Passed to the decoder, a cache of earlier tokens among them (`cache`; `past_key_values` before
+                transformers 5.24); `return_dict=False` gives a tuple.
 
         Returns:
             The decoder's output.
@@ -252,12 +251,11 @@ class AmaliaVLModel(AmaliaVLPreTrainedModel):
         if shown:
             inputs_embeds = self._put_into_slots(shown, text, inputs_embeds)
         else:
-            inputs_embeds = self._touch_vision_modules(inputs_embeds, past_key_values)
+            inputs_embeds = self._touch_vision_modules(inputs_embeds, kwargs.get(CACHE))
         return self.language_model(
             inputs_embeds=inputs_embeds,
             attention_mask=attention_mask,
             position_ids=position_ids,
-            past_key_values=past_key_values,
             use_cache=use_cache,
             **kwargs,
         )
@@ -281,7 +279,7 @@ class AmaliaVLModel(AmaliaVLPreTrainedModel):
         token = torch.tensor(token_id, device=text.device)
         return (text == self.get_input_embeddings()(token).to(text.device)).all(-1)
 
-    def _touch_vision_modules(self, inputs_embeds: torch.Tensor, past_key_values: Cache | None) -> torch.Tensor:
+    def _touch_vision_modules(self, inputs_embeds: torch.Tensor, cache: Cache | None) -> torch.Tensor:
         """Runs one zero tile, times zero, where other ranks may be running their images.
 
         Without it a rank whose batch holds only text leaves the gathering of weights, and of gradients, to the others,
@@ -289,7 +287,7 @@ class AmaliaVLModel(AmaliaVLPreTrainedModel):
         """
         if not self.training and not _several_ranks():
             return inputs_embeds
-        if past_key_values is not None and past_key_values.get_seq_length() > 0:
+        if cached_tokens(cache) > 0:
             return inputs_embeds
         vision = self.config.vision_config
         blank = inputs_embeds.new_zeros(1, vision.num_channels, vision.image_size, vision.image_size)
@@ -339,7 +337,6 @@ class AmaliaVLForConditionalGeneration(AmaliaVLPreTrainedModel, AmaliaVLGenerati
         tile_layouts: torch.LongTensor | None = None,
         attention_mask: torch.Tensor | None = None,
         position_ids: torch.LongTensor | None = None,
-        past_key_values: Cache | None = None,
         inputs_embeds: torch.Tensor | None = None,
         labels: torch.LongTensor | None = None,
         use_cache: bool | None = None,
@@ -358,7 +355,6 @@ class AmaliaVLForConditionalGeneration(AmaliaVLPreTrainedModel, AmaliaVLGenerati
             tile_layouts: `(tiles, 4)`.
             attention_mask: `(batch, tokens)`.
             position_ids: `(batch, tokens)`.
-            past_key_values: Cache of earlier tokens.
             inputs_embeds: `(batch, tokens, d_text)`.
             labels: `(batch, tokens)`, -100 where nothing is to be learned; shifted inside.
             use_cache: Whether to return a cache.
@@ -367,7 +363,7 @@ class AmaliaVLForConditionalGeneration(AmaliaVLPreTrainedModel, AmaliaVLGenerati
             mm_encoder_outputs: `{"image": get_image_features(...), "video": get_video_features(...)}`.
             pixel_values_videos: `(frames, 3, S, S)`.
             video_frames: `(videos,)`.
-            kwargs: Passed to the decoder and the loss.
+            kwargs: Passed to the decoder, a cache among them, and to the loss.
 
         Returns:
             `logits` `(batch, kept tokens, vocabulary)`, without the final soft cap that gemma2 alone would apply (nor
@@ -379,7 +375,6 @@ class AmaliaVLForConditionalGeneration(AmaliaVLPreTrainedModel, AmaliaVLGenerati
             tile_layouts=tile_layouts,
             attention_mask=attention_mask,
             position_ids=position_ids,
-            past_key_values=past_key_values,
             inputs_embeds=inputs_embeds,
             use_cache=use_cache,
             mm_token_type_ids=mm_token_type_ids,
@@ -398,9 +393,9 @@ class AmaliaVLForConditionalGeneration(AmaliaVLPreTrainedModel, AmaliaVLGenerati
         return CausalLMOutputWithPast(
             loss=loss,
             logits=logits,
-            past_key_values=outputs.past_key_values,
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
+            **{CACHE: outputs.get(CACHE)},
         )
 
 
