@@ -118,8 +118,5 @@ class AmaliaVLModelTest(ModelTesterMixin, TrainingTesterMixin, GenerationTesterM
 
 
 for _name, _reason in FAILURES.items():
-    setattr(
-        AmaliaVLModelTest,
-        _name,
-        pytest.mark.xfail(strict=True, reason=_reason)(getattr(AmaliaVLModelTest, _name)),
-    )
+    if _test := getattr(AmaliaVLModelTest, _name, None):  # older versions have fewer
+        setattr(AmaliaVLModelTest, _name, pytest.mark.xfail(strict=True, reason=_reason)(_test))
