@@ -40,7 +40,7 @@ def build(folder, capsys, translate, repair, more="", count=200):
 
 
 def stage(out, name):
-    lines = [line for path in sorted((out / "stages" / name).glob("*.jsonl")) for line in path.open(encoding="utf-8")]
+    lines = [line for path in sorted((out / "stages" / name).rglob("*.jsonl")) for line in path.open(encoding="utf-8")]
     return [entry for entry in map(json.loads, lines) if "id" in entry]
 
 
