@@ -31,26 +31,26 @@ def image_count():
     return sum("image" in part for chat in chats() for turn in typed(chat) for part in turn["content"])
 
 
-def prepared(processor):
+def prepared(processor, prompts):
     return [
         processor.apply_chat_template(
             typed(chat), add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
         )
-        for chat in chats()
+        for chat in prompts
     ]
 
 
-def generated(model, processor):
+def generated(model, processor, prompts):
     """What `generate` answers to each, in ids, and how many tokens the prompt has."""
     answers = []
-    for inputs in prepared(processor):
+    for inputs in prepared(processor, prompts):
         length = inputs["input_ids"].shape[1]
         tokens = model.generate(**inputs, max_new_tokens=LENGTH, do_sample=False)[0, length:]
         answers.append([tokens.tolist(), length])
     return answers
 
 
-def asked(address, at_once=1, name=NAME):
+def asked(address, prompts, at_once=1, name=NAME):
     """What a server answers to each, `at_once` of them at a time; as `generated`."""
 
     def ask(chat):
@@ -59,7 +59,7 @@ def asked(address, at_once=1, name=NAME):
         return [reply["choices"][0]["token_ids"], reply["usage"]["prompt_tokens"]]
 
     with ThreadPoolExecutor(at_once) as pool:
-        return list(pool.map(ask, chats()))
+        return list(pool.map(ask, prompts))
 
 
 def differing(answers, others):
@@ -73,4 +73,4 @@ def distinct(answers):
 if __name__ == "__main__":
     directory = sys.argv[1]
     model = AmaliaVLForConditionalGeneration.from_pretrained(directory, dtype="auto", device_map="cpu").eval()
-    print(json.dumps(generated(model, AmaliaVLProcessor.from_pretrained(directory))))
+    print(json.dumps(generated(model, AmaliaVLProcessor.from_pretrained(directory), chats())))
