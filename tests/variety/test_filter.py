@@ -1,4 +1,5 @@
 import json
+import random
 from pathlib import Path
 
 import PIL.Image
@@ -8,6 +9,7 @@ import pytest
 from datasets import Dataset, Features, Image, Value, load_dataset
 
 from amalia_vl_hf import cli
+from amalia_vl_hf.demo.scene_sets import TRAIN_REJECTIONS, caption_rows, instruction_rows, preference_rows
 from amalia_vl_hf.samples.images import recorded_root
 from amalia_vl_hf.variety import judge
 from amalia_vl_hf.variety.filter import dialogue, filter_file
@@ -41,6 +43,15 @@ def test_kept_lines_are_the_bytes_they_were(tmp_path):
     report = filter_file(source, out, judge)
     assert out.read_text(encoding="utf-8") == f"{kept}\n"
     assert (report.kept, report.dropped) == (1, {"pt-BR": 1})
+
+
+def test_the_demos_own_conversations_are_kept(tmp_path):
+    rng = random.Random(0)
+    sets = [caption_rows(rng, 100), instruction_rows(rng, 100), preference_rows(rng, "train", TRAIN_REJECTIONS, 100)]
+    source = write_jsonl(tmp_path / "in.jsonl", [row for rows in sets for _, row in rows])
+    report = filter_file(source, tmp_path / "out.jsonl", judge)
+    assert not report.dropped
+    assert report.kept + report.undecided == 300
 
 
 def test_dropped_rows_go_beside_with_score_and_reasons(tmp_path):
