@@ -1,8 +1,8 @@
 """Strong rules: words and turns of phrase that one variety of Portuguese has and the other has not.
 
 Of the strings where a rule finds something, the share that is of its variety: in the message catalogues of 16 packages
-(600 of each at most), and in news and books (the development parts of the treebanks Bosque, CINTIL and Porttinari),
-which no rule was mined from. `benchmarks/variety.py` counts it over packages.
+(600 of each at most; all, for what stands alone), and in news and books (the development parts of the treebanks
+Bosque, CINTIL and Porttinari), which no rule was mined from. `benchmarks/variety.py` counts it over packages.
 
 | rule | speaks for | software | news and books |
 |---|---|---|---|
@@ -20,6 +20,7 @@ which no rule was mined from. `benchmarks/variety.py` counts it over packages.
 | até + article | pt-BR | .682 of 22 | 1.000 of 7 |
 | nesta + day | pt-BR | none | 1.000 of 12 |
 | going on + gerund | pt-BR | 1.000 of 3 | 1.000 of 4 |
+| gerund alone | pt-BR | .960 of 420 | none |
 | words more of Brazil | pt-BR | .946 of 1311 | .700 of 150 |
 | estar a + infinitive | pt-PT | 1.000 of 43 | 1.000 of 122 |
 | é, ó before m, n | pt-PT | 1.000 of 123 | 1.000 of 143 |
@@ -32,6 +33,7 @@ which no rule was mined from. `benchmarks/variety.py` counts it over packages.
 | -ámos | pt-PT | none | 1.000 of 6 |
 | pronoun inside the verb | pt-PT | 1.000 of 19 | 1.000 of 1 |
 | second person | pt-PT | 1.000 of 44 | none |
+| a + infinitive alone | pt-PT | 1.000 of 331 | none |
 | é que | pt-PT | 1.000 of 4 | none |
 | ter de | pt-PT | .919 of 62 | .765 of 17 |
 | going on + a + infinitive | pt-PT | 1.000 of 2 | 1.000 of 20 |
@@ -41,9 +43,10 @@ which no rule was mined from. `benchmarks/variety.py` counts it over packages.
 
 A rule's weight is about the log-odds that its precision stands for, and 3 at most; 2 for the second person, which
 parts of Brazil use, too, and less where a rule was seen seldom. The rules of possessives, pronouns, days, months and
-`-ámos` were chosen on these texts, the others before. Software and news hold few of the listed words: that the others
-are right is our knowledge of both varieties. From a weight of 2 on, a rule for Brazil is a sign of it, which a text
-may be refused for. Measured and left out: `vocês`, which Portugal says as well; `todo` without an article; gerunds.
+`-ámos` were chosen on these texts, those of what stands alone on the packages trained on, the others before. Software
+and news hold few of the listed words: that the others are right is our knowledge of both varieties. From a weight of 2
+on, a rule for Brazil is a sign of it, which a text may be refused for. Measured and left out: `vocês`, which Portugal
+says as well; `todo` without an article; gerunds inside a sentence.
 """
 
 from __future__ import annotations
@@ -246,6 +249,19 @@ _OPEN = r"\b[a-zà-öø-ÿ]*[bcdfgjlmnprstvxzhi](?:[éó][mn][aeiouáéíóú])[
 
 # Where a sentence begins, so that no word before it can draw a pronoun in front of the verb.
 _START_OF_SENTENCE = r"(?:^|[.!?:;…]\s+|\n\s*|[-–—]\s+)"
+# A whole line that says what is going on, as labels, titles and short answers do: `Carregando...`, `A carregar...`.
+# Its first letter is a capital, or the lines of any text that is broken into short ones would be among them.
+_LINE = r"(?m)^[-–—•* \t]*"
+_ALONE = r"(?: [^\s.,:!?…]+){0,4}(?:\.{1,3}|…)?[ \t]*$"
+_NO_GERUND_ALONE = (
+    r"(?!(?i:quando|segundo|fundo|mundo|lindo|comando|bando|operando|memorando|formando|graduando|multiplicando|tendo|"
+    r"sendo|resumindo|concluindo|considerando|incluindo|excetuando|fernando|ferdinando|hernando|armando|orlando|rolando|"
+    r"nando|reverendo|dividendo)\b)"
+)
+_NO_INFINITIVE_ALONE = (
+    r"(?!(?i:partir|seguir|saber|julgar|contar|começar|qualquer|mulher|colher|líder|mártir|chanceler|maior|menor|melhor|"
+    r"pior|par|mar|lunar|solar|polar|nuclear|militar|popular|familiar)\b)"
+)
 _GOING_ON = (
     r"\b(?:continu|fic|and|permanec|segu|v[ei][mn]h?)(?:o|a|e|amos|am|em|ou|aram|eu|eram|ia|iam|ava|avam|iu|iram) "
 )
@@ -308,6 +324,11 @@ RULES: Mapping[str, Rule] = {
         "pt-BR", 3.0, _pattern(r"\bnest[ea] (?:últim[oa] )?" + _DAYS + r"|feira \(\d{1,2}[/)]", "nest", "feira (")
     ),
     "going on + gerund": Rule("pt-BR", 1.0, _pattern(_GOING_ON + _NO_GERUND + r"\w+[aei]ndo\b", "ndo")),
+    "gerund alone": Rule(
+        "pt-BR",
+        1.5,
+        _pattern(_LINE + _NO_GERUND_ALONE + r"[A-ZÀ-Ý](?i:\w+[aei]ndo)\b" + _ALONE, "ndo", "NDO", cased=True),
+    ),
     "words more of Brazil": Rule("pt-BR", 1.0, _listed("words more of Brazil", OFTEN_BRAZILIAN_PHRASES)),
     "estar a + infinitive": Rule(
         "pt-PT", 3.0, _pattern(_ESTAR + _BETWEEN + "a " + _NO_INFINITIVE + r"\w+[aei]r\b", " a ")
@@ -342,6 +363,11 @@ RULES: Mapping[str, Rule] = {
         ),
     ),
     "second person": Rule("pt-PT", 2.0, _listed("second person")),
+    "a + infinitive alone": Rule(
+        "pt-PT",
+        3.0,
+        _pattern(_LINE + "A " + _NO_INFINITIVE_ALONE + r"(?i:\w+[aei]r(?:-\w+)?)\b" + _ALONE, "A ", cased=True),
+    ),
     "é que": Rule("pt-PT", 0.5, _pattern(r"\b(?:quem|como|quando|onde|porque|que|o que) é que\b", " é que")),
     "ter de": Rule(
         "pt-PT", 0.8, _pattern(r"\bt(?:em|êm|inha|inham|emos|ive|eve|iveram|erá|er) de \w+[aei]r\b", " de ")

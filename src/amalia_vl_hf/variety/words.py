@@ -14,21 +14,22 @@ aprendizado aprendizados aquarela* aterriss* açougue* babaca* bagdá banheiro b
 berinjela* besteira* bilheteria* bilhão bilhões blecaute* béquer béqueres cadarço* cadastrad* cadastramento* cadastrar
 cadê caminhoneir* caminhonete* caminhão caminhões camundongo* canadense* cardápio* carona caronas caçamba* caçula*
 centroavante* checado checados checagem checando checar checou chope chopes cingapura cochil* comumente conosco
-conscientiz* contata* contate contatei contato contatos cotidian* cromossomo* cátion cátions câmera câmeras câncer
-cânceres decolag* decolar decolou delegacia* deletad* deletar deletou desabilit* desenvolvedor* deslanch* desmatament*
-detenta detentas detento detentos dezenove dezesseis dezessete dublad* dublag* dublar elétron elétrons embaixo
-encanador* encrenc* equipe equipes escalação escalações escane* escanteio* escorregador* esporte esportes esportiv*
-estadunidense* estande estandes estelionat* estoque* estressa* estresse* faturamento* faxina* faxineir* fofoca*
-freezer* fóton fótons gangorra* garçom garçonete* garçons geladeira* gerenci* gerenciador* gibi gibis goleir* gols
-grampeador* groenlând* guidom handebol hidrelétric* holerite* inadimplente* inadimplênci* indeniz* infarto* irã islã
-isopor israelense* iugosl* jaqueta jaquetas lanchonete* lavanderia* liquidificador liquidificadores lisossomo* listra
-listrad* listras locadora* loteria* maconha madri maiô maiôs mamadeira* mamãe maquiad* maquiagem marrom marrons
-meia-calça metrô metrôs moleque* moletom monitorada monitoradas monitorado monitorados monitorament* monitorar moscou
-neném nenê nêutron nêutrons onipoten* onipresen* onisci* onívor* otan palestino palestinos papai paquer* parabeniz*
-patinação patinete patinetes pebolim pedestre pedestres pedágio* pegadinha* pernilongo* picolé picolés placar placares
-planej* planilha* polonesa* polonês porcentage* porcentua* porta-malas próton prótons quatorze quitinete* registr*
-ribossomo* rodovia* roteador* roteirista* roterdã seção seções sinuca sorvete* sorveteria* subseção subseções surfe
-sutil sutileza* sutilmente sutis súdito* tcheca tchecas tcheco tchecos teerã terceiriz* torcedor* torcida torcidas
+conscientiz* contata* contate contatei contato contatos contêiner contêineres cotidian* criptografad* criptografar
+criptografe cromossomo* cátion cátions câmera câmeras câncer cânceres decodific* decolag* decolar decolou delegacia*
+deletad* deletar deletou desabilit* descriptograf* desenvolvedor* deslanch* desmatament* detenta detentas detento
+detentos dezenove dezesseis dezessete dublad* dublag* dublar elétron elétrons embaixo encanador* encrenc* equipe
+equipes escalação escalações escane* escanteio* escorregador* esporte esportes esportiv* estadunidense* estande
+estandes estelionat* estoque* estressa* estresse* faturamento* faxina* faxineir* fofoca* freezer* fóton fótons
+gangorra* garçom garçonete* garçons geladeira* gerenci* gerenciador* gibi gibis goleir* gols grampeador* groenlând*
+guidom handebol hidrelétric* holerite* inadimplente* inadimplênci* indeniz* infarto* irã islã isopor israelense*
+iugosl* jaqueta jaquetas lanchonete* lavanderia* liquidificador liquidificadores lisossomo* listra listrad* listras
+locadora* loteria* maconha madri maiô maiôs mamadeira* mamãe maquiad* maquiagem marrom marrons meia-calça metrô metrôs
+moleque* moletom monitorada monitoradas monitorado monitorados monitorament* monitorar moscou neném nenê nêutron
+nêutrons onipoten* onipresen* onisci* onívor* otan palestino palestinos papai paquer* parabeniz* patinação patinete
+patinetes pebolim pedestre pedestres pedágio* pegadinha* pernilongo* picolé picolés pirulito* placar placares planej*
+planilha* polonesa* polonês porcentage* porcentua* porta-malas próton prótons quatorze quitinete* registr* ribossomo*
+rodovia* rolagem roteador* roteirista* roterdã seção seções sinuca sorvete* sorveteria* subseção subseções surfe sutil
+sutileza* sutilmente sutis súdito* tcheca tchecas tcheco tchecos teerã terceiriz* torcedor* torcida torcidas
 treinamento* trilhão trilhões umedec* umidade usuári* varejist* varejo vietnã vovô vôlei xampu* xingamento* xingando
 xingar xingou xícara* zagueir* ânion ânions íon íons ônibus úmid*
 """
@@ -59,6 +60,7 @@ nova york
 o fato de (?:que|os?|as?|ser|estar|ter|haver)
 oriente médio
 papai noel
+sistemas? operaciona(?:l|is)
 sucos? de (?:laranja|uva|frutas?|limão|abacaxi|tomate|maçã|manga|maracujá)
 todo mundo
 tre(?:m|ns)\b(?! de (?:aterragem|cozinha))
@@ -67,16 +69,17 @@ vaso sanitário
 """
 
 OFTEN_BRAZILIAN = """
-abacaxi* aids alíquota* aposentado* apostila* aprimor* arquivo arquivos artilheir* bacana bagunça bandeja bandejas
-bobagem bobagens bonde bondes cachoeira* cachorro cachorros cadastro cadastros calcinha* camiseta camisetas celular
-celulares chiclete* cinza compartilh* conexão conexões cueca customiz* cê delegado delegados dentre digitad* digitar
-digite digitou diretoria* déficit* embas* engaj* enxerg* esquentando esquentar esquentou estaduais estadual exibe
-exibem exibir fazenda fazendas filhote* fone fones garota garotas garoto garotos gerente gerentes gol gramado gramados
-ingressos logradouro* lousa* machuc* mouse mouses moça moças mídia mídias né oi paletó* pega pegar
-pego pegou percentual pesquisador* policiais policial pouso pra pras prefeit* presídio* pro pros quadrinhos
-ranking reportagem rodada rodadas ruim ruins sacada* salva salvar salve sanduíche* sediad* sediar sediou senha senhas
-sobrenome* somente status suco sucos superávit* suéter* tela telas terremoto* trecho trechos turnê tá tô usina usinas
-vestibular zelador*
+aba abacaxi* abas aceitos aids alíquota* aposentado* apostila* aprimor* arquivo arquivos artilheir* bacana bagunça
+bandeja bandejas bobagem bobagens boleto boletos bonde bondes cachoeira* cachorro cachorros cadastro cadastros
+calcinha* camiseta camisetas caractere celular celulares chiclete* cinza compartilh* conexão conexões console controle
+controles cueca customiz* cê delegado delegados dentre digitad* digitando digitar digitação digite digitou diretoria*
+déficit* embas* engaj* enxerg* escopo esquentando esquentar esquentou estaduais estadual exclua exiba exibe exibem
+exibir fazenda fazendas filhote* fone fones garota garotas garoto garotos gerente gerentes gol gramado gramados
+habilitar habilite ingressos liberad* liberar libere logradouro* lousa* machuc* mesclad* mesclar mouse mouses moça
+moças mídia mídias né oi paletó* pega pegar pego pegou percentual pesquisador* policiais policial pouso pra pras
+prefeit* presídio* pro pros quadrinhos ranking reportagem revisar revise rodada rodadas ruim ruins sacada* salva
+salvando salvar salve sanduíche* sediad* sediar sediou senha senhas sobrenome* somente status suco sucos superávit*
+suéter* tela telas terremoto* trecho trechos turnê tá tô usina usinas vestibular zelador*
 """
 
 OFTEN_BRAZILIAN_PHRASES = r"""
@@ -88,6 +91,7 @@ ao redor
 como um todo
 daqui a pouco
 dar uma olhada
+em andamento
 em torno d[aeo]s?
 lev\w+ em (?:conta|consideração)
 mês que vem
