@@ -231,6 +231,7 @@ def test_a_form_of_letters_of_other_languages_too_is_portuguese():
 
 
 FORMS = [
+    "A chamada `conta('a')` começa por aí.\n`for c in texto` passa a `c = 'a'`.\n`if not c` falha.\n`if c in b` sai.",
     "Dá a caixa do total. Usa o formato [x0, y0, x1, y1].\n[0.740, 0.537, 0.947, 0.552]\nSegundo a fatura, é o 75/AT.",
     "Transcreve o código da imagem.\ndef conta(lista):\n    if not lista or not len(lista):\n        return 1",
 ]

@@ -8,6 +8,7 @@ import unicodedata
 
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")  # soft hyphens and zero-width signs, inside words
 _CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
+_CODE_IN_LINE = re.compile(r"`[^`\n]+`")
 _ADDRESS = re.compile(r"(?:https?://|www\.)\S+")
 _WORD = re.compile(r"\b[a-zà-öø-ÿ]+\b")  # y0 of a box is none
 _PROGRAM = re.compile(r"^(?:[ \t]{2,}\S.*|(?:def|class|for|while|if|with)\b.*:[ \t]*)$", re.MULTILINE)
@@ -50,14 +51,14 @@ def is_portuguese(text: str) -> bool | None:
     """Tell whether a text is Portuguese: at least as many words that are as of six other languages.
 
     Function words are counted, and for Portuguese those with ã or õ. English, Spanish, French, Italian, German and
-    Dutch are known; a text in another script has no known words. Lines of a program (`if not done:`) are not read
-    where there are others.
+    Dutch are known; a text in another script has no known words. Lines of a program (`if not done:`), and what
+    stands in backticks, are not read where there is anything else.
 
     Returns:
         True or False, or None where no known word is there.
     """
     lower = text.lower()
-    words = _WORD.findall(_PROGRAM.sub("", lower)) or _WORD.findall(lower)
+    words = _WORD.findall(_CODE_IN_LINE.sub(" ", _PROGRAM.sub("", lower))) or _WORD.findall(lower)
     sides = [*map(_side, words)]
     ours, theirs = sides.count("ours"), sides.count("theirs")
     if ours or theirs:

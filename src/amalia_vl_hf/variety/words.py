@@ -71,15 +71,15 @@ vaso sanitário
 OFTEN_BRAZILIAN = """
 aba abacaxi* abas aceitos aids alíquota* aposentado* apostila* aprimor* arquivo arquivos artilheir* bacana bagunça
 bandeja bandejas bobagem bobagens boleto boletos bonde bondes cachoeira* cachorro cachorros cadastro cadastros
-calcinha* camiseta camisetas caractere celular celulares chiclete* cinza compartilh* conexão conexões console controle
-controles cueca customiz* cê delegado delegados dentre digitad* digitando digitar digitação digite digitou diretoria*
-déficit* embas* engaj* enxerg* escopo esquentando esquentar esquentou estaduais estadual exclua exiba exibe exibem
-exibir fazenda fazendas filhote* fone fones garota garotas garoto garotos gerente gerentes gol gramado gramados
-habilitar habilite ingressos liberad* liberar libere logradouro* lousa* machuc* mesclad* mesclar mouse mouses moça
-moças mídia mídias né oi paletó* pega pegar pego pegou percentual pesquisador* policiais policial pouso pra pras
-prefeit* presídio* pro pros quadrinhos ranking reportagem revisar revise rodada rodadas ruim ruins sacada* salva
-salvando salvar salve sanduíche* sediad* sediar sediou senha senhas sobrenome* somente status suco sucos superávit*
-suéter* tela telas terremoto* trecho trechos turnê tá tô usina usinas vestibular zelador*
+calcinha* camiseta camisetas caractere celular celulares chiclete* cinza compartilh* conexão conexões console cueca
+customiz* cê delegado delegados dentre digitad* digitando digitar digitação digite digitou diretoria* déficit* embas*
+engaj* enxerg* escopo esquentando esquentar esquentou estaduais estadual exclua exiba exibe exibem exibir fazenda
+fazendas filhote* fone fones garota garotas garoto garotos gerente gerentes gol gramado gramados habilitar habilite
+ingressos liberad* liberar libere logradouro* lousa* machuc* mesclad* mesclar mouse mouses moça moças mídia mídias né
+oi paletó* pega pegar pego pegou percentual pesquisador* policiais policial pouso pra pras prefeit* presídio* pro pros
+quadrinhos ranking reportagem revisar revise rodada rodadas ruim ruins sacada* salva salvando salvar salve sanduíche*
+sediad* sediar sediou senha senhas sobrenome* somente status suco sucos superávit* suéter* tela telas terremoto* trecho
+trechos turnê tá tô usina usinas vestibular zelador*
 """
 
 OFTEN_BRAZILIAN_PHRASES = r"""
