@@ -34,8 +34,8 @@ from tests.serving.vllm_process import KINDS, vllm_server
 from tests.tiny import tiny_config, tiny_model, tiny_text_config, tiny_tokenizer, tiny_vision_config
 
 SIZES = {"640 x 400": (640, 400), "1600 x 1000": (1600, 1000)}  # width, height
-REQUESTS, AT_ONCE, TURNS, LENGTH = 8, 8, 4, 32
-OPTIONS = ("--dtype", "float32", "--max-model-len", "16384")
+REQUESTS, AT_ONCE, TURNS, LENGTH = 8, 8, 3, 32
+OPTIONS = ("--dtype", "float32", "--max-model-len", "16384", "--max-num-batched-tokens", "8192")
 
 
 class Turn(NamedTuple):

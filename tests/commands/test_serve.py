@@ -1,5 +1,6 @@
 """`amalia-vl serve` as a process of its own, and `ask --endpoint`."""
 
+import json
 import os
 import re
 import signal
@@ -68,8 +69,16 @@ def test_a_port_that_is_taken_is_said_before_anything_is_loaded(capsys):
     assert re.search(rf"cannot listen on 127\.0\.0\.1:{port} .*name another one with --port", capsys.readouterr().err)
 
 
-def test_sigterm_ends_it_in_order(serving):
+def test_sigterm_ends_it_after_the_request_in_flight(serving):
     process, address = serving
     assert httpx.get(f"{address}/health").json() == {"status": "ok"}
-    process.send_signal(signal.SIGTERM)
+    body = {"messages": CHATS[0], "max_tokens": 300, "temperature": 0, "stream": True}
+    with httpx.stream("POST", f"{address}/v1/chat/completions", json=body, timeout=60) as reply:
+        lines = reply.iter_lines()
+        next(lines)
+        process.send_signal(signal.SIGTERM)
+        chunks = [json.loads(line[6:]) for line in lines if line.startswith("data: {")]
+    assert chunks[-1]["usage"]["completion_tokens"] == 300
     assert process.wait(30) in (0, -signal.SIGTERM)
+    with pytest.raises(httpx.TransportError):
+        httpx.get(f"{address}/health")
