@@ -13,7 +13,7 @@ from amalia_vl_hf.data.charts import matplotlib_charts, vega_charts
 from amalia_vl_hf.data.charts.checks import check_chart
 from amalia_vl_hf.data.charts.content import write_number
 from amalia_vl_hf.data.charts.style import FACES, THEMES, TextBox, clashes, draw_style, grown, text_width, wrap
-from amalia_vl_hf.data.charts.templates import TEMPLATES, draw_chart
+from amalia_vl_hf.data.charts.templates import BARRED, TEMPLATES, draw_chart
 from amalia_vl_hf.data.dataset import RejectedError
 from amalia_vl_hf.data.languages import LANGUAGES
 from amalia_vl_hf.data.typefaces import GLYPHS, missing_glyphs
@@ -178,3 +178,12 @@ def test_attempts_turn_names_and_then_grow():
 def test_drawing_leaves_no_figure_behind():
     draw_chart("columns", TOWNS, random.Random(0))
     assert "matplotlib.pyplot" not in sys.modules
+
+
+@pytest.mark.parametrize("name", BARRED)
+def test_a_bar_too_short_to_see_is_rejected(name):
+    content = TOWNS if TEMPLATES[name].shape.series == (1, 1) else RAIN
+    (first, *others), *rows = content.values
+    short = replace(content, values=((first * 500, *others), *rows))
+    with pytest.raises(RejectedError, match="a bar too short to see"):
+        draw_chart(name, short, random.Random(0))

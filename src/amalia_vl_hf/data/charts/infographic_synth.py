@@ -32,7 +32,7 @@ from .wording import questions, steps
 
 NAME = "infographic-synth"
 TITLE = "InfographicSynth"
-VERSION = 4
+VERSION = 5
 USES: tuple[str, ...] = ()  # charts have fonts and topics of their own
 SUMMARY = (
     "Questions about charts of 14 templates, with reasoning, at least 60 % of them in European Portuguese, the others "

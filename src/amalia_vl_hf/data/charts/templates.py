@@ -15,9 +15,12 @@ from ..dataset import RejectedError
 from . import matplotlib_charts as plots
 from . import vega_charts as specs
 from .content import ChartShape, Content, grid_step
+from .marks import WITHIN
 from .style import Chart, ChartStyle, clashes, draw_style, grown
 
 ATTEMPTS = 8  # the last with the plot twice as wide and as high
+BARRED = ("columns", "bars", "grouped columns")  # of stacked ones none is shorter than its number
+LEAST_BAR = 2 * WITHIN + 1  # pixels of a bar that is seen, between what is looked at from either end
 PRINTED = 0.5  # share of charts whose values are printed, where gridlines would tell them
 ValueLabels = Literal["printed", "gridlines", "either"]
 
@@ -63,7 +66,7 @@ def draw_chart(name: str, content: Content, rng: random.Random) -> Chart:
     """Draw a content by a template, in a style from the generator.
 
     Raises:
-        RejectedError: Its texts fit no size, or its values cannot be read.
+        RejectedError: Its texts fit no size, its values cannot be read, or a bar is too short to be seen.
     """
     template = TEMPLATES[name]
     style = draw_style(rng, _print_labels(template.labels, content, rng))
@@ -74,6 +77,8 @@ def draw_chart(name: str, content: Content, rng: random.Random) -> Chart:
         except RejectedError as error:
             reason = error
             continue
+        if name in BARRED and any(mark.measure < LEAST_BAR for mark in chart.marks):
+            raise RejectedError("a bar too short to see", name)
         faults = clashes(chart.texts, chart.picture.width, chart.picture.height)
         if not faults:
             return chart._replace(fonts=(style.face.body, style.face.heading))
