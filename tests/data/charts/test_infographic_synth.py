@@ -110,9 +110,9 @@ def test_dialogues_are_european_portuguese():
         if subject.question_language == "pt":
             panels = [written(name, seed, subject.language) for name in subject.templates]
             said = [text for exchange, _ in infographic_synth._ask(panels, subject, rng) for text in exchange]
-            judged[judge("\n".join(said)).is_pt_pt] += 1
+            judged[judge("\n".join(said)).refused] += 1
     assert judged.total() > 200
-    assert judged[False] / judged.total() < 0.03
+    assert judged[True] / judged.total() < 0.01  # kept are to be 99 in 100
 
 
 def red_at(picture, x, y):
