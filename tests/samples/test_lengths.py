@@ -33,6 +33,21 @@ def test_pictures_on_their_side_words_without_pictures_and_literal_tokens_are_me
         assert measure(row, processor, 4) == (batch["input_ids"].shape[1], len(batch.get("pixel_values", ())))
 
 
+@pytest.mark.parametrize("bos", ["<s>", None])
+def test_counted_are_the_tokens_that_are_made_whatever_was_called_before(base, bos):
+    processor = AmaliaVLProcessor.from_pretrained(base)
+    processor.tokenizer.bos_token = bos
+    texts = ["Olá", "<s> e <|im_end|>", "coração " * 40]
+    chats = [
+        [{"role": role, "content": [{"type": "text", "text": text}]} for role in ("user", "assistant")]
+        for text in texts
+    ]
+    made = [len(chat.ids) for chat in processor.encode_answers(chats, texts)]
+    assert len(set(made)) == len(texts)
+    processor.tokenizer(texts, padding="max_length", truncation=True, max_length=7)
+    assert processor.count_tokens(chats, texts) == made
+
+
 def test_an_image_without_a_header_is_named(processor, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"not a picture")
     row = {"sample": "line 7", "images": [str(tmp_path / "broken.png")], "messages": []}

@@ -205,7 +205,12 @@ class AmaliaVLProcessor(ProcessorMixin):
             ValueError: As there.
         """
         texts, _ = self._with_answers(chats, names)
-        return [len(ids) for ids in self._tokenised(texts, return_attention_mask=False)["input_ids"]]
+        reader, marked = self._reader(texts)
+        backend = reader.tokenizer.backend_tokenizer  # asked itself, it need not say where each token stands
+        backend.no_padding()
+        backend.no_truncation()
+        backend.encode_special_tokens = reader.tokenizer.split_special_tokens
+        return list(map(len, backend.encode_batch_fast(marked, add_special_tokens=not self._opened(texts))))
 
     def _with_answers(
         self, chats: Sequence[Sequence[Mapping[str, Any]]], names: Sequence[str]
@@ -224,10 +229,13 @@ class AmaliaVLProcessor(ProcessorMixin):
         return texts, spans
 
     def _tokenised(self, text: list[str], **options: Any) -> BatchEncoding:
-        """Tokenise rendered chats; the tokenizer adds `<s>` only where the template does not write it."""
-        opened = bool(self.tokenizer.bos_token) and text[0].startswith(self.tokenizer.bos_token)
+        """Tokenise rendered chats."""
         reader, chats = self._reader(text)
-        return reader.tokenizer(chats, add_special_tokens=not opened, **options)
+        return reader.tokenizer(chats, add_special_tokens=not self._opened(text), **options)
+
+    def _opened(self, text: list[str]) -> bool:
+        """Tell whether the template writes `<s>`; the tokenizer adds it only where it does not."""
+        return bool(self.tokenizer.bos_token) and text[0].startswith(self.tokenizer.bos_token)
 
     def save_pretrained(self, *args: Any, **kwargs: Any) -> list[str]:
         """Save all parts, the tokenizer without the padding and cutting that the last call happened to set in it."""

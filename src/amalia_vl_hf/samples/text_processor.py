@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoTokenizer, BatchEncoding, PreTrainedConfig, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
 
 from ..processing.image_processing_amalia_vl import AmaliaVLImageProcessor
 from ..processing.media_slots_amalia_vl import CHAT_TEMPLATE
@@ -98,10 +98,9 @@ class TextProcessor(AmaliaVLProcessor):
         """Render a conversation; all that is written in it is text."""
         return str(render(mark_turns(_joined(chat, "a conversation"), tokens)))
 
-    def _tokenised(self, text: list[str], **options: Any) -> BatchEncoding:
-        """Tokenise rendered chats as the tokenizer's own `apply_chat_template` does: the template says all of it."""
-        reader, chats = self._reader(text)
-        return reader.tokenizer(chats, add_special_tokens=False, **options)
+    def _opened(self, text: list[str]) -> bool:
+        """The template says all of it, as in the tokenizer's own `apply_chat_template`."""
+        return True
 
 
 def _joined(chat: Sequence[Mapping[str, Any]], name: str) -> list[dict[str, Any]]:
