@@ -7,7 +7,7 @@ from transformers import Cache, GenerationConfig, GenerationMixin
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from .known_inputs_amalia_vl import CACHE, cached_tokens
-from .visual_slots_amalia_vl import PIXELS, AmaliaVLPromptFeatures, pixels_given
+from .visual_slots_amalia_vl import PIXEL_INPUTS, AmaliaVLPromptFeatures, pixels_given
 
 
 class AmaliaVLGenerationMixin(GenerationMixin):
@@ -36,7 +36,7 @@ class AmaliaVLGenerationMixin(GenerationMixin):
             model_kwargs["mm_encoder_outputs"] = mine | seen
             return model_kwargs
         given = pixels_given(model_kwargs, self.config)
-        for name in (name for names in PIXELS.values() for name in names):
+        for name in PIXEL_INPUTS:
             model_kwargs.pop(name, None)
         encoded |= self.model.encode_visuals(given, encoded)
         by_ids = model_input_name == "input_ids"
@@ -107,8 +107,7 @@ class AmaliaVLGenerationMixin(GenerationMixin):
         """
         cache = past_key_values if cache is None else cache
         if not is_first_iteration and kwargs.get("use_cache", True):
-            pixels = {name for names in PIXELS.values() for name in names}
-            kwargs = {name: value for name, value in kwargs.items() if name not in pixels}
+            kwargs = {name: value for name, value in kwargs.items() if name not in PIXEL_INPUTS}
         marked = _marked(mm_encoder_outputs)
         first = next(iter(marked.values()), None)
         if first is not None and next_sequence_length is None:

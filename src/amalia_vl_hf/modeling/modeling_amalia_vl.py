@@ -245,9 +245,11 @@ class AmaliaVLModel(AmaliaVLPreTrainedModel):
             for kind, token_id in self.config.slot_ids.items():
                 if kind not in given and kind not in encoded:
                     text = ids_without_slots(text, token_id, kind)
-            inputs_embeds = self.get_input_embeddings()(text)
-        shown = {**encoded, **self.encode_visuals(given, encoded)}
-        shown = {kind: each for kind, each in shown.items() if sum(map(len, each.pooler_output or ())) > 0}
+            inputs_embeds = self.language_model.embed_tokens(text)
+        shown = {}
+        if given or encoded:  # not in a step of decoding
+            shown = {**encoded, **self.encode_visuals(given, encoded)}
+            shown = {kind: each for kind, each in shown.items() if sum(map(len, each.pooler_output or ())) > 0}
         if shown:
             inputs_embeds = self._put_into_slots(shown, text, inputs_embeds)
         else:

@@ -15,6 +15,7 @@ from transformers.utils import torch_compilable_check
 
 # Of each kind that has slots: its pixels, and how they lie. Both come from the processor, neither without the other.
 PIXELS = {"image": ("pixel_values", "tile_layouts"), "video": ("pixel_values_videos", "video_frames")}
+PIXEL_INPUTS = tuple(name for names in PIXELS.values() for name in names)
 
 Pair = tuple[torch.Tensor, torch.Tensor]
 
