@@ -25,6 +25,7 @@ from amalia_vl_hf.data.text.passages import (
     write_story,
     write_title,
 )
+from amalia_vl_hf.data.text.words import MONTHS
 from amalia_vl_hf.data.typefaces import GLYPHS
 from amalia_vl_hf.variety import judge
 
@@ -96,6 +97,19 @@ def test_lists_have_no_entry_twice_and_many_titles():
         title, *entries = write_list(random.Random(seed), 8)
         assert len({title, *entries}) == 9
     assert len({write_title(random.Random(seed)) for seed in range(300)}) > 20
+
+
+def test_what_leaves_and_what_is_due_stand_in_the_order_of_their_times():
+    sorted_lists = Counter()
+    for seed in range(200):
+        _, *lines = write_list(random.Random(seed), 8)
+        for kind, form in {"times": r"(?P<a>\d+)h(?P<b>\d\d)$", "dates": r"^(?P<b>\d+) de (?P<a>\w+): "}.items():
+            found = [match for line in lines if (match := re.search(form, line))]
+            if len(found) == len(lines):
+                moments = [(MONTHS.index(m["a"]) if kind == "dates" else int(m["a"]), int(m["b"])) for m in found]
+                assert moments == sorted(moments)
+                sorted_lists[kind] += 1
+    assert min(sorted_lists["times"], sorted_lists["dates"]) > 10
 
 
 @pytest.mark.parametrize(

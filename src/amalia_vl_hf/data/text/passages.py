@@ -85,12 +85,12 @@ def write_title(rng: random.Random) -> str:
 
 
 def write_list(rng: random.Random, count: int) -> list[str]:
-    """Make a list: its title, then lines of one kind, none twice."""
+    """Make a list: its title, then lines of one kind, none twice; what has a time is in its order."""
     titles, entry = rng.choice(_LISTS)
     lines: dict[str, None] = {}
     while len(lines) < count:
         lines[_capitalised(entry(rng))] = None
-    return [rng.choice(titles), *lines]
+    return [rng.choice(titles), *sorted(lines, key=_TIMES.get(entry, lambda _: 0))]
 
 
 def fill(text: str, rng: random.Random) -> str:
@@ -145,6 +145,10 @@ def _leaving(rng: random.Random) -> str:
     return f"{rng.choice(words.PLACES)}, {clock(rng.randint(84, 264) * 5)}"
 
 
+def _dated(rng: random.Random) -> str:
+    return f"{date(rng)}: {rng.choice(_EVENTS)}"
+
+
 def _address(rng: random.Random) -> str:
     return f"{rng.choice(words.STREETS)}, {rng.randint(2, 180)}"
 
@@ -171,13 +175,18 @@ _CHORES = (
 _LISTS: tuple[tuple[tuple[str, ...], Callable[[random.Random], str]], ...] = (
     (("Preços", "Tabela de preços", "Quanto custou", "Promoções", "Esta semana"), _priced),
     (("Lista de compras", "Falta em casa", "Comprar", "Para a despensa"), _bought),
-    (("Partidas", "Horários", "Próximas paragens", "Saídas de hoje"), _leaving),
+    (("Partidas", "Horários", "Próximas partidas", "Saídas de hoje"), _leaving),
     (("Convidados", "Turma", "Inscritos", "Voluntários", "Quem vem", "Sócios novos"), woman_or_man),
-    (("Agenda", "Datas a reter", "Próximos dias", "Calendário"), lambda rng: f"{date(rng)}: {rng.choice(_EVENTS)}"),
+    (("Agenda", "Datas a reter", "Próximos dias", "Calendário"), _dated),
     (("Moradas", "Entregas", "Visitas", "Distribuição"), _address),
     (("Contactos", "Telefones", "Em caso de urgência", "Ligar a"), lambda rng: f"{woman_or_man(rng)}, {phone(rng)}"),
     (("Tarefas", "Por fazer", "A não esquecer", "Sábado de manhã"), lambda rng: rng.choice(_CHORES)),
 )
+# When the lines of a list are, to be sorted by: «Beja, 9h05» and «5 de maio: ensaio geral».
+_TIMES: dict[Callable[[random.Random], str], Callable[[str], int]] = {
+    _leaving: lambda line: int(re.sub(r"\D", "", line.rpartition(", ")[2])),
+    _dated: lambda line: 100 * MONTHS.index(line.split(":")[0].split()[2]) + int(line.split()[0]),
+}
 
 
 def read_passages(path: Path) -> Passages:

@@ -30,7 +30,7 @@ from .text_pictures import draw_style, draw_text
 
 NAME = "pt-render-text"
 TITLE = "PT-Render-Text"
-VERSION = 4
+VERSION = 5
 USES: tuple[str, ...] = ("fonts", "texts")
 SUMMARY = "Reading whole documents and texts drawn in many fonts, sizes, colours, papers and layouts."
 STEPS: tuple[ModelStep, ...] = ()
