@@ -55,7 +55,7 @@ def asked(address, prompts, at_once=1, name=NAME):
 
     def ask(chat):
         body = {"model": name, "messages": chat, "max_tokens": LENGTH, "temperature": 0, "return_token_ids": True}
-        reply = httpx.post(f"{address}/v1/chat/completions", json=body, timeout=300).json()
+        reply = httpx.post(f"{address}/v1/chat/completions", json=body, timeout=120).json()
         return [reply["choices"][0]["token_ids"], reply["usage"]["prompt_tokens"]]
 
     with ThreadPoolExecutor(at_once) as pool:

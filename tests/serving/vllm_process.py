@@ -11,7 +11,7 @@ from huggingface_hub.utils import httpx
 
 from tests.serving.tiny import NAME, listening
 
-START = 600  # seconds that it may take, most of them imports
+START = 300  # seconds that it may take, most of them imports
 SETTINGS = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1", "OMP_NUM_THREADS": "1"}
 # By what each is served: vLLM's own LLaVA-NeXT imports torchvision, which none of our environments has.
 KINDS = {"ours": (), "export": ("--model-impl", "transformers")}

@@ -35,6 +35,12 @@ def all_hashes(text):
     return np.concatenate(found) if found else np.zeros(0, np.uint64)
 
 
+def test_months_and_seasons_are_masked_as_they_were_when_they_had_a_capital():
+    small = "em janeiro, de março a junho e no verão faz calor"
+    capital = "em Janeiro, de Março a Junho e no Verão faz calor"
+    assert fold(small) == fold(capital) == " em 0 de 0 a 0 e no 0 faz calor "
+
+
 def test_folding_masks_names_and_numbers_and_keeps_letters():
     assert fold(SENTENCE) == " o comboio das 0h0 parou em 0 onde a 0 estava à espera chovia "
 

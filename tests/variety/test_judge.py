@@ -220,6 +220,13 @@ def test_more_words_and_more_signs_refuse_more():
         assert limit == sorted(limit)
 
 
+def test_months_written_small_tell_nothing():
+    values = "«{}»: 17; «{}»: 5; «{}»: 9; «{}»: 44.".format
+    months, places = values("junho", "julho", "agosto", "setembro"), values("Beja", "Faro", "Braga", "Leiria")
+    verdicts = [judge(f"Procuram-se os valores: {named} Somam-se: 75 ao todo.") for named in (months, places)]
+    assert abs(verdicts[0].score - verdicts[1].score) < 0.1
+
+
 def test_words_of_biology_and_painting_refuse_nothing():
     text = "Explica a respiração celular e o papel do suco gástrico. Descreve a tela do pintor e o arquivo da família."
     assert not judge(text).refused

@@ -14,7 +14,6 @@ from .adapter_targets_amalia_vl import require_targets
 from .checkpoint_names_amalia_vl import require_whole
 from .configuration_amalia_vl import AmaliaVLConfig
 from .connector_amalia_vl import AmaliaVLNewline
-from .known_inputs_amalia_vl import CACHE
 from .llava_saving_amalia_vl import save_as_llava
 
 # `save_pretrained` would name only the class that is saved; a repository must answer every Auto class.
@@ -34,7 +33,7 @@ class AmaliaVLPreTrainedModel(PreTrainedModel):
     base_model_prefix = "model"
     input_modalities = ("image", "video", "text")
     supports_gradient_checkpointing = True
-    _skip_keys_device_placement = [CACHE]
+    _skip_keys_device_placement = ["past_key_values", "cache"]  # before, and from transformers 5.24
     _supports_flash_attn = True
     _supports_sdpa = True
     _supports_flex_attn = True

@@ -23,6 +23,11 @@ _CHUNK = 1 << 14  # characters hashed at once; bounds the memory of a huge text
 _ORDERS = (2, 3, 4, 5)
 
 _NAME = re.compile(r"(?<=[a-zà-öø-ÿ,;] )[A-ZÀ-ÖØ-Þ][\w-]*")  # capitalised inside a sentence: a name, not a dialect
+# Portugal wrote them with a capital before 1990, as names; small as everybody writes them now, they tell nothing.
+_MONTHS_AND_SEASONS = re.compile(
+    r"\b(?:janeiro|fevereiro|março|abril|maio|junho|julho|agosto|setembro|outubro|novembro|dezembro|primavera|verão|"
+    r"outono|inverno)\b"
+)
 _DIGITS = re.compile(r"\d+")
 _OTHER_SIGNS = re.compile(r"[^a-zà-öø-ÿ0-]+")
 
@@ -55,9 +60,10 @@ _SLOT_SHIFT = np.uint64(64 - TABLE_BITS)
 def fold(text: str) -> str:
     """Write a text, clean as `text.clean` leaves it, in the classifier's letters.
 
-    Lower case, spelling of after 1990, names and numbers masked, one space for all other signs and at both ends.
+    Lower case, spelling of after 1990, names, months, seasons and numbers masked, one space for all other signs and at
+    both ends.
     """
-    text = _NAME.sub("0", text).lower()
+    text = _MONTHS_AND_SEASONS.sub("0", _NAME.sub("0", text).lower())
     text = _OTHER_SIGNS.sub(" ", _DIGITS.sub("0", text))
     for old, new in _OLD_SPELLING:
         text = text.replace(old, new)

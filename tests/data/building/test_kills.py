@@ -139,7 +139,7 @@ def test_slurm_gets_shards_then_all_then_shards(toy, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     recipe = toy(8, shard_size=4)
     build(recipe, tmp_path / "here")
-    assert start(tmp_path, tmp_path / "out", "--executor", "slurm", "--partition", "cpu").wait(900) == 0
+    assert start(tmp_path, tmp_path / "out", "--executor", "slurm", "--partition", "cpu").wait(300) == 0
     assert contents(tmp_path / "out") == contents(tmp_path / "here")
     tasks = {path.parent.name: len(list(path.iterdir())) for path in (tmp_path / "out" / "logs").glob("*/completions")}
     assert tasks == {name: 1 if name == "longest" else 2 for name in Pipeline(recipe, tmp_path / "out").names}
